@@ -1,0 +1,280 @@
+"""Data sets, and the order in which their rows are used: who is in which batch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from gdexplain._checks import finite_array, frozen, positive_int, real
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    r"""Inputs and targets, one example a row; checked once, then read-only.
+
+    Parameters
+    ----------
+    inputs : array_like, shape (N, D)
+        One example a row, kept as float64.
+    targets : array_like, shape (N, K) or (N,)
+        Real targets, kept as float64 of shape (N, K); or whole-number class labels of shape (N,), kept as int64.
+        Real targets of shape (N,) become a column (N, 1), so that they never broadcast against predictions (N, 1).
+    name : str
+        What a legend or a record calls this data.
+
+    Raises
+    ------
+    TypeError
+        If an array is not one of numbers.
+    ValueError
+        If a value is NaN or infinite, if there is no row, if `inputs` is not 2-D, or if the rows of the two disagree.
+
+    Examples
+    --------
+    >>> from gdexplain import Dataset
+    >>> data = Dataset([[1], [2], [3]], [2.0, 4.0, 6.0], name="y = 2x")
+    >>> data
+    Dataset('y = 2x': inputs (3, 1), targets (3, 1))
+    >>> len(data)
+    3
+    """
+
+    inputs: NDArray[np.float64]
+    targets: NDArray[Any]
+    name: str = "data"
+
+    def __post_init__(self) -> None:
+        """Check both arrays and freeze them."""
+        inputs = finite_array("inputs", self.inputs, ndim=2)
+        targets = _as_targets(self.targets)
+        if len(inputs) == 0 or inputs.shape[1] == 0:
+            raise ValueError(f"inputs must have at least one row and one column, not shape {inputs.shape}.")
+        if len(inputs) != len(targets):
+            raise ValueError(f"inputs and targets must have as many rows, not {len(inputs)} and {len(targets)}.")
+        object.__setattr__(self, "inputs", frozen(inputs))
+        object.__setattr__(self, "targets", frozen(targets))
+
+    def __len__(self) -> int:
+        """Return the number of examples N."""
+        return len(self.inputs)
+
+    def __repr__(self) -> str:
+        """Return the name and the two shapes."""
+        return f"Dataset({self.name!r}: inputs {self.inputs.shape}, targets {self.targets.shape})"
+
+    def take(self, rows: ArrayLike) -> Dataset:
+        """Return the data set of the given rows, in the order given.
+
+        Parameters
+        ----------
+        rows : array_like of int, shape (M,)
+            Row numbers from 0 to N - 1; a row may be named more than once.
+
+        Returns
+        -------
+        Dataset
+            M examples, with this data set's name.
+        """
+        index = np.asarray(rows)
+        return Dataset(self.inputs[index], self.targets[index], self.name)
+
+
+def _as_targets(targets: ArrayLike) -> NDArray[Any]:
+    """Keep whole-number vectors as labels; make everything else float64 of shape (N, K)."""
+    array = np.asarray(targets)
+    if array.ndim == 1 and np.issubdtype(array.dtype, np.integer):
+        if len(array) and array.min() < 0:
+            raise ValueError(f"targets, as class labels, must be at least 0, but one is {array.min()}.")
+        return array.astype(np.int64)
+    numbers = finite_array("targets", targets)
+    if numbers.ndim == 1:
+        return numbers[:, np.newaxis]
+    if numbers.ndim != 2:
+        raise ValueError(f"targets must have shape (N, K) or (N,), not {numbers.shape}.")
+    return numbers
+
+
+def make_line(n: int = 4, *, slope: float = 2.0, intercept: float = 0.0, noise: float = 0.0, seed: int = 0) -> Dataset:
+    r"""Make points on a line, x = 1, 2, ..., n; the notebook's data by default.
+
+    .. math:: y_i = \text{slope}\, x_i + \text{intercept} + \text{noise}\, \xi_i,
+              \qquad \xi_i \sim \mathcal N(0, 1)
+
+    Parameters
+    ----------
+    n : int
+        How many points.
+    slope, intercept : float
+        The line.
+    noise : float
+        Standard deviation of the Gaussian noise added to the targets, in units of y.
+    seed : int
+        Seed of the noise.
+
+    Returns
+    -------
+    Dataset
+        Inputs (n, 1) and targets (n, 1).
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `n` is not a whole number of at least 1, or `noise` is negative.
+
+    Examples
+    --------
+    >>> from gdexplain import make_line
+    >>> make_line().targets.ravel().tolist()
+    [2.0, 4.0, 6.0, 8.0]
+    """
+    n = positive_int("n", n)
+    slope, intercept = real("slope", slope), real("intercept", intercept)
+    noise = real("noise", noise, at_least=0)
+    inputs = np.arange(1.0, n + 1)[:, np.newaxis]
+    xi = np.random.default_rng(seed).standard_normal(inputs.shape)
+    name = f"y = {slope:g}x" + (f" {intercept:+g}" if intercept else "") + (", noisy" if noise else "")
+    return Dataset(inputs, slope * inputs + intercept + noise * xi, name)
+
+
+def make_moons(n: int = 200, *, noise: float = 0.1, seed: int = 0) -> Dataset:
+    """Make two interleaved half circles with labels 0 and 1: a problem that no line separates.
+
+    Parameters
+    ----------
+    n : int
+        How many points in all; the first half (rounded up) belongs to the upper moon.
+    noise : float
+        Standard deviation of the Gaussian noise added to both coordinates.
+    seed : int
+        Seed of the noise.
+
+    Returns
+    -------
+    Dataset
+        Inputs (n, 2) and int labels (n,).
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `n` is not a whole number of at least 2, or `noise` is negative.
+
+    Examples
+    --------
+    >>> from gdexplain import make_moons
+    >>> make_moons(6).targets.tolist()
+    [0, 0, 0, 1, 1, 1]
+    """
+    if positive_int("n", n) < 2:
+        raise ValueError(f"n must be a whole number of at least 2, one point a moon, not {n}.")
+    noise = real("noise", noise, at_least=0)
+    upper, lower = np.linspace(0, np.pi, n - n // 2), np.linspace(0, np.pi, n // 2)
+    points = np.concatenate([np.c_[np.cos(upper), np.sin(upper)], np.c_[1 - np.cos(lower), 0.5 - np.sin(lower)]])
+    labels = np.repeat([0, 1], [len(upper), len(lower)])
+    points += noise * np.random.default_rng(seed).standard_normal(points.shape)
+    return Dataset(points, labels, "two moons")
+
+
+def load_digits() -> Dataset:
+    """Load the 1,797 handwritten digits that scikit-learn carries, pixels scaled to 0 to 1.
+
+    Returns
+    -------
+    Dataset
+        Inputs (1797, 64), one 8 x 8 image a row; int labels (1797,) from 0 to 9.
+
+    Raises
+    ------
+    ImportError
+        If scikit-learn is not installed (the extra ``gdexplain[data]``).
+
+    References
+    ----------
+    .. [1] E. Alpaydin and C. Kaynak, "Optical recognition of handwritten digits", UCI Machine Learning Repository,
+       1998. :doi:`10.24432/C50P49`
+    """
+    bunch = _sklearn_datasets().load_digits()
+    return Dataset(bunch.data / 16.0, bunch.target, "digits")
+
+
+def load_diabetes() -> Dataset:
+    """Load the 442 patients of the diabetes study that scikit-learn carries, features standardised.
+
+    Returns
+    -------
+    Dataset
+        Inputs (442, 10), each column of mean 0 and variance 1; targets (442, 1), disease progression after a year.
+
+    Raises
+    ------
+    ImportError
+        If scikit-learn is not installed (the extra ``gdexplain[data]``).
+
+    References
+    ----------
+    .. [1] B. Efron, T. Hastie, I. Johnstone and R. Tibshirani, "Least angle regression", Annals of Statistics 32
+       (2004), 407-499. :doi:`10.1214/009053604000000067`
+    """
+    bunch = _sklearn_datasets().load_diabetes()
+    centred = bunch.data - bunch.data.mean(axis=0)
+    return Dataset(centred / centred.std(axis=0), bunch.target[:, np.newaxis].astype(float), "diabetes")
+
+
+def _sklearn_datasets() -> Any:
+    """Import scikit-learn's data sets, which need no download."""
+    try:
+        import sklearn.datasets
+    except ImportError as error:
+        raise ImportError("This data set comes with scikit-learn: pip install 'gdexplain[data]'.") from error
+    return sklearn.datasets
+
+
+def batch_order(
+    n: int, batch_size: int | None, epochs: int, *, seed: int = 0, shuffle: bool = True
+) -> list[NDArray[np.int64]]:
+    """Say which rows each update uses: every row once an epoch, the last batch of an epoch perhaps short.
+
+    Parameters
+    ----------
+    n : int
+        How many examples there are.
+    batch_size : int or None
+        How many examples an update sees, from 1 to `n`; None for all of them.
+    epochs : int
+        How many passes over the data.
+    seed : int
+        Seed of the shuffling.
+    shuffle : bool
+        Draw a new order each epoch, without replacement; if False, use rows 0, 1, ..., n - 1.
+
+    Returns
+    -------
+    list of ndarray of int, one an update
+        ``epochs * ceil(n / batch_size)`` arrays of row numbers.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `n`, `batch_size` or `epochs` is not a whole number of at least 1, or `batch_size` is above `n`.
+
+    Notes
+    -----
+    The order depends on the seed only, not on the batch size: two runs with one seed and two batch sizes walk the
+    same sequence of examples, cut at different places.
+
+    Examples
+    --------
+    >>> from gdexplain import batch_order
+    >>> [rows.tolist() for rows in batch_order(4, 3, 2, shuffle=False)]
+    [[0, 1, 2], [3], [0, 1, 2], [3]]
+    """
+    n, epochs = positive_int("n", n), positive_int("epochs", epochs)
+    batch_size = n if batch_size is None else positive_int("batch_size", batch_size, at_most=n)
+    rng = np.random.default_rng(seed)
+    order: list[NDArray[np.int64]] = []
+    for _ in range(epochs):
+        rows = rng.permutation(n) if shuffle else np.arange(n)
+        order += [rows[first : first + batch_size] for first in range(0, n, batch_size)]
+    return order

@@ -1,0 +1,153 @@
+"""One short loop for every rule and every objective: gradient descent by hand."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from gdexplain._checks import finite_array, positive_int
+from gdexplain.objectives import Objective
+from gdexplain.rules import UpdateRule
+from gdexplain.trajectory import Trajectory
+
+Rows = NDArray[Any] | None
+
+
+def descend(
+    objective: Objective,
+    rule: UpdateRule,
+    theta0: ArrayLike,
+    *,
+    steps: int | None = None,
+    batches: Sequence[ArrayLike] | None = None,
+) -> Trajectory:
+    r"""Go downhill: evaluate, let the rule make a step, add it, and write everything down.
+
+    .. math:: (L_k, g_k) = L(\theta_k;\, \text{batch}_k), \qquad (s_k, m_{k+1}) = \text{update}(g_k, m_k, \theta_k),
+              \qquad \theta_{k+1} = \theta_k + s_k
+
+    Parameters
+    ----------
+    objective : Objective
+        What to minimise: anything with ``size`` and ``value_and_grad(theta, rows)``.
+    rule : UpdateRule
+        How a gradient becomes a step.
+    theta0 : array_like, shape (P,)
+        The start.
+    steps : int, optional
+        How many updates to make; as many as there are batches if left out.
+    batches : sequence of array_like of int, optional
+        The rows of each update's batch, such as `batch_order` returns. They are used in order, once each, so there
+        must be at least `steps` of them. Every update sees all rows if left out.
+
+    Returns
+    -------
+    Trajectory
+        The record. ``updates_per_epoch`` is the number of batches that it takes to use as many rows as the objective
+        has; 1 without batches.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If neither `steps` nor `batches` is given, there are too few batches, a batch is empty or names a row that
+        does not exist, or `theta0` is not a finite vector that fits the objective.
+
+    Notes
+    -----
+    A run that diverges ends early with ``diverged=True``: its record stops at the last finite row, without a warning.
+
+    Examples
+    --------
+    >>> from gdexplain.data import batch_order, make_line
+    >>> from gdexplain.descent import descend
+    >>> from gdexplain.objectives import LeastSquares
+    >>> from gdexplain.rules import gradient_descent
+    >>> descend(LeastSquares(make_line()), gradient_descent(0.1), [0.0, 0.0], steps=500)
+    Trajectory('gradient_descent(0.1)': 500 updates, 2 parameters, loss 30 -> 4.154e-15)
+    >>> batches = batch_order(4, 2, epochs=3, seed=0)
+    >>> descend(LeastSquares(make_line()), gradient_descent(0.01), [0.0, 0.0], batches=batches).updates_per_epoch
+    2
+    """
+    theta = finite_array("theta0", theta0, ndim=1)
+    rows = _rows(batches, objective.size, steps)
+    _check_fit(objective, theta)
+    parameters, losses, gradients = _walk(objective, rule, theta, rows)
+    kept = _finite_updates(parameters, losses, gradients)
+    sizes = [objective.size if batch is None else len(batch) for batch in rows]
+    return Trajectory(
+        parameters=parameters[: kept + 1],
+        loss=losses[:kept],
+        gradients=gradients[:kept],
+        updates_per_epoch=_updates_per_epoch(sizes, objective.size),
+        diverged=kept < len(rows),
+        label=rule.name,
+        batch_size=sizes[0],
+        layout=getattr(objective, "layout", ()),
+    )
+
+
+def _walk(
+    objective: Objective, rule: UpdateRule, theta: NDArray[np.float64], rows: list[Rows]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return the parameters, losses and gradients of every update up to the first loss that is not finite."""
+    parameters, losses, gradients = [theta], [], []
+    state = rule.init(theta)
+    with np.errstate(all="ignore"):  # what overflows here is content: the caller cuts the record before it
+        for batch in rows:
+            loss, grad = objective.value_and_grad(theta, batch)
+            if not math.isfinite(loss):
+                break
+            step, state = rule.update(grad, state, theta)
+            theta = theta + step
+            parameters.append(theta)
+            losses.append(loss)
+            gradients.append(grad)
+    return np.array(parameters), np.array(losses), np.array(gradients).reshape(-1, len(theta))
+
+
+def _finite_updates(
+    parameters: NDArray[np.float64], losses: NDArray[np.float64], gradients: NDArray[np.float64]
+) -> int:
+    """Return how many updates the record holds before its first row that is not finite."""
+    finite = np.isfinite(losses) & np.isfinite(gradients).all(axis=1) & np.isfinite(parameters[1:]).all(axis=1)
+    return len(losses) if finite.all() else int(np.argmin(finite))
+
+
+def _rows(batches: Sequence[ArrayLike] | None, size: int, steps: int | None) -> list[Rows]:
+    """Return one batch an update, None for all rows; raise unless every batch is a list of rows that exist."""
+    if batches is None:
+        if steps is None:
+            raise ValueError("steps must be given where batches are not.")
+        return [None] * positive_int("steps", steps)
+    if len(batches) == 0:
+        raise ValueError("batches must hold at least one batch, not none.")
+    steps = len(batches) if steps is None else positive_int("steps", steps, at_most=len(batches))
+    rows = [np.asarray(batch) for batch in batches[:steps]]
+    for k, batch in enumerate(rows):
+        if batch.ndim != 1 or batch.size == 0 or not np.issubdtype(batch.dtype, np.integer):
+            raise ValueError(f"batches[{k}] must be a list of row numbers, at least one, not {batches[k]!r}.")
+    every = np.concatenate(rows)
+    if every.min() < 0 or every.max() >= size:
+        raise ValueError(f"batches must hold row numbers from 0 to {size - 1}, not {every.min()} to {every.max()}.")
+    return list(rows)
+
+
+def _check_fit(objective: Objective, theta: NDArray[np.float64]) -> None:
+    """Raise unless the objective takes `theta` and returns a gradient of its shape."""
+    with np.errstate(all="ignore"):
+        _, grad = objective.value_and_grad(theta, None)
+    if np.shape(grad) != theta.shape:
+        raise ValueError(f"theta0 must have the shape of the gradient, {np.shape(grad)}, not {theta.shape}.")
+
+
+def _updates_per_epoch(sizes: list[int], size: int) -> int:
+    """Return how many batches it takes to use `size` rows; an estimate from the first batch if there are too few."""
+    for updates, used in enumerate(accumulate(sizes), start=1):
+        if used >= size:
+            return updates
+    return math.ceil(size / sizes[0])

@@ -1,0 +1,548 @@
+"""The loss as a landscape: seen on a plane through parameter space, and along a line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from math import comb
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from gdexplain._checks import finite_array, frozen, positive_int, real
+from gdexplain.data import Dataset
+from gdexplain.objectives import Objective
+from gdexplain.trajectory import Trajectory
+
+Array: TypeAlias = NDArray[np.float64]
+LossFunction: TypeAlias = Callable[[Array], Any] | Objective
+
+
+@dataclass(frozen=True, eq=False)
+class Plane:
+    r"""A plane through parameter space: the place where a landscape is drawn.
+
+    .. math:: \theta(a, b) = \theta_0 + a\, u + b\, v, \qquad u \cdot v = 0, \quad |u| = |v| = 1
+
+    Parameters
+    ----------
+    origin : array_like, shape (P,)
+        The point :math:`\theta_0`, where a and b are 0.
+    directions : array_like, shape (2, P)
+        The directions u and v: orthogonal, each of length 1.
+    labels : tuple of two str
+        What the two axes of a plot are called.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the shapes disagree, a value is not finite, or the directions are not orthonormal.
+
+    Notes
+    -----
+    Because u and v are orthonormal, a and b are lengths in parameter space.
+
+    Examples
+    --------
+    >>> from gdexplain.landscape import Plane
+    >>> plane = Plane([1.0, 0.0, 0.0], [[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+    >>> plane.point(2.0, 3.0).tolist()
+    [1.0, 2.0, 3.0]
+    >>> plane.project([[1.0, 2.0, 3.0]]).tolist()
+    [[2.0, 3.0]]
+    """
+
+    origin: Array
+    directions: Array
+    labels: tuple[str, str] = ("a", "b")
+
+    def __post_init__(self) -> None:
+        """Check that the two directions are orthonormal, and freeze the arrays."""
+        origin = finite_array("origin", self.origin, ndim=1)
+        directions = finite_array("directions", self.directions, ndim=2)
+        if directions.shape != (2, len(origin)):
+            raise ValueError(f"directions must have shape (2, {len(origin)}), not {directions.shape}.")
+        if not np.allclose(directions @ directions.T, np.eye(2), atol=1e-6):
+            raise ValueError(f"directions must be orthogonal and of length 1, not {directions.tolist()}.")
+        object.__setattr__(self, "origin", frozen(origin))
+        object.__setattr__(self, "directions", frozen(directions))
+
+    @classmethod
+    def of_parameters(
+        cls,
+        theta: ArrayLike = (0.0, 0.0),
+        first: int = 0,
+        second: int = 1,
+        *,
+        labels: tuple[str, str] | None = None,
+    ) -> Plane:
+        """Return the plane of two parameters; a and b are their values, all others stay as in `theta`.
+
+        Parameters
+        ----------
+        theta : array_like, shape (P,)
+            Where the plane lies. The default is the neuron w x + b, whose plane is all there is.
+        first, second : int
+            Which two parameters: column numbers from 0 to P - 1.
+        labels : tuple of two str, optional
+            Their names; by default ("w", "b") if P is 2, else ("parameter i", "parameter j").
+
+        Returns
+        -------
+        Plane
+            The plane on which ``a = theta[first]`` and ``b = theta[second]``.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `theta` is not a finite vector, or the two numbers are the same or out of range.
+
+        Examples
+        --------
+        >>> from gdexplain.landscape import Plane
+        >>> Plane.of_parameters([7.0, 8.0, 9.0], 0, 2).point(1.0, 2.0).tolist()
+        [1.0, 8.0, 2.0]
+        """
+        origin = np.array(finite_array("theta", theta, ndim=1))
+        for name, index in (("first", first), ("second", second)):
+            if not 0 <= index < len(origin):
+                raise ValueError(f"{name} must be from 0 to {len(origin) - 1}, not {index}.")
+        if first == second:
+            raise ValueError(f"first and second must be two different parameters, not {first} twice.")
+        origin[[first, second]] = 0.0
+        default = ("w", "b") if len(origin) == 2 else (f"parameter {first}", f"parameter {second}")
+        return cls(origin, np.eye(len(origin))[[first, second]], default if labels is None else labels)
+
+    def point(self, a: ArrayLike, b: ArrayLike) -> Array:
+        """Return the parameters at (a, b).
+
+        Parameters
+        ----------
+        a, b : array_like
+            Coordinates on the plane; they broadcast.
+
+        Returns
+        -------
+        ndarray, shape (..., P)
+            ``origin + a * directions[0] + b * directions[1]``.
+        """
+        coordinates = np.stack(np.broadcast_arrays(np.asarray(a, float), np.asarray(b, float)), axis=-1)
+        return self.origin + coordinates @ self.directions
+
+    def project(self, parameters: ArrayLike) -> Array:
+        """Return the coordinates (a, b) of the point of the plane that is nearest to each row.
+
+        Parameters
+        ----------
+        parameters : array_like, shape (rows, P)
+            One point of parameter space a row.
+
+        Returns
+        -------
+        ndarray, shape (rows, 2)
+            The columns are a and b.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `parameters` is not finite or does not have P columns.
+        """
+        rows = finite_array("parameters", parameters, ndim=2)
+        if rows.shape[1] != len(self.origin):
+            raise ValueError(f"parameters must have {len(self.origin)} columns, as the plane has, not {rows.shape[1]}.")
+        return (rows - self.origin) @ self.directions.T
+
+
+@dataclass(frozen=True, eq=False)
+class Slice:
+    """The loss on a grid over a plane.
+
+    Parameters
+    ----------
+    plane : Plane
+        Where the grid lies.
+    a : array_like, shape (A,)
+        Coordinates along the first direction, rising.
+    b : array_like, shape (B,)
+        Coordinates along the second direction, rising.
+    loss : array_like, shape (B, A)
+        ``loss[j, i]`` is the loss at ``plane.point(a[i], b[j])``. It may overflow to infinity far out.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the shapes disagree, or a coordinate is not finite or does not rise.
+
+    Notes
+    -----
+    The first index of `loss` is the vertical axis, as matplotlib's ``contour`` has it.
+    """
+
+    plane: Plane
+    a: Array
+    b: Array
+    loss: Array
+
+    def __post_init__(self) -> None:
+        """Check that the arrays fit together, and freeze them."""
+        if not isinstance(self.plane, Plane):
+            raise TypeError(f"plane must be a Plane, not {type(self.plane).__name__}.")
+        a, b = finite_array("a", self.a, ndim=1), finite_array("b", self.b, ndim=1)
+        loss = np.asarray(self.loss, dtype=np.float64)
+        for name, array in (("a", a), ("b", b)):
+            if len(array) < 2 or np.any(np.diff(array) <= 0):
+                raise ValueError(f"{name} must hold at least two rising numbers, not {array}.")
+        if loss.shape != (len(b), len(a)):
+            raise ValueError(f"loss must have shape ({len(b)}, {len(a)}), not {loss.shape}.")
+        for name, array in (("a", a), ("b", b), ("loss", loss)):
+            object.__setattr__(self, name, frozen(array))
+
+
+def pca_plane(path: Trajectory | ArrayLike) -> Plane:
+    r"""Return the plane in which a path of parameters moves most: its two main directions.
+
+    .. math:: \Theta - \bar\theta = U S V^\top, \qquad u, v = \text{the first two rows of } V^\top
+
+    Parameters
+    ----------
+    path : Trajectory or array_like, shape (rows, P)
+        The parameters, one point of the path a row; P is at least 2.
+
+    Returns
+    -------
+    Plane
+        Its origin is the last point of the path; its labels say which share of the path's variance each direction
+        holds.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the path has fewer than two rows or columns, or never moves.
+
+    Notes
+    -----
+    The rows are centred on their mean, as in principal component analysis. A direction's sign is arbitrary in theory;
+    here its largest entry is positive. Paths of stochastic gradient descent look smoother in this plane than they
+    are: what the plane does not hold is not drawn.
+
+    References
+    ----------
+    .. [1] H. Li, Z. Xu, G. Taylor, C. Studer and T. Goldstein, "Visualizing the loss landscape of neural nets",
+       NeurIPS 2018. :arxiv:`1712.09913`
+    .. [2] E. Lorch, "Visualizing deep network training trajectories with PCA", ICML Workshop on Visualization for
+       Deep Learning, 2016.
+
+    Examples
+    --------
+    >>> from gdexplain.landscape import pca_plane
+    >>> plane = pca_plane([[3.0, 4.0], [0.0, 0.0]])
+    >>> plane.directions[0].round(3).tolist()
+    [0.6, 0.8]
+    >>> plane.labels[0]
+    'direction 1 (100 % of the path)'
+    """
+    rows = _rows("path", path)
+    if min(rows.shape) < 2:
+        raise ValueError(f"path must have at least 2 rows and 2 columns, not shape {rows.shape}.")
+    _, spread, directions = np.linalg.svd(rows - rows.mean(axis=0), full_matrices=False)
+    if spread[0] == 0:
+        raise ValueError("path must move: all its rows are the same.")
+    largest = np.abs(directions[:2]).argmax(axis=1)
+    signs = np.sign(directions[[0, 1], largest])
+    shares = spread[:2] ** 2 / np.sum(spread**2)
+    labels = (f"direction 1 ({100 * shares[0]:.3g} % of the path)", f"direction 2 ({100 * shares[1]:.3g} %)")
+    return Plane(rows[-1], directions[:2] * signs[:, np.newaxis], labels)
+
+
+def evaluate(
+    loss_function: LossFunction,
+    plane: Plane | None = None,
+    *,
+    a_range: tuple[float, float] | None = None,
+    b_range: tuple[float, float] | None = None,
+    around: Trajectory | Sequence[Trajectory] | ArrayLike | None = None,
+    resolution: int = 101,
+    vectorized: bool = False,
+) -> Slice:
+    r"""Evaluate a loss on a grid over a plane: :math:`L(\theta_0 + a u + b v)`.
+
+    Parameters
+    ----------
+    loss_function : Objective or callable
+        Takes one flat theta (P,) and returns its loss; with ``vectorized=True`` takes rows (M, P) and returns (M,).
+    plane : Plane, optional
+        The plane; by default that of the neuron w x + b.
+    a_range, b_range : (float, float), optional
+        From where to where, along each direction.
+    around : Trajectory, array_like of shape (rows, P), or list of them, optional
+        Gives the ranges that are left out: all of these points, with a margin of 15 %.
+    resolution : int
+        How many grid points along each direction.
+    vectorized : bool
+        Whether `loss_function` takes many rows at once.
+
+    Returns
+    -------
+    Slice
+        The plane, the grid and the loss.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a range is missing with no `around`, or does not rise; or if `loss_function` returns another shape.
+
+    Examples
+    --------
+    >>> from gdexplain.data import make_line
+    >>> from gdexplain.landscape import evaluate
+    >>> from gdexplain.objectives import LeastSquares
+    >>> surface = evaluate(LeastSquares(make_line()), a_range=(0, 4), b_range=(-2, 2), resolution=5)
+    >>> surface.loss[2].tolist()  # b = 0, w = 0, 1, ..., 4
+    [30.0, 7.5, 0.0, 7.5, 30.0]
+    """
+    plane = Plane.of_parameters() if plane is None else plane
+    if not isinstance(plane, Plane):
+        raise TypeError(f"plane must be a Plane, not {type(plane).__name__}.")
+    if positive_int("resolution", resolution) < 2:
+        raise ValueError(f"resolution must be a whole number of at least 2, not {resolution}.")
+    a_around, b_around = (None, None) if around is None else _ranges(plane, around)
+    a = np.linspace(*_range("a_range", a_range, a_around), resolution)
+    b = np.linspace(*_range("b_range", b_range, b_around), resolution)
+    # One row of the grid at a time: memory stays at A x P, however fine the grid is.
+    loss = np.stack([_losses(loss_function, plane.point(a, height), vectorized=vectorized) for height in b])
+    return Slice(plane, a, b, loss)
+
+
+def loss_along(
+    loss_function: LossFunction,
+    start: ArrayLike,
+    end: ArrayLike,
+    *,
+    span: tuple[float, float] = (0.0, 1.0),
+    points: int = 101,
+    vectorized: bool = False,
+) -> tuple[Array, Array]:
+    r"""Evaluate a loss on the straight line between two points of parameter space.
+
+    .. math:: L\bigl((1 - \alpha)\, \theta_\text{start} + \alpha\, \theta_\text{end}\bigr)
+
+    Parameters
+    ----------
+    loss_function : Objective or callable
+        As in `evaluate`.
+    start, end : array_like, shape (P,)
+        The points at :math:`\alpha = 0` and 1.
+    span : (float, float)
+        From which :math:`\alpha` to which; past 0 and 1 the line goes on.
+    points : int
+        How many values of :math:`\alpha`.
+    vectorized : bool
+        As in `evaluate`.
+
+    Returns
+    -------
+    alpha : ndarray, shape (points,)
+        Where on the line; 0 is `start` and 1 is `end`.
+    loss : ndarray, shape (points,)
+        The loss there.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `start` and `end` are not finite vectors of one length, or `span` does not rise.
+
+    References
+    ----------
+    .. [1] I. J. Goodfellow, O. Vinyals and A. M. Saxe, "Qualitatively characterizing neural network optimization
+       problems", ICLR 2015. :arxiv:`1412.6544`
+
+    Examples
+    --------
+    >>> from gdexplain.data import make_line
+    >>> from gdexplain.landscape import loss_along
+    >>> from gdexplain.objectives import LeastSquares
+    >>> alpha, loss = loss_along(LeastSquares(make_line()), [0, 0], [2, 0], points=3)
+    >>> loss.tolist()
+    [30.0, 7.5, 0.0]
+    """
+    start, end = finite_array("start", start, ndim=1), finite_array("end", end, ndim=1)
+    if start.shape != end.shape:
+        raise ValueError(f"start and end must have one length, not {len(start)} and {len(end)}.")
+    if positive_int("points", points) < 2:
+        raise ValueError(f"points must be a whole number of at least 2, not {points}.")
+    alpha = np.linspace(*_range("span", span, None), points)
+    line = (1 - alpha)[:, np.newaxis] * start + alpha[:, np.newaxis] * end
+    return alpha, _losses(loss_function, line, vectorized=vectorized)
+
+
+def line_loss(dataset: Dataset) -> Callable[[ArrayLike], Array]:
+    r"""Return the mean squared error of the neuron w x + b as a function of theta = (w, b).
+
+    .. math:: L(w, b) = \frac1N \sum_{i=1}^N (w x_i + b - y_i)^2
+
+    Parameters
+    ----------
+    dataset : Dataset
+        One input and one real target an example.
+
+    Returns
+    -------
+    callable
+        Takes theta of shape (..., 2) and returns the loss, shape (...): use it with ``vectorized=True``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `dataset` is not a Dataset of one input and one real target.
+
+    Examples
+    --------
+    >>> from gdexplain.data import make_line
+    >>> from gdexplain.landscape import line_loss
+    >>> line_loss(make_line())([[0.0, 0.0], [2.0, 0.0]]).tolist()
+    [30.0, 0.0]
+    """
+    x, y = _line_columns(dataset)
+
+    def loss(theta: ArrayLike) -> Array:
+        """Mean squared error at theta = (w, b); far out it may overflow to infinity."""
+        w, b = np.moveaxis(np.asarray(theta, dtype=np.float64), -1, 0)
+        with np.errstate(over="ignore"):
+            return np.asarray(np.mean((w[..., np.newaxis] * x + b[..., np.newaxis] - y) ** 2, axis=-1))
+
+    return loss
+
+
+def example_gradients(objective: Objective, theta: ArrayLike) -> Array:
+    r"""Return each example's own gradient.
+
+    .. math:: \nabla L(\theta) = \frac1N \sum_{i=1}^N \nabla \ell_i(\theta)
+
+    Parameters
+    ----------
+    objective : Objective
+        A loss that is a mean over N examples, such as `LeastSquares`.
+    theta : array_like, shape (P,)
+        Where.
+
+    Returns
+    -------
+    ndarray, shape (N, P)
+        Row i is the gradient of example i; the mean of the rows is the full-batch gradient.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `theta` is not a finite vector that the objective takes.
+
+    Examples
+    --------
+    >>> from gdexplain.data import make_line
+    >>> from gdexplain.landscape import example_gradients
+    >>> from gdexplain.objectives import LeastSquares
+    >>> example_gradients(LeastSquares(make_line()), [0.0, 0.0]).tolist()
+    [[-4.0, -4.0], [-16.0, -8.0], [-36.0, -12.0], [-64.0, -16.0]]
+    """
+    point = finite_array("theta", theta, ndim=1)
+    return np.stack([objective.value_and_grad(point, [row])[1] for row in range(objective.size)])
+
+
+def batch_gradients(gradients: ArrayLike, batch_size: int, *, at_most: int = 2000, seed: int = 0) -> Array:
+    r"""Return the gradient of every possible batch: the mean of every subset of `batch_size` examples.
+
+    Parameters
+    ----------
+    gradients : array_like, shape (N, P)
+        One example's gradient a row, as `example_gradients` gives it.
+    batch_size : int
+        How many examples a batch has, from 1 to N, drawn without replacement.
+    at_most : int
+        If there are more batches than this, draw so many at random instead.
+    seed : int
+        Seed of that drawing.
+
+    Returns
+    -------
+    ndarray, shape (number of batches, P)
+        One batch's gradient a row.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `gradients` is not a finite matrix, or a number is out of range.
+
+    Examples
+    --------
+    >>> from gdexplain.landscape import batch_gradients
+    >>> batch_gradients([[0.0], [2.0], [4.0]], 2).ravel().tolist()
+    [1.0, 2.0, 3.0]
+    """
+    rows = finite_array("gradients", gradients, ndim=2)
+    batch_size = positive_int("batch_size", batch_size, at_most=len(rows))
+    if comb(len(rows), batch_size) <= positive_int("at_most", at_most):
+        batches = np.array(list(combinations(range(len(rows)), batch_size)))
+    else:
+        rng = np.random.default_rng(seed)
+        batches = np.stack([rng.choice(len(rows), batch_size, replace=False) for _ in range(at_most)])
+    return np.asarray(rows[batches].mean(axis=1))
+
+
+def _line_columns(dataset: Dataset) -> tuple[Array, Array]:
+    """Return x and y, each (N,), of data that a line can be fitted to."""
+    if not isinstance(dataset, Dataset):
+        raise TypeError(f"dataset must be a Dataset, not {type(dataset).__name__}.")
+    if dataset.inputs.shape[1] != 1 or dataset.targets.ndim != 2 or dataset.targets.shape[1] != 1:
+        raise ValueError(f"dataset must have one input and one real target an example, not {dataset!r}.")
+    return dataset.inputs[:, 0], dataset.targets[:, 0]
+
+
+def _rows(name: str, path: Any) -> Array:
+    """Return the points of a path as float64 rows, at least one of them."""
+    rows = finite_array(name, path.parameters if isinstance(path, Trajectory) else path, ndim=2)
+    if len(rows) == 0:
+        raise ValueError(f"{name} must hold at least one row of parameters, not shape {rows.shape}.")
+    return rows
+
+
+def _ranges(plane: Plane, around: Any) -> list[tuple[float, float]]:
+    """Return the range of a and of b that holds all the points, with a margin."""
+    if isinstance(around, (list, tuple)) and any(isinstance(path, Trajectory) for path in around):
+        rows = np.concatenate([_rows("around", path) for path in around])
+    else:
+        rows = _rows("around", around)
+    points = plane.project(rows)
+    low, high = points.min(axis=0), points.max(axis=0)
+    margin = np.where(high > low, 0.15 * (high - low), 1.0)
+    return [(float(first), float(last)) for first, last in zip(low - margin, high + margin, strict=True)]
+
+
+def _range(name: str, given: tuple[float, float] | None, default: tuple[float, float] | None) -> tuple[float, float]:
+    """Return the range given, or the default, checked to rise."""
+    chosen = default if given is None else given
+    if chosen is None:
+        raise ValueError(f"{name} must be given as (from, to), or `around` say which points the slice is to hold.")
+    try:
+        low, high = chosen
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name} must be two numbers (from, to), not {chosen!r}.") from error
+    return real(name, low), real(name, high, above=low)
+
+
+def _losses(loss_function: LossFunction, thetas: Array, *, vectorized: bool) -> Array:
+    """Return the loss of each row."""
+    with np.errstate(over="ignore"):  # far out a loss may overflow: infinity is then the answer
+        if callable(loss_function):
+            losses = loss_function(thetas) if vectorized else [loss_function(theta) for theta in thetas]
+        elif hasattr(loss_function, "value_and_grad"):
+            losses = [loss_function.value_and_grad(theta)[0] for theta in thetas]
+        else:
+            raise TypeError(f"loss_function must be a function or an Objective, not {type(loss_function).__name__}.")
+    array = np.asarray(losses, dtype=np.float64)
+    if array.shape != (len(thetas),):
+        takes = f"rows {thetas.shape}" if vectorized else f"one theta ({thetas.shape[1]},)"
+        wants = f"({len(thetas)},)" if vectorized else "one number"
+        got = array.shape if vectorized else array.shape[1:]
+        raise ValueError(f"loss_function was given {takes} and must return {wants}, not an array of shape {got}.")
+    return array

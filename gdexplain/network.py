@@ -1,0 +1,157 @@
+"""Dense stacks as plain arrays, checked against each other, against the data and against the loss."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from gdexplain._checks import finite_array, frozen, one_of
+from gdexplain.functions import ACTIVATIONS, LOSSES, Array, Loss
+
+
+@dataclass(frozen=True, eq=False)
+class Dense:
+    r"""One fully connected layer as arrays: ``a = f(x W + b)``.
+
+    Parameters
+    ----------
+    weights : array_like, shape (fan_in, units)
+        The matrix W, laid out as Keras' kernel: a column for each unit.
+    bias : array_like, shape (units,), optional
+        The row b; None for a layer without one (``use_bias=False``).
+    activation : str
+        The function f: ``"linear"``, ``"relu"``, ``"leaky_relu"``, ``"tanh"``, ``"sigmoid"``, ``"gelu"`` or ``"softmax"``.
+
+    Raises
+    ------
+    TypeError
+        If an array is not one of numbers.
+    ValueError
+        If a value is NaN or infinite, the shapes disagree, the activation is unknown, or a softmax has one unit.
+
+    Notes
+    -----
+    Keras' conventions: the slope of relu at 0 is 0; leaky_relu has ``negative_slope=0.2`` and that slope at 0; gelu is
+    the exact one (``approximate=False``), z Φ(z). TensorFlow rounds that 0.2, and the 1/√2 in Φ, to float32 at any
+    precision, which moves the eighth digit; so do these.
+
+    Examples
+    --------
+    >>> from gdexplain import Dense
+    >>> Dense([[2.0], [0.5]], [0.0], "tanh")
+    Dense(2 -> 1, 'tanh')
+    """
+
+    weights: Array
+    bias: Array | None = None
+    activation: str = "linear"
+
+    def __post_init__(self) -> None:
+        """Check the arrays against each other and freeze them."""
+        weights = finite_array("weights", self.weights, ndim=2)
+        units = weights.shape[1]
+        if weights.size == 0:
+            raise ValueError(f"weights must have at least one row and one column, not shape {weights.shape}.")
+        if self.bias is not None:
+            bias = finite_array("bias", self.bias, ndim=1)
+            if len(bias) != units:
+                raise ValueError(f"bias must have {units} entries, one a column of weights, not {len(bias)}.")
+            object.__setattr__(self, "bias", frozen(bias))
+        if one_of("activation", self.activation, ACTIVATIONS) == "softmax" and units == 1:
+            raise ValueError("activation 'softmax' must have at least 2 units: of one alone it is always 1.")
+        object.__setattr__(self, "weights", frozen(weights))
+
+    def __repr__(self) -> str:
+        """Return the sizes and the activation."""
+        return f"Dense({self.weights.shape[0]} -> {self.weights.shape[1]}, {self.activation!r})"
+
+    @property
+    def arrays(self) -> tuple[Array, ...]:
+        """The layer's arrays in Keras' order: weights, then bias if it has one."""
+        return (self.weights,) if self.bias is None else (self.weights, self.bias)
+
+
+def flat_parameters(layers: Sequence[Dense]) -> NDArray[np.float64]:
+    """Return all weights and biases as one vector.
+
+    Parameters
+    ----------
+    layers : sequence of Dense
+        The stack, first layer first.
+
+    Returns
+    -------
+    ndarray, shape (P,)
+        In the order of ``keras.Model.trainable_variables``: weights, then bias, layer by layer.
+
+    Examples
+    --------
+    >>> from gdexplain import Dense
+    >>> from gdexplain.network import flat_parameters
+    >>> flat_parameters([Dense([[1.0, 2.0]], [3.0, 4.0])])
+    array([1., 2., 3., 4.])
+    """
+    return np.concatenate([array.ravel() for layer in layers for array in layer.arrays])
+
+
+def check_stack(layers: Sequence[Dense], inputs: ArrayLike) -> NDArray[np.float64]:
+    """Return the inputs as float64 (N, D) if they fit the first layer and each layer fits the next."""
+    if isinstance(layers, Dense) or not all(isinstance(layer, Dense) for layer in layers) or len(layers) == 0:
+        raise TypeError(f"layers must be a sequence of at least one gdexplain.Dense, not {layers!r}.")
+    rows = finite_array("inputs", inputs, ndim=2)
+    if len(rows) == 0:
+        raise ValueError(f"inputs must have at least one row, not shape {rows.shape}.")
+    width, whose = rows.shape[1], "inputs has"
+    for place, layer in enumerate(layers):
+        if layer.weights.shape[0] != width:
+            raise ValueError(
+                f"layers[{place}].weights must have {width} rows, as {whose} {width} columns, "
+                f"not shape {layer.weights.shape}."
+            )
+        width, whose = layer.weights.shape[1], f"layers[{place}].weights has"
+    return rows
+
+
+def check_targets(loss: str, targets: ArrayLike, shape: tuple[int, ...]) -> Array:
+    """Return targets fit for the loss and outputs of shape (N, K): float64 (N, K), or labels (N,) where it is sparse."""
+    array = finite_array("targets", targets)
+    if loss.startswith("sparse"):
+        return _check_labels(array, shape)
+    if array.ndim == 1 and shape[1] == 1:
+        array = array[:, np.newaxis]
+    if array.shape != shape:
+        hint = f" Whole-number labels go with 'sparse_{loss}'." if loss.startswith("categorical") else ""
+        raise ValueError(f"targets must have the outputs' shape {shape} for loss {loss!r}, not {array.shape}.{hint}")
+    if "crossentropy" in loss and (array.min() < 0 or array.max() > 1):
+        raise ValueError(f"targets must lie in [0, 1] for loss {loss!r}, not in [{array.min():g}, {array.max():g}].")
+    if loss.startswith("categorical") and not np.allclose(array.sum(axis=1), 1.0, rtol=0, atol=1e-6):
+        row = int(np.argmax(np.abs(array.sum(axis=1) - 1.0)))
+        raise ValueError(f"targets must sum to 1 in each row for loss {loss!r}, but row {row} is {array[row]}.")
+    return array
+
+
+def _check_labels(array: Array, shape: tuple[int, ...]) -> NDArray[np.int64]:
+    """Return labels of shape (N,), each a whole number below the number of outputs."""
+    labels = array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
+    if labels.shape != shape[:1]:
+        raise ValueError(f"targets must be {shape[0]} labels, one a row of inputs, not of shape {array.shape}.")
+    if np.any(labels != np.floor(labels)) or labels.min() < 0 or labels.max() >= shape[1]:
+        raise ValueError(f"targets must be whole numbers from 0 to {shape[1] - 1}, one for each output, not {labels}.")
+    return labels.astype(np.int64)
+
+
+def loss_at_end(loss: str, activation: str) -> tuple[Loss, bool]:
+    """Return the loss to take, and whether it takes the last layer's logits in place of its outputs.
+
+    Keras differentiates a cross-entropy and the sigmoid or softmax before it as one; so does this.
+    """
+    name = {"mean_squared_error": "mse", "mean_absolute_error": "mae"}.get(loss, loss)
+    record = LOSSES[one_of("loss", name, LOSSES)]
+    if activation not in ("sigmoid", "softmax"):
+        return record, False
+    if loss.endswith("from_logits"):
+        raise ValueError(f"loss {loss!r} takes logits: the last layer must be 'linear', not {activation!r}.")
+    return (LOSSES[record.at_logits], True) if record.at_logits else (record, False)

@@ -1,0 +1,206 @@
+"""Stochastic gradient descent on a line, where every batch has a curvature of its own."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gdexplain._checks import positive_int, real
+from gdexplain.data import Dataset
+from gdexplain.theory._shared import Array, batch_factor, design_of, spectrum, stable_rate
+from gdexplain.theory.noise import gradient_covariance
+from gdexplain.theory.quadratic import line_hessian
+
+
+def mean_square_rate(
+    dataset: Dataset, learning_rate: float, batch_size: int = 1, *, replacement: bool = False
+) -> float:
+    r"""Return the factor by which one update on a random batch changes the mean *squared* distance, in the long run.
+
+    .. math:: \rho\left(\operatorname E[(I - \eta H_B) \otimes (I - \eta H_B)]\right)
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Inputs (N, D) and one real target a row.
+    learning_rate : float
+        The rate, above 0.
+    batch_size : int
+        How many examples a batch has; batches are drawn independently of each other.
+    replacement : bool
+        Whether a batch may hold an example twice.
+
+    Returns
+    -------
+    float
+        A spectral radius, of squares: its root compares with `contraction_rate`. Below 1 stochastic gradient descent
+        settles (at the minimum, if a line fits all points); above 1 its mean square explodes.
+
+    Raises
+    ------
+    ValueError
+        If the targets are not one real column, or an argument is out of range.
+
+    Examples
+    --------
+    >>> from gdexplain.data import make_line
+    >>> from gdexplain.theory import mean_square_rate
+    >>> [round(mean_square_rate(make_line(), rate), 4) for rate in (0.05, 0.08, 0.09)]
+    [0.9706, 0.9959, 1.3581]
+    """
+    eta = real("learning_rate", learning_rate, above=0)
+    return float(np.max(np.abs(np.linalg.eigvalsh(_mean_square_matrix(dataset, eta, batch_size, replacement)))))
+
+
+def max_stable_sgd_learning_rate(dataset: Dataset, batch_size: int = 1, *, replacement: bool = False) -> float:
+    r"""Return the rate at which gradient descent on random batches stops settling in mean square.
+
+    .. math:: \frac1{\eta_{\max}} = \lambda_{\max}\left[ (H \oplus H)^{-1} \operatorname E[H_B \otimes H_B] \right],
+              \qquad H \oplus H = H \otimes I + I \otimes H
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Inputs (N, D), not all on one hyperplane, and one real target a row.
+    batch_size : int
+        How many examples a batch has; batches are drawn independently of each other.
+    replacement : bool
+        Whether a batch may hold an example twice.
+
+    Returns
+    -------
+    float
+        The rate at which `mean_square_rate` is 1; at most `max_stable_learning_rate` of the full batch.
+
+    Raises
+    ------
+    ValueError
+        If the targets are not one real column, `batch_size` is out of range or the Hessian is not positive definite.
+
+    Notes
+    -----
+    The update maps covariances to covariances, so its spectral radius is an eigenvalue, and the limit is where that
+    eigenvalue is 1: an eigenvalue problem, with nothing to search for.
+
+    References
+    ----------
+    .. [1] C. Ma and L. Ying, "On linear stability of SGD and input-smoothness of neural networks", 2021,
+       arXiv:2105.13462.
+
+    Examples
+    --------
+    >>> from gdexplain.data import make_line
+    >>> from gdexplain.theory import max_stable_sgd_learning_rate
+    >>> print(f"{max_stable_sgd_learning_rate(make_line()):.6f}")
+    0.080148
+    """
+    eigenvalues, vectors = spectrum(line_hessian(dataset), definite=True)
+    root = np.sqrt(eigenvalues[:, np.newaxis] + eigenvalues).ravel()
+    squares = _mean_kron(dataset, batch_size, replacement, vectors) / np.outer(root, root)
+    return float(1 / np.linalg.eigvalsh(squares)[-1])
+
+
+def noise_floor(dataset: Dataset, learning_rate: float, batch_size: int = 1, *, replacement: bool = False) -> Array:
+    r"""Return the covariance that a linear neuron settles into when it is trained on random batches: exact.
+
+    .. math:: S = \operatorname E[(I - \eta H_B) S (I - \eta H_B)] + \eta^2 \operatorname{Cov}(g_B(\theta^*))
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Inputs (N, D), not all on one hyperplane, and one real target a row.
+    learning_rate : float
+        The constant rate, above 0 and below `max_stable_sgd_learning_rate`.
+    batch_size : int
+        How many examples a batch has; batches are drawn independently of each other.
+    replacement : bool
+        Whether a batch may hold an example twice.
+
+    Returns
+    -------
+    ndarray, shape (D + 1, D + 1)
+        Of (w, b) around the least-squares solution; the mean excess loss is :math:`\tfrac12 \operatorname{tr}(H S)`.
+
+    Raises
+    ------
+    ValueError
+        If the targets are not one real column, or an argument is out of range.
+
+    Notes
+    -----
+    Unlike `stationary_covariance` it counts that every batch has a curvature of its own. For small rates they agree.
+
+    Examples
+    --------
+    >>> from gdexplain.data import make_line
+    >>> from gdexplain.theory import noise_floor
+    >>> float(abs(noise_floor(make_line(), 0.05)).max()) < 1e-20  # a line fits all points, so there is no floor
+    True
+    """
+    eta = stable_rate(learning_rate, max_stable_sgd_learning_rate(dataset, batch_size, replacement=replacement))
+    design, targets = design_of(dataset)
+    best = np.linalg.solve(design.T @ design, design.T @ targets)
+    noise = eta**2 * gradient_covariance(dataset, best, batch_size, replacement=replacement)
+    matrix = _mean_square_matrix(dataset, eta, batch_size, replacement)
+    return np.linalg.solve(np.eye(len(matrix)) - matrix, noise.ravel()).reshape(noise.shape).astype(np.float64)
+
+
+def cyclic_contraction_rate(dataset: Dataset, learning_rate: float, batch_size: int = 1) -> float:
+    r"""Return the factor by which one pass in fixed order shrinks the distance to where the passes settle.
+
+    .. math:: \rho\left( (I - \eta H_{B_n}) \cdots (I - \eta H_{B_2}) (I - \eta H_{B_1}) \right)
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Inputs (N, D) and one real target a row.
+    learning_rate : float
+        The rate, above 0.
+    batch_size : int
+        How many examples a batch has; rows 0, 1, ... in order, and the last batch may be short.
+
+    Returns
+    -------
+    float
+        A spectral radius, per pass. Below 1 the passes converge.
+
+    Raises
+    ------
+    ValueError
+        If the targets are not one real column, or an argument is out of range.
+
+    Examples
+    --------
+    >>> from gdexplain.data import make_line
+    >>> from gdexplain.theory import cyclic_contraction_rate
+    >>> print(f"{cyclic_contraction_rate(make_line(), 0.1):.4f}")
+    0.9600
+    """
+    design, _ = design_of(dataset)
+    eta = real("learning_rate", learning_rate, above=0)
+    batch_size = positive_int("batch_size", batch_size, at_most=len(design))
+    one_pass = np.eye(design.shape[1])
+    for first in range(0, len(design), batch_size):
+        batch = design[first : first + batch_size]
+        one_pass -= eta * 2 / len(batch) * batch.T @ (batch @ one_pass)
+    return float(np.max(np.abs(np.linalg.eigvals(one_pass))))
+
+
+def _mean_kron(dataset: Dataset, batch_size: int, replacement: bool, basis: Array) -> Array:
+    """Return the mean over batches of their Hessian's Kronecker square (P^2, P^2), in the given basis."""
+    design, n = design_of(dataset)[0] @ basis, len(dataset)
+    batch_size = positive_int("batch_size", batch_size, at_most=None if replacement else n)
+    each = 2 * design[:, :, np.newaxis] * design[:, np.newaxis, :]
+    mean = each.mean(axis=0)
+    square = np.einsum("nij,nkl->ikjl", each, each).reshape(mean.size, mean.size) / n
+    of_mean = np.kron(mean, mean)
+    average: Array = of_mean + batch_factor(n, batch_size, replacement) * (square - of_mean)
+    return average
+
+
+def _mean_square_matrix(dataset: Dataset, eta: float, batch_size: int, replacement: bool) -> Array:
+    """Return the mean over batches of the Kronecker square of one update's matrix, I - eta H_B."""
+    hessian = line_hessian(dataset)
+    eye = np.eye(len(hessian))
+    linear = np.kron(hessian, eye) + np.kron(eye, hessian)
+    matrix: Array = np.kron(eye, eye) - eta * linear + eta**2 * _mean_kron(dataset, batch_size, replacement, eye)
+    return matrix

@@ -1,0 +1,292 @@
+"""The one record: what every run, by hand or in Keras, returns."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gdexplain._checks import frozen
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Layout = tuple[tuple[str, tuple[int, ...]], ...]
+_FORMAT = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Trajectory:
+    r"""What happened at every update of one training run.
+
+    Update k (k = 1, ..., T) takes the parameters from row k - 1 to row k. The loss and the gradient of update k are
+    those of its own batch, taken *before* it, at row k - 1.
+
+    Parameters
+    ----------
+    parameters : array_like, shape (T + 1, P)
+        The trainable parameters, flat and in Keras' weight order, before the first update and after each.
+        With ``record_every=m`` only the rows in `updates`; no row, shape (0, P), if they were not recorded.
+    loss : array_like, shape (T,)
+        The loss of each update's batch; never thinned.
+    gradients : array_like, shape (T, P)
+        Row i is the gradient at ``parameters[i]`` of the batch of update ``updates[i] + 1``. No row, shape (0, P), if
+        gradients were not recorded.
+    updates_per_epoch : int
+        How many updates make one pass over the data.
+    diverged : bool
+        Whether the run ended early because the next loss, gradient or parameter was not finite. The record ends at
+        the last finite row.
+    label : str
+        Says what ran, made from the optimizer's own configuration.
+    updates : array_like of int, optional
+        How many updates had been made at each row of `parameters`; 0, 1, ..., T if left out.
+    batch_size : int, optional
+        How many examples an update saw (the last batch of an epoch may have had fewer).
+    layout : tuple of (name, shape), optional
+        The name and shape of each weight, in order; the sizes add up to P.
+    provenance : mapping of str to str, optional
+        How to repeat the run: versions, seed, data, whether it was compiled with XLA.
+
+    Raises
+    ------
+    ValueError
+        If the shapes disagree with each other, or a value is not finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gdexplain import Trajectory
+    >>> run = Trajectory(
+    ...     parameters=[[0.0], [1.0], [1.5]], loss=[4.0, 1.0], gradients=[[-4.0], [-2.0]],
+    ...     updates_per_epoch=1, diverged=False, label="SGD(0.25)",
+    ... )
+    >>> run
+    Trajectory('SGD(0.25)': 2 updates, 1 parameter, loss 4 -> 1)
+    >>> run.summary()
+    '2 updates in 2 epochs (1 update an epoch). Loss: first 4, last 1.'
+    """
+
+    parameters: NDArray[Any]
+    loss: NDArray[Any]
+    gradients: NDArray[Any]
+    updates_per_epoch: int
+    diverged: bool
+    label: str
+    updates: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    batch_size: int | None = None
+    layout: Layout = ()
+    provenance: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check that the arrays fit together and freeze them."""
+        arrays = {name: np.asarray(getattr(self, name)) for name in ("parameters", "loss", "gradients")}
+        total = len(arrays["loss"])
+        updates = np.asarray(self.updates, dtype=np.int64)
+        updates = updates if updates.size else np.arange(total + 1)
+        _check_shapes(arrays["parameters"], arrays["gradients"], updates, total)
+        for name, array in arrays.items():
+            if not np.all(np.isfinite(array)):
+                raise ValueError(f"{name} must be finite to its end; cut the record before the first NaN or inf.")
+            object.__setattr__(self, name, frozen(array))
+        object.__setattr__(self, "updates", frozen(updates))
+        size = arrays["parameters"].shape[1]
+        layout = tuple((name, tuple(shape)) for name, shape in self.layout) or (("theta", (size,)),)
+        if sum(int(np.prod(shape)) for _, shape in layout) != size:
+            raise ValueError(f"layout must describe {size} parameters, not {layout}.")
+        object.__setattr__(self, "layout", layout)
+
+    def __len__(self) -> int:
+        """Return the number of updates T."""
+        return len(self.loss)
+
+    def __repr__(self) -> str:
+        """Return the label and the essentials in one line."""
+        size = self.parameters.shape[1]
+        losses = f", loss {self.loss[0]:.4g} -> {self.loss[-1]:.4g}" if len(self) else ""
+        end = ", diverged" if self.diverged else ""
+        return f"Trajectory({self.label!r}: {_count(len(self), 'update')}, {_count(size, 'parameter')}{losses}{end})"
+
+    @property
+    def epochs(self) -> NDArray[np.float64]:
+        """How many passes over the data had been made before each update, shape (T,)."""
+        return np.arange(len(self)) / self.updates_per_epoch
+
+    def weight(self, name: str) -> NDArray[Any]:
+        """Return one weight's rows in its own shape.
+
+        Parameters
+        ----------
+        name : str
+            A name from `layout`, such as ``"dense/kernel"``.
+
+        Returns
+        -------
+        ndarray, shape (rows, ...)
+            The weight before the first update and after each (recorded) one.
+
+        Raises
+        ------
+        KeyError
+            If no weight has this name, or several have.
+        """
+        names = [known for known, _ in self.layout]
+        if names.count(name) != 1:
+            raise KeyError(f"name must be one of {', '.join(map(repr, names))}, and only one, not {name!r}.")
+        place = names.index(name)
+        sizes = [int(np.prod(shape)) for _, shape in self.layout]
+        first = sum(sizes[:place])
+        return self.parameters[:, first : first + sizes[place]].reshape(-1, *self.layout[place][1])
+
+    def summary(self) -> str:
+        """Say in words what happened.
+
+        Returns
+        -------
+        str
+            Updates, epochs, first and last loss, and where the run diverged if it did.
+        """
+        passes = len(self) / self.updates_per_epoch
+        text = f"{_count(len(self), 'update')} in {passes:.4g} epoch{'' if passes == 1 else 's'} "
+        text += f"({_count(self.updates_per_epoch, 'update')} an epoch)."
+        if len(self):
+            text += f" Loss: first {self.loss[0]:.4g}, last {self.loss[-1]:.4g}."
+        if self.diverged:
+            text += f" Diverged: update {len(self) + 1} was no longer finite."
+        return text
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """Return the record as a table, one recorded row a line.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Indexed by update; columns ``epoch``, ``loss``, one for each parameter, and ``d loss / d name`` for each
+            gradient that was recorded. The last row has no loss and no gradient: no update starts there.
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed (the extra ``gdexplain[pandas]``).
+        """
+        try:
+            import pandas as pd
+        except ImportError as error:
+            raise ImportError("to_dataframe needs pandas: pip install 'gdexplain[pandas]'.") from error
+        index = pd.Index(self.updates, name="update")
+        loss = np.append(self.loss.astype(float), np.nan)[self.updates]
+        parts = [pd.DataFrame({"epoch": self.updates / self.updates_per_epoch, "loss": loss}, index=index)]
+        names = _column_names(self.layout)
+        if len(self.parameters):
+            parts.append(pd.DataFrame(self.parameters, index=index, columns=names))
+        if len(self.gradients):
+            columns = [f"d loss / d {name}" for name in names]
+            parts.append(pd.DataFrame(self.gradients, index=index[:-1], columns=columns))
+        return pd.concat(parts, axis=1)
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the record to one ``.npz`` file; a file that is there is replaced only once the new one is whole.
+
+        Parameters
+        ----------
+        path : path
+            Where to; ``.npz`` is added if the name does not end so.
+
+        Returns
+        -------
+        pathlib.Path
+            The file written.
+        """
+        target = Path(path)
+        target = target if target.suffix == ".npz" else target.with_name(target.name + ".npz")
+        text = {
+            "format": _FORMAT,
+            "updates_per_epoch": self.updates_per_epoch,
+            "diverged": self.diverged,
+            "label": self.label,
+            "batch_size": self.batch_size,
+            "layout": self.layout,
+            "provenance": dict(self.provenance),
+        }
+        draft = target.with_name(f"{target.name}.{os.getpid()}.part")
+        try:
+            with draft.open("wb") as file:
+                np.savez_compressed(
+                    file,
+                    parameters=self.parameters,
+                    loss=self.loss,
+                    gradients=self.gradients,
+                    updates=self.updates,
+                    about=np.array(json.dumps(text)),
+                )
+            draft.replace(target)
+        finally:
+            draft.unlink(missing_ok=True)
+        return target
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Trajectory:
+        """Read a record that `save` wrote.
+
+        Parameters
+        ----------
+        path : path
+            The ``.npz`` file.
+
+        Returns
+        -------
+        Trajectory
+            Equal to the one saved, to the last bit.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        ValueError
+            If the file is not a record of this format.
+        """
+        with Path(path).open("rb") as file:
+            try:
+                with np.load(file, allow_pickle=False) as archive:
+                    arrays = {name: archive[name] for name in ("parameters", "loss", "gradients", "updates")}
+                    text = json.loads(str(archive["about"]))
+                if text.pop("format") != _FORMAT:
+                    raise ValueError("another format")
+            except Exception as error:
+                raise ValueError(f"{os.fspath(path)!r} is not a Trajectory saved by gdexplain ({error}).") from error
+        return cls(**arrays, **text)
+
+
+def _count(number: int, noun: str) -> str:
+    """Return the number and its noun, in the plural where it must be."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _check_shapes(parameters: NDArray[Any], gradients: NDArray[Any], updates: NDArray[np.int64], total: int) -> None:
+    """Raise ValueError unless the rows of the record fit together."""
+    if parameters.ndim != 2 or gradients.ndim != 2 or parameters.shape[1] != gradients.shape[1]:
+        raise ValueError(
+            f"parameters and gradients must be 2-D with as many columns, not {parameters.shape} and {gradients.shape}."
+        )
+    if len(updates) == 0 or updates[0] != 0 or updates[-1] != total or np.any(np.diff(updates) < 1):
+        raise ValueError(f"updates must rise from 0 to {total}, the number of losses, not {updates}.")
+    if len(parameters) not in (0, len(updates)):
+        raise ValueError(f"parameters must have {len(updates)} rows, one for each of updates, not {len(parameters)}.")
+    if len(gradients) not in (0, len(updates) - 1):
+        raise ValueError(f"gradients must have {len(updates) - 1} rows, one less than updates, not {len(gradients)}.")
+
+
+def _column_names(layout: Layout) -> list[str]:
+    """Return one name for each parameter: the weight's name, and its place in it where it has several."""
+    names: list[str] = []
+    for name, shape in layout:
+        places = list(np.ndindex(*shape))
+        alone = len(places) == 1
+        names += [name if alone else f"{name}[{', '.join(map(str, place))}]" for place in places]
+    return names

@@ -1,0 +1,163 @@
+"""A right gradient is called right, a wrong one wrong, and the model is left alone."""
+
+import re
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from gdexplain import Dataset, build_linear, build_mlp, make_line
+from gdexplain.gradient_check import GradientReport, check_gradients
+from gdexplain.models import as_layers
+from gdexplain.network import Dense
+
+SPARSE = "sparse_categorical_crossentropy"
+RIGHT = "Right: the gradients agree to 1e-7 or better."
+
+
+def some_data(rows=7, columns=2, classes=3):
+    rng = np.random.default_rng(0)
+    return Dataset(rng.normal(size=(rows, columns)), rng.integers(0, classes, rows))
+
+
+def test_a_stack_as_arrays_is_checked_against_both_quotients():
+    layers = as_layers(build_mlp([5, 3], inputs=2, seed=0, output_activation="softmax", dtype="float64"))
+    report = check_gradients(layers, some_data(), loss=SPARSE)
+    assert set(report.differences) == {"trace vs central differences", "trace vs complex step"}
+    assert report.differences["trace vs complex step"] < 1e-14
+    assert report.largest < 1e-8
+    assert report.verdict == RIGHT
+    assert report.checked == report.parameters == 33
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_dense_keras_model_is_checked_four_ways_in_float64(dtype):
+    model = build_mlp([5, 3], inputs=2, seed=0, output_activation="softmax", dtype=dtype)
+    model.compile(loss=SPARSE)
+    report = check_gradients(model, some_data())
+    assert list(report.differences) == [
+        "trace vs GradientTape",
+        "GradientTape vs central differences",
+        "trace vs central differences",
+        "trace vs complex step",
+    ]
+    assert report.differences["trace vs GradientTape"] < 1e-14
+    assert report.verdict == RIGHT
+    assert report.precision == "float64"
+    assert report.notes == (("Compared in float64, on a copy of the float32 model.",) if dtype == "float32" else ())
+
+
+def test_any_other_model_is_checked_by_central_differences_on_some_parameters():
+    model = keras.Sequential([
+        keras.Input((4, 4, 1)),
+        keras.layers.Conv2D(8, 2, activation="tanh"),
+        keras.layers.Flatten(),
+        keras.layers.Dropout(0.5),
+        keras.layers.Dense(3, activation="softmax", kernel_regularizer="l2"),
+    ])  # fmt: skip
+    before = model.get_weights()
+    report = check_gradients(model, some_data(columns=16), loss=SPARSE, at_most=20)
+    assert set(report.differences) == {"GradientTape vs central differences"}
+    assert report.verdict == RIGHT
+    assert (report.checked, report.parameters) == (20, 8 * 5 + 8 * 9 * 3 + 3)
+    assert "'conv2d" in report.notes[-1]
+    assert "is a Conv2D" in report.notes[-1]
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_a_loss_without_a_twin_by_hand_is_checked_without_the_trace():
+    report = check_gradients(build_linear(0.5), make_line(), loss=keras.losses.Huber())
+    assert list(report.differences) == ["GradientTape vs central differences"]
+    assert report.verdict == RIGHT
+
+
+@tf.custom_gradient
+def slipped_tanh(x):
+    y = tf.tanh(x)
+    return y, lambda upstream: upstream * (1 - tf.tanh(y) ** 2)
+
+
+def test_a_derivative_taken_after_the_activation_is_called_wrong():
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(4, slipped_tanh), keras.layers.Dense(3, "softmax")])
+    report = check_gradients(model, some_data(), loss=SPARSE)
+    assert report.verdict.startswith("Wrong, very probably: the gradients differ by ")
+    assert report.worst.split("/")[1].split("[")[0] in {"kernel", "bias"}
+    assert report.worst.split("/")[0] == model.layers[0].name
+
+
+class Subclass(keras.Model):
+    def __init__(self, activation):
+        super().__init__()
+        self.hidden = keras.layers.Dense(4, activation, kernel_initializer=keras.initializers.GlorotUniform(0))
+        self.end = keras.layers.Dense(1, kernel_initializer=keras.initializers.GlorotUniform(1))
+
+    def call(self, x):
+        return self.end(self.hidden(x))
+
+
+@pytest.mark.parametrize(("activation", "word"), [("tanh", "Right, as far as"), (slipped_tanh, "Wrong, very probably")])
+def test_a_model_that_has_no_copy_is_checked_in_float32(activation, word):
+    model = Subclass(activation)
+    model(np.ones((1, 1)))
+    report = check_gradients(model, make_line())
+    assert report.precision == "float32"
+    assert report.notes[0].startswith("Compared in float32, whose floor is near 5e-5: ")
+    assert report.verdict.startswith(word)
+
+
+def test_a_kink_at_the_point_itself_does_not_count_against_the_trace():
+    layers = [Dense(np.ones((2, 3)), np.zeros(3), "relu"), Dense(np.ones((3, 1)), [0.5])]
+    report = check_gradients(layers, Dataset(np.zeros((2, 2)), np.zeros(2)))
+    assert report.differences["trace vs complex step"] == 0
+    assert report.verdict.startswith("Right: all agree to 1e-7 but the central differences, which step across a kink")
+    assert report.worst.startswith("layers[0].bias[")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_at_the_minimum_rounding_is_not_called_a_mistake(dtype):
+    assert check_gradients(build_linear(2, 0, dtype=dtype), make_line()).verdict == RIGHT
+
+
+@pytest.mark.parametrize(
+    ("errors", "precision", "words"),
+    [
+        ([1e-8], "float64", RIGHT),
+        ([1e-5], "float64", "Right if the loss has kinks .* 1.0e-05 at w"),
+        ([1e-3], "float64", "Uncomfortable: 1.0e-03 at w"),
+        ([0.5], "float64", "Wrong, very probably: the gradients differ by 5.0e-01 at w"),
+        ([1e-3], "float32", "Right, as far as float32 can tell"),
+        ([0.5], "float32", "Wrong, very probably"),
+    ],
+)
+def test_the_verdict_follows_the_thresholds_of_cs231n(errors, precision, words):
+    pairs = {"GradientTape vs central differences": errors[0]}
+    report = GradientReport("net", 1.0, pairs, "w", 1, 1, precision)
+    assert re.match(words, report.verdict)
+
+
+def test_a_wrong_trace_is_not_excused_by_the_kink_of_a_quotient():
+    pairs = {"trace vs central differences": 0.4, "trace vs complex step": 0.3}
+    assert GradientReport("net", 1.0, pairs, "w", 1, 1).verdict.startswith("Wrong")
+
+
+def test_a_report_prints_its_table_its_notes_and_its_verdict():
+    lines = repr(check_gradients(build_linear(), make_line())).split("\n")
+    assert lines[0] == "linear: loss 30, 2 of 2 parameters, float64"
+    assert lines[1].startswith("  trace vs GradientTape                ")
+    assert lines[-2:] == ["  Compared in float64, on a copy of the float32 model.", f"  {RIGHT}"]
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [
+        (lambda: check_gradients(Dense([[1.0]]), make_line()), TypeError, "model must be a keras.Model, not Dense"),
+        (lambda: check_gradients([], make_line()), TypeError, "layers must be a sequence"),
+        (lambda: check_gradients(build_linear(), make_line(), at_most=0), ValueError, "at_most must be a whole number"),
+        (lambda: check_gradients(build_linear(), make_line(), loss="hinges"), ValueError, "name of a Keras loss"),
+    ],
+)
+def test_bad_input_is_refused_in_words(call, error, words):
+    with pytest.raises(error, match=words):
+        call()

@@ -1,0 +1,345 @@
+"""A Keras model seen as arrays, as an objective and by its curvature, and never changed by it."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from gdexplain import Dataset, _keras, build_linear, build_mlp, line_hessian, make_line
+from gdexplain.backprop import trace_backprop
+from gdexplain.functions import LOSSES
+from gdexplain.models import KerasObjective, as_layers, in_float64, keras_gradient, loss_name, sharpness
+from gdexplain.network import flat_parameters
+
+
+def some_data(rows=7, columns=2, classes=3):
+    rng = np.random.default_rng(0)
+    return Dataset(rng.normal(size=(rows, columns)), rng.integers(0, classes, rows))
+
+
+def classifier(dtype="float64", **options):
+    return build_mlp([5, 3], inputs=2, seed=0, output_activation="softmax", dtype=dtype, **options)
+
+
+SPARSE = "sparse_categorical_crossentropy"
+
+
+# as_layers
+
+
+def test_a_stack_seen_as_arrays_computes_what_the_model_computes():
+    model = keras.Sequential([
+        keras.Input((2,), dtype="float64"),
+        keras.layers.Flatten(dtype="float64"),
+        keras.layers.Dense(4, dtype="float64"),
+        keras.layers.Activation("gelu", dtype="float64"),
+        keras.layers.Dense(3, activation="leaky_relu", use_bias=False, dtype="float64"),
+        keras.layers.Activation("linear", dtype="float64"),
+        keras.layers.Dense(2, activation="softmax", dtype="float64"),
+    ])  # fmt: skip
+    layers = as_layers(model)
+    assert [layer.activation for layer in layers] == ["gelu", "leaky_relu", "softmax"]
+    np.testing.assert_array_equal(flat_parameters(layers), _keras.flat_parameters(model))
+    x = some_data().inputs
+    trace = trace_backprop(layers, x, np.zeros((7, 2)))
+    np.testing.assert_allclose(trace.layers[-1].output, model(x).numpy(), rtol=1e-14)
+
+
+def test_a_functional_chain_is_a_stack_too():
+    start = keras.Input((2,))
+    end = keras.layers.Dense(1)(keras.layers.Dense(3, activation="tanh")(start))
+    assert repr(as_layers(keras.Model(start, end))) == "[Dense(2 -> 3, 'tanh'), Dense(3 -> 1, 'linear')]"
+
+
+def sequential(*layers):
+    return keras.Sequential([keras.Input((2,)), *layers])
+
+
+def branching():
+    start = keras.Input((2,))
+    first, second = keras.layers.Dense(2), keras.layers.Dense(2)
+    first(start)
+    return keras.Model(start, [first.output, second(start)][1:]), keras.Model(
+        start, [first.output, second(first.output)]
+    )
+
+
+def shared():
+    start, layer = keras.Input((2,)), keras.layers.Dense(2)
+    return keras.Model(start, layer(layer(start)))
+
+
+class Subclass(keras.Model):
+    def __init__(self, activation="tanh"):
+        super().__init__()
+        self.hidden = keras.layers.Dense(
+            4, activation=activation, kernel_initializer=keras.initializers.GlorotUniform(0)
+        )
+        self.end = keras.layers.Dense(1, kernel_initializer=keras.initializers.GlorotUniform(1))
+
+    def call(self, x):
+        return self.end(self.hidden(x))
+
+
+def subclassed(columns=1):
+    model = Subclass()
+    model(np.ones((1, columns)))
+    return model
+
+
+def frozen_first():
+    model = sequential(keras.layers.Dense(1, name="cold"))
+    model.layers[0].trainable = False
+    return model
+
+
+@pytest.mark.parametrize(
+    ("model", "error", "words"),
+    [
+        (lambda: [1], TypeError, "model must be a keras.Model, not list"),
+        (lambda: keras.Sequential([keras.layers.Dense(1)]), ValueError, "model must be built"),
+        (lambda: sequential(keras.layers.Flatten()), ValueError, "model must have a Dense layer"),
+        (lambda: sequential(keras.layers.Dense(2), keras.layers.Dropout(0.5, name="drop")), ValueError,
+         "'drop' is a Dropout"),
+        (lambda: sequential(keras.layers.Activation("tanh", name="early")), ValueError, "'early' is a Activation"),
+        (lambda: sequential(keras.layers.Dense(2, "tanh"), keras.layers.Activation("relu", name="twice")), ValueError,
+         "one activation a layer, but 'twice' is a second one"),
+        (lambda: sequential(keras.layers.Dense(2, "selu", name="odd")), ValueError, "activation of layer 'odd' must be"),
+        (lambda: sequential(keras.layers.Dense(2, lambda x: x, name="own")), ValueError, "activation of layer 'own'"),
+        (lambda: sequential(keras.layers.Dense(2, kernel_regularizer="l2", name="held")), ValueError, "'held' is frozen"),
+        (frozen_first, ValueError, "'cold' is frozen"),
+        (shared, ValueError, "one chain of layers"),
+        (lambda: branching()[1], ValueError, "one chain of layers"),
+        (subclassed, ValueError, "Sequential or functional, but Subclass is a subclass"),
+    ],
+)  # fmt: skip
+def test_what_is_no_plain_stack_is_refused_by_name(model, error, words):
+    with pytest.raises(error, match=words):
+        as_layers(model())
+
+
+# KerasObjective
+
+
+def test_the_notebook_neuron_has_its_loss_and_gradient_in_both_precisions():
+    for dtype in ("float32", "float64"):
+        loss, gradient = keras_gradient(build_linear(dtype=dtype), make_line())
+        assert loss == 30
+        np.testing.assert_array_equal(gradient, [-30, -10])
+
+
+@pytest.mark.parametrize("loss", [SPARSE, keras.losses.SparseCategoricalCrossentropy(), keras.losses.get(SPARSE)])
+def test_a_loss_by_any_name_is_computed_in_the_models_precision(loss):
+    model, data = classifier(), some_data()
+    value, gradient = keras_gradient(model, data, loss=loss)
+    trace = trace_backprop(as_layers(model), data.inputs, data.targets, loss=SPARSE)
+    assert value == pytest.approx(trace.loss, rel=1e-15)
+    np.testing.assert_allclose(gradient, trace.gradient, atol=1e-15)
+
+
+def test_an_objective_takes_rows_and_any_theta_and_leaves_the_model_alone():
+    model, data = classifier(), some_data()
+    before = [weight.copy() for weight in model.get_weights()]
+    objective = KerasObjective(model, data, loss=SPARSE)
+    theta, rows = objective.theta + 0.1, [4, 0, 4]
+    loss, gradient = objective.value_and_grad(theta, rows)
+    model.set_weights([part.reshape(w.shape) for part, w in
+                       zip(np.split(theta, np.cumsum([w.size for w in before])[:-1]), before, strict=True)])  # fmt: skip
+    expected = keras_gradient(model, data.take(rows), loss=SPARSE)
+    model.set_weights(before)
+    assert loss == objective.value(theta, rows) == expected[0]
+    np.testing.assert_array_equal(gradient, expected[1])
+    assert objective.size == 7
+    assert objective.precision == "float64"
+    assert objective.layout[0] == ("dense_1/kernel", (2, 5))
+    for ours, theirs in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_penalties_count_dropout_does_not_and_averages_stay():
+    model = sequential(
+        keras.layers.Dense(3, kernel_regularizer=keras.regularizers.L2(0.5)),
+        keras.layers.BatchNormalization(),
+        keras.layers.Dropout(0.5),
+        keras.layers.Dense(1),
+    )
+    data = Dataset(np.ones((4, 2)), np.zeros(4))
+    model.compile(loss="mse")
+    before = [v.numpy() for v in model.variables]
+    value, gradient = keras_gradient(model, data)
+    assert value == pytest.approx(model.evaluate(data.inputs, data.targets, verbose=0), rel=1e-6)
+    assert len(gradient) == 6 + 3 + 6 + 3 + 1
+    for old, new in zip(before, [v.numpy() for v in model.variables], strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_rows_take_the_shape_that_the_model_asks_for():
+    model = keras.Sequential([
+        keras.Input((4, 4, 1)),
+        keras.layers.Conv2D(2, 2, activation="relu"),
+        keras.layers.Flatten(),
+        keras.layers.Dense(3, activation="softmax"),
+    ])  # fmt: skip
+    data = some_data(columns=16)
+    expected = keras.losses.sparse_categorical_crossentropy(data.targets, model(data.inputs.reshape(-1, 4, 4, 1)))
+    assert keras_gradient(model, data, loss=SPARSE)[0] == pytest.approx(float(tf.reduce_mean(expected)), rel=1e-6)
+    with pytest.raises(ValueError, match="expected axis -1 of input shape to have value 1"):
+        keras_gradient(subclassed(), data)
+
+
+def test_labels_fit_one_output():
+    model = build_mlp([1], inputs=2, seed=0, output_activation="sigmoid", dtype="float64")
+    data = some_data(classes=2)
+    value, _ = keras_gradient(model, data, loss="binary_crossentropy")
+    trace = trace_backprop(as_layers(model), data.inputs, data.targets, loss="binary_crossentropy")
+    assert value == pytest.approx(trace.loss, rel=1e-15)
+
+
+def test_a_product_with_the_hessian_is_the_change_of_the_gradient():
+    objective = KerasObjective(classifier(), some_data(), loss=SPARSE)
+    theta, vector = objective.theta, np.random.default_rng(0).normal(size=len(objective.theta))
+    h = 1e-5
+    ahead, behind = (objective.value_and_grad(theta + sign * h * vector)[1] for sign in (1, -1))
+    np.testing.assert_allclose(objective.hessian_product(theta, vector), (ahead - behind) / (2 * h), atol=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [
+        (lambda: KerasObjective([1], make_line()), TypeError, "model must be a keras.Model, not list"),
+        (lambda: KerasObjective(build_linear(), [1]), TypeError, "dataset must be a gdexplain.Dataset, not list"),
+        (lambda: KerasObjective(frozen_first(), some_data()), ValueError, "built and have a trainable weight"),
+        (lambda: KerasObjective(Subclass(), make_line()), ValueError, "built and have a trainable weight"),
+        (lambda: KerasObjective(build_linear(), some_data()), ValueError, "dataset must have inputs of 1 columns"),
+        (
+            lambda: KerasObjective(classifier(), Dataset(np.ones((2, 2)), np.ones(2))),
+            ValueError,
+            r"dataset must have targets with rows of shape \(3,\) for loss 'mse', not \(1,\)",
+        ),
+        (lambda: keras_gradient(build_linear(), make_line(), loss="hinges"), ValueError, "name of a Keras loss"),
+        (lambda: keras_gradient(build_linear(), make_line(), loss="x_from_logits"), ValueError, "name of a Keras loss"),
+        (lambda: keras_gradient(build_linear(), make_line(), loss=3), TypeError, "loss must be a name, a callable"),
+        (lambda: KerasObjective(build_linear(), make_line()).value([1.0]), ValueError, "theta must have the model's 2"),
+        (lambda: KerasObjective(build_linear(), make_line()).value([1.0, np.nan]), ValueError, "theta must be finite"),
+        (lambda: sharpness(build_linear(), make_line(), parameters=np.ones((1, 1, 2))), ValueError, "parameters must"),
+    ],
+)
+def test_what_does_not_fit_is_refused_in_words(call, error, words):
+    with pytest.raises(error, match=words):
+        call()
+
+
+class QuarticLoss(keras.losses.Loss):
+    """A loss that no configuration can rebuild."""
+
+    def __init__(self, power):
+        super().__init__(reduction="sum")
+        self.power = power
+
+    def call(self, y_true, y_pred):
+        return keras.ops.mean((y_true - y_pred) ** self.power, axis=-1)
+
+
+def test_a_loss_of_your_own_is_summed_if_it_says_so_and_keeps_all_digits():
+    data = make_line()
+    value, gradient = keras_gradient(build_linear(1 / 3, dtype="float64"), data, loss=QuarticLoss(4))
+    error = data.inputs / 3 - data.targets
+    assert value == pytest.approx((error**4).sum(), rel=1e-15)
+    assert gradient[0] == pytest.approx((4 * error**3 * data.inputs).sum(), rel=1e-15)
+
+
+# sharpness
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_sharpness_of_the_notebook_neuron_is_the_largest_eigenvalue_of_its_hessian(dtype):
+    expected = np.linalg.eigvalsh(line_hessian(make_line()))[-1]
+    assert sharpness(build_linear(dtype=dtype), make_line()) == pytest.approx(expected, rel=1e-6)
+
+
+def test_lanczos_and_the_whole_hessian_agree_at_every_row_and_twice():
+    model, data = build_mlp([6, 6, 3], inputs=2, seed=0, output_activation="softmax", dtype="float64"), some_data()
+    objective = KerasObjective(model, data, loss=SPARSE)
+    points = objective.theta + np.random.default_rng(0).normal(0, 0.3, (3, len(objective.theta)))
+    wholes = [np.array([objective.hessian_product(at, e) for e in np.eye(len(at))]) for at in points]
+    measured = sharpness(model, data, loss=SPARSE, parameters=points)
+    np.testing.assert_allclose(measured, [np.linalg.eigvalsh(whole)[-1] for whole in wholes], rtol=1e-9)
+    np.testing.assert_array_equal(measured, sharpness(model, data, loss=SPARSE, parameters=points))
+    single = keras.models.clone_model(model)
+    assert sharpness(single, data, loss=SPARSE).shape == ()
+
+
+def test_float32_keeps_the_sharpness_to_float32s_digits():
+    double = build_mlp([8, 3], inputs=2, seed=0, output_activation="softmax", dtype="float64")
+    single = build_mlp([8, 3], inputs=2, seed=0, output_activation="softmax")
+    single.set_weights(double.get_weights())
+    measured = [sharpness(model, some_data(), loss=SPARSE) for model in (single, double)]
+    assert measured[0] == pytest.approx(measured[1], rel=1e-4)
+
+
+def test_a_flat_loss_has_sharpness_0():
+    model = build_mlp([12, 1], inputs=2, seed=0, activation="relu", dtype="float64")
+    model.set_weights(
+        [np.zeros_like(weight) - (weight.ndim == 1) * (len(weight) > 1) for weight in model.get_weights()]
+    )
+    assert sharpness(model, Dataset(np.zeros((2, 2)), np.zeros(2)), loss="mae") == 0
+
+
+# copies and names
+
+
+def test_a_copy_in_float64_computes_the_same_with_more_digits():
+    model = sequential(keras.layers.Dense(3, lambda x: x * x), keras.layers.BatchNormalization(), keras.layers.Dense(1))
+    double = in_float64(model)
+    x = np.random.default_rng(0).normal(size=(5, 2))
+    assert {v.dtype for v in double.variables} == {"float64"}
+    assert double(x).dtype == "float64"
+    np.testing.assert_allclose(double(x), model(x), rtol=1e-5)
+    assert double(x + 1e-12).numpy()[0, 0] != double(x).numpy()[0, 0]
+    assert {v.dtype for v in model.variables} == {"float32"}
+
+
+def test_a_subclass_has_no_copy():
+    with pytest.raises(
+        ValueError, match=r"model must be Sequential or functional, of layers that take a dtype\. Keras: "
+    ):
+        in_float64(subclassed())
+
+
+def own_loss(y, a):
+    return keras.ops.mean((y - a) ** 4, axis=-1)
+
+
+@pytest.mark.parametrize(
+    ("loss", "name"),
+    [
+        *[(name, name) for name in LOSSES],
+        ("MSE", "mse"),
+        ("MeanSquaredError", "mse"),
+        ("mean_absolute_error", "mae"),
+        (keras.losses.CategoricalCrossentropy(), "categorical_crossentropy"),
+        (keras.losses.BinaryCrossentropy(from_logits=True), "binary_crossentropy_from_logits"),
+        (keras.losses.BinaryCrossentropy(label_smoothing=0.1), ""),
+        (keras.losses.MeanSquaredError(reduction="sum"), ""),
+        (keras.losses.Huber(), ""),
+        ("huber", ""),
+        (own_loss, ""),
+    ],
+)
+def test_a_keras_loss_has_the_name_of_its_twin_by_hand(loss, name):
+    assert loss_name(loss) == name
+
+
+@pytest.mark.parametrize("loss", list(LOSSES))
+def test_every_loss_by_hand_is_a_loss_of_keras(loss):
+    rng = np.random.default_rng(1)
+    targets = rng.integers(0, 3, 7) if loss.startswith("sparse") else rng.uniform(size=(7, 3))
+    if loss.startswith("categorical"):
+        targets /= targets.sum(axis=1, keepdims=True)
+    end = None if loss.endswith("from_logits") else "softmax"
+    model = build_mlp([4, 3], inputs=2, seed=0, output_activation=end, dtype="float64")
+    data = Dataset(rng.normal(size=(7, 2)), targets)
+    value, gradient = keras_gradient(model, data, loss=loss)
+    trace = trace_backprop(as_layers(model), data.inputs, data.targets, loss=loss)
+    assert value == pytest.approx(trace.loss, rel=1e-14)
+    np.testing.assert_allclose(gradient, trace.gradient, atol=1e-14)

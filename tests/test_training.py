@@ -1,0 +1,381 @@
+"""`train` makes the updates that `fit` makes, and its record is true."""
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gdexplain import Dataset, _keras, batch_order, build_linear, build_mlp, make_line, train, training
+from tests.fit import Batches, fit, largest_difference
+
+RNG = np.random.default_rng(0)
+CLASSES = Dataset(RNG.normal(size=(50, 6)), RNG.integers(0, 3, 50), "three classes")
+REAL = Dataset(RNG.normal(size=(50, 6)), RNG.normal(size=(50, 2)), "two outputs")
+
+O = keras.optimizers
+OPTIMIZERS = {
+    "SGD": lambda: O.SGD(0.1),
+    "momentum": lambda: O.SGD(0.05, momentum=0.9),
+    "Nesterov": lambda: O.SGD(0.05, momentum=0.9, nesterov=True),
+    "Adagrad": lambda: O.Adagrad(0.1),
+    "RMSprop": lambda: O.RMSprop(0.01, momentum=0.5, centered=True),
+    "Adam": lambda: O.Adam(0.01),
+    "AMSGrad": lambda: O.Adam(0.01, amsgrad=True),
+    "AdamW": lambda: O.AdamW(0.01, weight_decay=0.1),
+    "Adadelta": lambda: O.Adadelta(1.0),
+    "Nadam": lambda: O.Nadam(0.01),
+    "Lion": lambda: O.Lion(0.001),
+    "schedule": lambda: O.SGD(O.schedules.CosineDecay(0.1, 10, warmup_target=0.2, warmup_steps=3)),
+    "clipnorm": lambda: O.Adam(0.01, clipnorm=0.1),
+    "clipvalue": lambda: O.SGD(0.1, clipvalue=0.02),
+    "global_clipnorm": lambda: O.SGD(0.1, global_clipnorm=0.1),
+    "weight decay": lambda: O.SGD(0.1, weight_decay=0.01),
+    "accumulation": lambda: O.Adam(0.01, gradient_accumulation_steps=3),
+    "moving average": lambda: O.SGD(0.1, use_ema=True, ema_momentum=0.8),
+    "overwriting average": lambda: O.SGD(0.1, use_ema=True, ema_overwrite_frequency=4),
+}
+
+
+def mlp(seed=0, outputs=2):
+    return build_mlp([8, outputs], inputs=6, activation="relu", seed=seed)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_without_xla_train_equals_fit_to_the_last_bit(name):
+    ours, theirs = mlp(), mlp()
+    options = {"batch_size": 16, "epochs": 3, "seed": 4}  # 50 = 3 * 16 + 2: the last batch is short
+    run = train(ours, REAL, optimizer=OPTIMIZERS[name](), **options)
+    fit(theirs, REAL, optimizer=OPTIMIZERS[name](), **options)
+    assert largest_difference(ours, theirs) == 0
+    assert len(run) == 12
+    for a, b in zip(ours.optimizer.variables, theirs.optimizer.variables, strict=True):
+        np.testing.assert_array_equal(a.numpy(), b.numpy())
+
+
+@pytest.mark.parametrize("name", ["SGD", "Nesterov", "Adagrad", "RMSprop", "Adam", "AdamW", "schedule"])
+def test_with_xla_train_equals_fit_to_one_in_a_million(name):
+    ours, theirs = mlp(), mlp()
+    options = {"batch_size": 16, "epochs": 3, "seed": 4}
+    run = train(ours, REAL, optimizer=OPTIMIZERS[name](), jit=True, **options)
+    fit(theirs, REAL, optimizer=OPTIMIZERS[name](), **options)
+    assert largest_difference(ours, theirs) < 1e-6
+    assert run.provenance["jit"] == "True"
+
+
+@settings(max_examples=15, deadline=None, derandomize=True)
+@given(st.data(), st.integers(1, 23), st.integers(0, 2**31), st.sampled_from(["SGD", "Adam"]))
+def test_any_batch_size_and_any_order_gives_fits_weights(data, n, seed, name):
+    batch_size = data.draw(st.integers(1, n))
+    rows, ours, theirs = REAL.take(np.arange(n)), mlp(), mlp()
+    train(ours, rows, optimizer=OPTIMIZERS[name](), batch_size=batch_size, epochs=2, seed=seed)
+    fit(theirs, rows, optimizer=OPTIMIZERS[name](), batch_size=batch_size, epochs=2, seed=seed)
+    assert largest_difference(ours, theirs) == 0
+
+
+def full_house(dtype="float32"):
+    """A convolution with everything that has a state or a penalty of its own."""
+    keras.utils.set_random_seed(1)
+    return keras.Sequential(
+        [
+            keras.Input((6, 1)),
+            keras.layers.Conv1D(4, 3, kernel_regularizer=keras.regularizers.L2(0.01), use_bias=False),
+            keras.layers.BatchNormalization(),
+            keras.layers.ReLU(),
+            keras.layers.Dropout(0.3, seed=2),
+            keras.layers.Flatten(),
+            keras.layers.Dense(3, kernel_constraint=keras.constraints.MaxNorm(0.5)),
+        ]
+    )
+
+
+def test_batch_norm_dropout_penalties_and_constraints_equal_fit():
+    data = (CLASSES.inputs[..., np.newaxis].astype("float32"), CLASSES.targets)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    ours, theirs = full_house(), full_house()
+    options = {"loss": loss, "batch_size": 16, "epochs": 3}
+    train(ours, data, optimizer="adam", **options)
+    fit(theirs, data, optimizer="adam", **options)
+    assert largest_difference(ours, theirs) < 1e-6
+    assert np.max(np.linalg.norm(ours.get_weights()[-2], axis=0)) < 0.5 + 1e-6
+    moving = ours.layers[1].moving_mean.numpy()
+    assert np.any(moving != 0)
+
+
+def test_batch_norm_and_penalties_train_under_xla_too():
+    data = (CLASSES.inputs[..., np.newaxis].astype("float32"), CLASSES.targets)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    runs = []
+    for jit in (False, True):
+        model = full_house()
+        model.layers[3].rate = 0  # XLA draws other dropout masks
+        runs.append(train(model, data, optimizer=O.SGD(0.05), loss=loss, batch_size=16, epochs=3, jit=jit))
+    np.testing.assert_allclose(runs[0].loss, runs[1].loss, rtol=1e-5)
+
+
+def test_models_with_several_inputs_and_embeddings_equal_fit():
+    def build():
+        keras.utils.set_random_seed(3)
+        word, number = keras.Input((2,), dtype="int32", name="word"), keras.Input((3,), name="number")
+        flat = keras.layers.Flatten()(keras.layers.Embedding(50, 2)(word))
+        both = keras.layers.Concatenate()([flat, number])
+        return keras.Model({"word": word, "number": number}, keras.layers.Dense(1)(both))
+
+    x = {"word": RNG.integers(0, 50, (20, 2)).astype("int32"), "number": RNG.normal(size=(20, 3)).astype("float32")}
+    y = RNG.normal(size=(20, 1)).astype("float32")
+    ours, theirs = build(), build()
+    run = train(ours, (x, y), optimizer="adam", batch_size=6, epochs=2)
+    fit(theirs, (x, y), optimizer="adam", batch_size=6, epochs=2)
+    assert largest_difference(ours, theirs) == 0
+    assert np.any(run.gradients[0, :100] == 0)  # rows of the table that the batch did not use
+    assert run.layout[0][1] == (50, 2)
+
+
+def test_a_functional_call_without_a_training_argument_trains():
+    class Line(keras.Model):
+        def __init__(self):
+            super().__init__(name="line")
+            self.dense = keras.layers.Dense(1, kernel_initializer="zeros")
+
+        def call(self, x):
+            return self.dense(x)
+
+    run = train(Line(), make_line(), optimizer=O.SGD(0.01), batch_size=None, epochs=1)
+    np.testing.assert_allclose(run.parameters[1], [0.3, 0.1], rtol=1e-6)
+
+
+def test_the_record_holds_the_batch_loss_and_gradient_before_each_update():
+    data, rate = make_line(6, noise=1), 0.01
+    run = train(build_linear(dtype="float64"), data, optimizer=O.SGD(2**-7), batch_size=4, epochs=2, seed=1)
+    x, y, rate = data.inputs[:, 0], data.targets[:, 0], 2**-7
+    for k, rows in enumerate(batch_order(6, 4, 2, seed=1)):
+        w, b = run.parameters[k]
+        residual = w * x[rows] + b - y[rows]
+        gradient = 2 * np.mean(residual * x[rows]), 2 * np.mean(residual)
+        np.testing.assert_allclose(run.loss[k], np.mean(residual**2), rtol=1e-12)
+        np.testing.assert_allclose(run.gradients[k], gradient, rtol=1e-12)
+        np.testing.assert_allclose(run.parameters[k + 1], run.parameters[k] - rate * run.gradients[k], rtol=1e-12)
+    assert (run.updates_per_epoch, run.batch_size, run.label) == (2, 4, "SGD(0.0078125)")
+    assert run.layout == (("neuron/kernel", (1, 1)), ("neuron/bias", (1,)))
+
+
+@pytest.mark.parametrize("every", [1, 2, 3, 5, 7, 100])
+@pytest.mark.parametrize("chunk", [1, 4, 8192])
+def test_a_thinned_record_has_the_rows_of_the_full_one_whatever_the_chunks(monkeypatch, every, chunk):
+    options = {"optimizer": O.SGD(0.01), "batch_size": 2, "epochs": 5, "seed": 2}
+    full = train(build_linear(), make_line(5), **options | {"optimizer": O.SGD(0.01)})
+    monkeypatch.setattr(training, "_CHUNK_UPDATES", chunk)
+    thin = train(build_linear(), make_line(5), record_every=every, **options)
+    assert len(full) == 15
+    assert thin.updates.tolist() == [*range(0, 15, every), 15]
+    np.testing.assert_array_equal(thin.loss, full.loss)
+    np.testing.assert_array_equal(thin.parameters, full.parameters[thin.updates])
+    np.testing.assert_array_equal(thin.gradients, full.gradients[thin.updates[:-1]])
+
+
+def test_memory_bounds_the_chunk_and_the_record_does_not_depend_on_it(monkeypatch):
+    expected = train(mlp(), REAL, optimizer="sgd", batch_size=8, epochs=2)
+    monkeypatch.setattr(training, "_CHUNK_BYTES", 4096)
+    model = mlp()
+    assert training._chunk_length(model, 1000, 2, 1, progress=False) == 4096 // (8 * 74 * 2)
+    run = train(model, REAL, optimizer="sgd", batch_size=8, epochs=2)
+    np.testing.assert_array_equal(run.parameters, expected.parameters)
+
+
+@pytest.mark.parametrize("record", [("parameters",), ("gradients",), (), "gradients"])
+def test_only_what_is_asked_for_is_recorded(record):
+    run = train(build_linear(), make_line(), optimizer="sgd", batch_size=1, epochs=1, record=record)
+    assert run.parameters.shape == (5 if "parameters" in record else 0, 2)
+    assert run.gradients.shape == (4 if "gradients" in record else 0, 2)
+    assert run.loss.shape == (4,)
+
+
+@pytest.mark.parametrize("jit", [False, True])
+@pytest.mark.parametrize("chunk", [5, 8192])
+def test_a_run_that_diverges_ends_early_with_a_finite_record_and_a_finite_model(monkeypatch, jit, chunk):
+    monkeypatch.setattr(training, "_CHUNK_UPDATES", chunk)
+    model = build_linear()
+    run = train(model, make_line(), optimizer=O.SGD(1.0), batch_size=None, epochs=500, jit=jit)
+    assert run.diverged
+    assert 10 < len(run) < 20
+    assert run.summary().endswith(f"Diverged: update {len(run) + 1} was no longer finite.")
+    for values in (run.parameters, run.loss, run.gradients):
+        assert np.all(np.isfinite(values))
+    np.testing.assert_array_equal(_keras.flat_parameters(model), run.parameters[-1])
+    assert int(model.optimizer.iterations) == len(run)
+
+
+def test_a_run_that_diverges_at_once_keeps_its_start():
+    model = build_linear(1e30)
+    run = train(model, make_line(), optimizer="sgd", batch_size=None, epochs=5)
+    assert (len(run), run.diverged, run.parameters.shape) == (0, True, (1, 2))
+    assert repr(run) == "Trajectory('SGD(0.01)': 0 updates, 2 parameters, diverged)"
+    assert model.get_weights()[0].item() == np.float32(1e30)
+
+
+def test_an_infinite_gradient_that_clipping_hides_still_ends_the_run():
+    model = build_linear(1.5e19)
+    run = train(model, (np.array([[1.0]]), [[0.0]]), optimizer=O.SGD(1.0, clipvalue=1.0), batch_size=1, epochs=3)
+    assert run.diverged == (not np.isfinite(np.float32(1.5e19) ** 2))
+
+
+def test_a_second_call_goes_on_where_the_first_one_stopped():
+    once, twice, optimizer = build_linear(), build_linear(), O.Adam(0.1)
+    options = {"batch_size": None, "shuffle": False}
+    whole = train(once, make_line(), optimizer=O.Adam(0.1), epochs=10, **options)
+    first = train(twice, make_line(), optimizer=optimizer, epochs=4, **options)
+    second = train(twice, make_line(), optimizer=optimizer, epochs=6, **options)
+    np.testing.assert_array_equal(np.vstack([first.parameters, second.parameters[1:]]), whole.parameters)
+    assert twice.optimizer is optimizer
+    assert twice.evaluate(np.ones((2, 1)), np.ones((2, 1)), verbose=0) >= 0  # it stays compiled, as after fit
+
+
+def test_a_float64_model_is_trained_in_float64_and_keras_setting_is_put_back():
+    run = train(build_linear(dtype="float64"), make_line(), optimizer="sgd", batch_size=None, epochs=1)
+    assert run.loss.dtype == run.parameters.dtype == run.gradients.dtype == np.float64
+    assert keras.config.floatx() == "float32"
+    with pytest.raises(ValueError, match="batch_size"):
+        train(build_linear(dtype="float64"), make_line(), optimizer="sgd", batch_size=9, epochs=1)
+    with pytest.raises(ValueError, match="optimizer"):
+        train(build_linear(dtype="float64"), make_line(), optimizer="sdg", batch_size=1, epochs=1)
+    assert keras.config.floatx() == "float32"
+
+
+def test_a_frozen_layer_stays_as_it_is_and_out_of_the_record():
+    model = mlp()
+    model.layers[0].trainable = False
+    before = model.layers[0].get_weights()
+    run = train(model, REAL, optimizer="sgd", batch_size=10, epochs=1)
+    assert [name for name, _ in run.layout] == ["dense_2/kernel", "dense_2/bias"]
+    for a, b in zip(before, model.layers[0].get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_weights_that_the_loss_does_not_reach_have_gradient_zero():
+    class Half(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.used, self.unused = keras.layers.Dense(1), keras.layers.Dense(1)
+
+        def call(self, x):
+            return self.used(x) + 0 * keras.ops.stop_gradient(self.unused(x))
+
+    with pytest.warns(UserWarning, match="Gradients do not exist"):  # Keras says so under fit too
+        run = train(Half(), make_line(), optimizer="sgd", batch_size=None, epochs=2)
+    np.testing.assert_array_equal(run.gradients[:, 2:], 0)
+
+
+def test_progress_goes_to_the_error_stream_and_only_if_asked(capsys):
+    options = {"optimizer": "sgd", "batch_size": 1, "epochs": 3}
+    quiet = train(build_linear(), make_line(), **options)
+    assert capsys.readouterr() == ("", "")
+    shown = train(build_linear(), make_line(), progress=True, **options)
+    assert "12/12" in capsys.readouterr().err
+    np.testing.assert_array_equal(shown.parameters, quiet.parameters)
+
+
+def test_lists_and_whole_numbers_train_as_arrays_do():
+    run = train(build_linear(), ([[1], [2]], [[2], [4]]), optimizer=O.SGD(0.01), batch_size=2, epochs=1)
+    same = train(build_linear(), make_line(2), optimizer=O.SGD(0.01), batch_size=2, epochs=1)
+    np.testing.assert_allclose(run.parameters, same.parameters, rtol=1e-6)
+    assert (run.provenance["data"], same.provenance["data"]) == ("arrays", "y = 2x")
+
+
+def test_two_arrays_in_lists_are_two_inputs():
+    a, b = keras.Input((1,)), keras.Input((1,))
+    model = keras.Model([a, b], keras.layers.Dense(1, kernel_initializer="ones")(keras.layers.Concatenate()([a, b])))
+    x = [np.array([[1.0], [2.0]]), np.array([[3.0], [4.0]])]
+    run = train(model, (x, np.array([[4.0], [6.0]])), optimizer="sgd", batch_size=None, epochs=1)
+    assert run.loss.tolist() == [0]
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "label"),
+    [
+        (O.SGD(0.01), "SGD(0.01)"),
+        (O.SGD(0.5, momentum=0.9, nesterov=True), "SGD(0.5, momentum=0.9, nesterov=True)"),
+        (O.Adam(O.schedules.ExponentialDecay(0.1, 5, 0.9), beta_1=0.8), "Adam(ExponentialDecay, beta_1=0.8)"),
+        (O.AdamW(0.001, clipnorm=1.0), "AdamW(0.001, clipnorm=1)"),
+    ],
+)
+def test_the_label_is_the_optimizers_configuration(optimizer, label):
+    assert _keras.label(optimizer) == label
+
+
+class OwnStep(keras.Sequential):
+    def train_step(self, data):
+        return super().train_step(data)
+
+
+def _train(**changes):
+    values = {"model": build_linear(), "dataset": make_line(), "optimizer": "sgd", "batch_size": 1, "epochs": 1}
+    values |= changes
+    return train(values.pop("model"), values.pop("dataset"), **values)
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "words"),
+    [
+        ({"model": "linear"}, TypeError, "model must be a keras.Model, not str"),
+        ({"model": OwnStep([keras.layers.Dense(1)])}, ValueError, "train_step, but OwnStep overrides it"),
+        (
+            {"model": keras.Sequential([keras.Input((1,)), keras.layers.Flatten()])},
+            ValueError,
+            "model must have a trainable weight",
+        ),
+        ({"dataset": np.ones((4, 1))}, TypeError, r"dataset must be a Dataset or a pair \(x, y\)"),
+        (
+            {"dataset": (np.ones((4, 1)), np.ones((3, 1)))},
+            ValueError,
+            r"as many examples, and at least one, not \[4, 3\]",
+        ),
+        ({"dataset": (np.ones((0, 1)), np.ones((0, 1)))}, ValueError, "at least one"),
+        ({"dataset": (np.ones((4, 1)), [["a"]] * 4)}, TypeError, "y must be an array of numbers"),
+        ({"dataset": (np.full((4, 1), np.nan), np.ones((4, 1)))}, ValueError, "x must be finite in float32"),
+        ({"dataset": (np.full((4, 1), 1e300), np.ones((4, 1)))}, ValueError, "x must be finite in float32"),
+        ({"dataset": (np.ones((4, 2)), np.ones((4, 1)))}, ValueError, "dataset must fit the model's inputs"),
+        ({"dataset": (np.ones((4, 1)), np.ones((4, 2)))}, ValueError, r"y must have the shape of the predictions"),
+        ({"optimizer": "sdg"}, ValueError, "optimizer must be the name of a Keras optimizer, not 'sdg'"),
+        ({"optimizer": 0.1}, TypeError, "optimizer must be a keras.optimizers.Optimizer or its name, not 0.1"),
+        ({"optimizer": O.LossScaleOptimizer(O.SGD(0.1))}, ValueError, "LossScaleOptimizer"),
+        ({"optimizer": O.SGD(0.1, loss_scale_factor=8)}, ValueError, "loss_scale_factor"),
+        ({"batch_size": 0}, ValueError, "batch_size must be a whole number from 1 to 4, not 0"),
+        ({"batch_size": 5}, ValueError, "batch_size must be a whole number from 1 to 4, not 5"),
+        ({"epochs": 0}, ValueError, "epochs must be a whole number of at least 1, not 0"),
+        ({"epochs": 1.5}, TypeError, "epochs must be a whole number"),
+        ({"record": ("weights",)}, ValueError, "record must be one of 'parameters', 'gradients', not 'weights'"),
+        ({"record_every": 0}, ValueError, "record_every must be a whole number of at least 1, not 0"),
+    ],
+)
+def test_bad_input_is_refused_in_words_and_the_model_is_left_alone(changes, error, words):
+    model = changes.get("model") or build_linear(0.25)
+    before = model.get_weights() if isinstance(model, keras.Model) else []
+    with pytest.raises(error, match=words):
+        _train(model=model, **{key: value for key, value in changes.items() if key != "model"})
+    if isinstance(model, keras.Model):
+        for a, b in zip(before, model.get_weights(), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_an_optimizer_of_another_model_is_refused():
+    optimizer = O.Adam(0.1)
+    _train(optimizer=optimizer)
+    with pytest.raises(ValueError, match="optimizer"):
+        _train(optimizer=optimizer)
+
+
+def test_a_model_of_several_replicas_is_refused(monkeypatch):
+    model = build_linear()
+
+    class Two:
+        num_replicas_in_sync = 2
+
+    monkeypatch.setattr(type(model), "distribute_strategy", Two())
+    with pytest.raises(ValueError, match="several replicas"):
+        _train(model=model)
+
+
+def test_the_batches_of_the_referee_are_those_of_the_order():
+    order = batch_order(4, 3, 1)
+    batches = Batches((np.arange(4), np.arange(4)), order)
+    assert [batches[k][0].tolist() for k in range(len(batches))] == [rows.tolist() for rows in order]

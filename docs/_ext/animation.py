@@ -1,0 +1,86 @@
+"""The `animation` directive: an mp4 for each theme, with a poster, without scripts.
+
+`.. animation:: /gallery/variants/images/name` shows `name.mp4` on light pages, `name_dark.mp4` on dark ones, and
+`name.png` before it plays. With `:autoplay:` it runs by itself, muted and in a loop, but stands still for readers who
+ask their system for reduced motion.
+"""
+
+from __future__ import annotations
+
+import html
+from pathlib import Path
+from typing import ClassVar
+
+from docutils import nodes
+from docutils.parsers.rst import directives
+from images import png_size
+from sphinx.transforms.post_transforms import SphinxPostTransform
+from sphinx.util.docutils import SphinxDirective
+
+_VIDEO = (
+    '<video class="{theme}" {play} playsinline width="{width}" height="{height}" poster="{poster}" aria-label="{alt}" role="img">'
+    '<source src="{video}" type="video/mp4"{media}><img src="{poster}" alt="{alt}"></video>'
+)
+
+
+class animation(nodes.General, nodes.Element):
+    """An animation: `files` are its document paths, `alt` its words."""
+
+
+class AnimationDirective(SphinxDirective):
+    """Register the files of an animation, so that they are copied beside the images."""
+
+    required_arguments = 1
+    option_spec: ClassVar = {"alt": directives.unchanged_required, "autoplay": directives.flag}
+
+    def run(self):
+        if not self.options.get("alt"):
+            raise self.error("an animation needs :alt: text")
+        files = {}
+        for suffix in (".png", ".mp4", "_dark.mp4"):
+            name, full = self.env.relfn2path(self.arguments[0] + suffix)
+            if not Path(full).exists():
+                raise self.error(f"no such animation: {full}")
+            self.env.note_dependency(name)
+            self.env.images.add_file(self.env.docname, name)
+            files[suffix] = name
+        width, height = png_size(Path(self.env.srcdir) / files[".png"])
+        alt = html.unescape(self.options["alt"])
+        node = animation(
+            files=files, alt=alt, autoplay="autoplay" in self.options, width=width // 2, height=height // 2
+        )
+        self.set_source_info(node)
+        return [node]
+
+
+class CopyAnimations(SphinxPostTransform):
+    """Hand the files to the builder, which copies them as it does images."""
+
+    default_priority = 200
+
+    def run(self):
+        for node in self.document.findall(animation):
+            for name in node["files"].values():
+                self.app.builder.images[name] = self.env.images[name][1]
+
+
+def visit_animation(translator, node):
+    """Write one video for each theme; the style sheet shows the right one."""
+    builder = translator.builder
+    urls = {suffix: f"{builder.imgpath}/{builder.images[name]}" for suffix, name in node["files"].items()}
+    for theme, suffix in (("only-light", ".mp4"), ("only-dark", "_dark.mp4")):
+        play = "autoplay loop muted" if node["autoplay"] else 'controls preload="none"'
+        media = ' media="(prefers-reduced-motion: no-preference)"' if node["autoplay"] else ""
+        words = {"alt": html.escape(node["alt"]), "poster": urls[".png"], "video": urls[suffix]}
+        translator.body.append(
+            _VIDEO.format(theme=theme, play=play, media=media, width=node["width"], height=node["height"], **words)
+        )
+    raise nodes.SkipNode
+
+
+def setup(app):
+    """Register the directive."""
+    app.add_node(animation, html=(visit_animation, None))
+    app.add_directive("animation", AnimationDirective)
+    app.add_post_transform(CopyAnimations)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,187 @@
+"""The gallery: its order by hand, one state before each script, and figures with alt text."""
+
+from __future__ import annotations
+
+import ast
+import html
+import random
+import re
+import sys
+import zipfile
+from pathlib import Path
+
+import gallery_order
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+from images import shrink
+from matplotlib.animation import Animation, FFMpegWriter
+from sphinx.errors import ConfigError, ExtensionError
+
+# -- order ------------------------------------------------------------------------------------------------------------
+
+
+def section_order(folder):
+    """Sort sections by their place in `gallery_order.ORDER`."""
+    return list(gallery_order.ORDER).index(Path(folder).name)
+
+
+class ScriptOrder:
+    """Sort key of the scripts of one section: their place in `gallery_order.ORDER`."""
+
+    def __init__(self, source_dir):
+        self.scripts = gallery_order.ORDER.get(Path(source_dir).name, [])
+
+    def __call__(self, filename):
+        return self.scripts.index(Path(filename).name)
+
+
+def check_order(examples: Path) -> None:
+    """Refuse scripts that are not listed, that are listed and missing, or that would not be run."""
+    listed = {f"{section}/{name}" for section, names in gallery_order.ORDER.items() for name in names}
+    found = {path.relative_to(examples).as_posix() for path in examples.rglob("*.py")}
+    if found - listed:
+        raise ConfigError(f"examples missing from docs/gallery_order.py: {', '.join(sorted(found - listed))}")
+    if listed - found:
+        raise ConfigError(f"docs/gallery_order.py lists scripts that do not exist: {', '.join(sorted(listed - found))}")
+    not_run = [name for name in sorted(listed) if not Path(name).name.startswith("plot_")]
+    if not_run:
+        raise ConfigError(f"only scripts named plot_*.py are run: {', '.join(not_run)}")
+
+
+# -- the state before each script -------------------------------------------------------------------------------------
+
+
+def reset(gallery_conf, filename):
+    """Give every script the same start: seeds, Keras' session, the project's figure style."""
+    import imageio_ffmpeg
+
+    import gdexplain
+
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002  # a script that uses the legacy state must be reproducible too
+    if "keras" in sys.modules:
+        keras = sys.modules["keras"]
+        keras.backend.clear_session()
+        keras.utils.set_random_seed(0)
+    gdexplain.use_style()
+    mpl.rcParams["savefig.transparent"] = True
+    mpl.rcParams["animation.ffmpeg_path"] = imageio_ffmpeg.get_ffmpeg_exe()
+
+
+# -- figures ----------------------------------------------------------------------------------------------------------
+
+_ALT_LINE = r"^[ \t]*#[ \t]*sphinx_gallery_alt[ \t]*=[ \t]*(.+)\n?"
+_ALT_RUN = re.compile(rf"(?:{_ALT_LINE})+", re.MULTILINE)
+_IMAGE = """
+.. image-sg:: /{path}
+   :alt: {alt}
+   :srcset: /{path}, /{path_2x} 2.00x
+   :class: sphx-glr-single-img
+"""
+_ANIMATION = """
+.. animation:: /{stem}
+   :alt: {alt}
+"""
+
+
+def alt_texts(code: str) -> list[str]:
+    """Read the alt texts of a code block: each run of `# sphinx_gallery_alt = "..."` lines is one text."""
+    runs = (run.group() for run in _ALT_RUN.finditer(code))
+    return ["".join(ast.literal_eval(line) for line in re.findall(_ALT_LINE, run, re.MULTILINE)) for run in runs]
+
+
+def scrape(block, block_vars, gallery_conf):
+    """Save the open figures of a code block, and its animations, each with the alt text written in the block."""
+    numbers = plt.get_fignums()
+    alts = alt_texts(block[1])
+    if len(alts) != len(numbers):
+        raise ExtensionError(
+            f"{block_vars['src_file']}:{block[2]}: the code block that starts here draws {len(numbers)} figure(s) and has "
+            f'{len(alts)} alt text(s); write one `# sphinx_gallery_alt = "..."` comment for each'
+        )
+    animations = {value._fig: value for value in block_vars["example_globals"].values() if isinstance(value, Animation)}
+    rst = []
+    for number, alt, path in zip(numbers, alts, map(Path, block_vars["image_path_iterator"]), strict=False):
+        figure = plt.figure(number)
+        paths = {"path": path, "path_2x": path.with_name(f"{path.stem}_2_00x.png"), "stem": path.with_suffix("")}
+        if figure in animations:
+            _save_animation(animations[figure], path)
+        else:
+            _save_figure(figure, paths["path"], paths["path_2x"])
+        names = {key: value.relative_to(gallery_conf["src_dir"]).as_posix() for key, value in paths.items()}
+        template = _ANIMATION if figure in animations else _IMAGE
+        rst.append(template.format(alt=html.escape(alt), **names))
+    plt.close("all")
+    return "".join(rst)
+
+
+def _save_figure(figure, path, path_2x):
+    """Save a figure in plain and in double resolution."""
+    for name, factor in ((path, 1), (path_2x, 2)):
+        dpi = mpl.rcParams["savefig.dpi"]
+        figure.savefig(name, dpi=factor * (figure.dpi if dpi == "figure" else dpi), metadata={"Software": None})
+        shrink(name)
+
+
+_FILM_DPI = 120  # wider than the text on a phone and on a page; each frame is drawn anew, so size is build time
+
+
+def _save_animation(animation, path):
+    """Save an animation on both themes' backgrounds, and its last frame as the poster."""
+    flags = [
+        "-fflags",
+        "+bitexact",
+        "-flags",
+        "+bitexact",
+        "-threads",
+        "1",
+        "-pix_fmt",
+        "yuv420p",
+        "-movflags",
+        "+faststart",
+    ]
+    for suffix, background in (("", "#ffffff"), ("_dark", "#131416")):
+        writer = FFMpegWriter(fps=round(1000 / animation._interval), codec="libx264", extra_args=flags)
+        with mpl.rc_context({"savefig.transparent": False}):
+            animation.save(
+                path.with_name(f"{path.stem}{suffix}.mp4"),
+                writer,
+                dpi=_FILM_DPI,
+                savefig_kwargs={"facecolor": background},
+            )
+    animation._fig.savefig(path, dpi=_FILM_DPI, metadata={"Software": None})
+    shrink(path)
+
+
+# -- archives ---------------------------------------------------------------------------------------------------------
+
+
+def date_archives(folder: Path) -> None:
+    """Rewrite the archives of downloads with one fixed date, so that the same content is the same file."""
+    for path in sorted(folder.rglob("*.zip")):
+        with zipfile.ZipFile(path) as archive:
+            entries = [(info.filename, archive.read(info)) for info in archive.infolist()]
+            if all(info.date_time == _DATE for info in archive.infolist()):
+                continue
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, content in sorted(entries):
+                archive.writestr(zipfile.ZipInfo(name, _DATE), content, zipfile.ZIP_DEFLATED)
+
+
+_DATE = (2026, 1, 1, 0, 0, 0)
+
+
+def drop_tag_lists(app, docname, source):
+    """Remove sphinx-gallery's empty lists of tags: each has the same id, which may stand once on a page."""
+    if docname.startswith("gallery/"):
+        source[0] = source[0].replace(".. raw:: html\n\n  <div id='sg-tag-list' class='sphx-glr-tag-list'></div>\n", "")
+
+
+def setup(app):
+    """Check the order before the gallery is made, and date its archives after."""
+    source = Path(app.srcdir)
+    app.connect("builder-inited", lambda _: check_order(source.parent / "examples"), priority=100)
+    app.connect("builder-inited", lambda _: date_archives(source / "gallery"), priority=900)
+    app.connect("source-read", drop_tag_lists)
+    return {"parallel_read_safe": True}

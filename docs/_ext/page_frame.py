@@ -1,0 +1,90 @@
+"""What stands around every page: the version stamp; and what every image must have: alt text."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from docutils import nodes
+from images import shrink
+from sphinx.util import logging
+
+import gdexplain
+
+logger = logging.getLogger(__name__)
+
+
+def version_stamp() -> str:
+    """Name the versions that every output of this build was made with."""
+    tensorflow = next(filter(None, map(_version, ("tensorflow-cpu", "tensorflow"))), "?")
+    parts = [f"gdexplain {gdexplain.__version__}", f"Keras {_version('keras')}", f"TensorFlow {tensorflow}"]
+    return ", ".join([*parts, f"NumPy {_version('numpy')}", f"Python {'.'.join(platform.python_version_tuple()[:2])}"])
+
+
+def _version(distribution: str) -> str | None:
+    """Look up an installed version."""
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None
+
+
+def finish_images(app, doctree, docname):
+    """Refuse images without alt text, and make the notebooks' double-resolution figures small files."""
+    for image in doctree.findall(nodes.image):
+        if "thumb" in Path(image["uri"]).parts:  # sphinx-gallery leaves it empty; the title stands below it
+            image["alt"] = (
+                f"Thumbnail of “{' '.join(link.astext() for link in image.parent.findall(nodes.reference)).strip()}”"
+            )
+        if not (image.get("alt") or "").strip():
+            logger.warning("image without alt text: %s", image["uri"], location=image, type="gdexplain", subtype="alt")
+        path = Path(app.srcdir, image["uri"])
+        path = path if path.exists() else Path(image["uri"])
+        if "jupyter_execute" in path.parts and path.suffix == ".png":
+            shrink(path)
+
+
+def frame(app, pagename, templatename, context, doctree):
+    """Give the templates the version stamp, and leave out style sheets and scripts that the page has no use for."""
+    context["version_stamp"] = _STAMP
+    body = context.get("body", "")
+    for kind in ("css_files", "script_files"):
+        context[kind] = [asset for asset in context[kind] if _has_use_for(body, str(getattr(asset, "filename", asset)))]
+
+
+def _has_use_for(body: str, asset: str) -> bool:
+    """Tell whether what an asset is for stands on the page; assets that are not in the table always stay."""
+    return all(sign is not None and sign in body for part, sign in _NEEDED_FOR.items() if part in asset)
+
+
+_NEEDED_FOR = {
+    "sg-tags": None,  # sphinx-gallery's tags and Binder badges: not used here
+    "sg_gallery-binder": None,
+    "sg_gallery": "sphx-glr-",
+    "sphinx-design": "sd-",
+    "design-tabs": "sd-tab",
+    "mystnb.": "cell",
+    "katex": 'class="katex',
+    "clipboard": "highlight",
+    "copybutton": "highlight",
+}
+
+
+_STAMP = version_stamp()
+
+
+def rewrite_if_contents_changed(app, env):
+    """Have every page written again when the contents change: each shows them at its side, its neighbours at its foot."""
+    contents = env.collect_relations(), {name: title.astext() for name, title in env.titles.items()}
+    before = getattr(env, "gdexplain_contents", contents)
+    env.gdexplain_contents = contents  # kept with the environment, for the next build
+    return [] if before == contents else sorted(env.all_docs)
+
+
+def setup(app):
+    """Connect the checks."""
+    app.connect("env-updated", rewrite_if_contents_changed)
+    app.connect("doctree-resolved", finish_images)
+    app.connect("html-page-context", frame, priority=900)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

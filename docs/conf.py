@@ -1,0 +1,166 @@
+"""How the site is built. The reasons stand beside the settings; the pieces of our own are in `_ext`."""
+
+import os
+import sys
+import tomllib
+import warnings
+from pathlib import Path
+
+DOCS = Path(__file__).resolve().parent
+ROOT = DOCS.parent
+WORK = DOCS / "_build"  # caches live here too; `nox -s docs` publishes to _build/html
+sys.path[:0] = [str(DOCS / "_ext"), str(DOCS), str(ROOT)]
+
+import build_state  # it is found through the line above
+
+build_state.prepare_environment(WORK)  # before anything imports TensorFlow or starts a kernel
+build_state.hold_lock(WORK / "lock")
+FINGERPRINT = build_state.fingerprint(ROOT)
+build_state.forget_stale_gallery(DOCS / "gallery", FINGERPRINT)
+
+# -- the project ------------------------------------------------------------------------------------------------------
+
+from gdexplain import __version__ as version
+
+project = "gdexplain"
+author = "the gdexplain authors"
+release = version
+language = "en"
+html_title = "gdexplain"
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.extlinks",
+    "numpydoc",
+    "myst_nb",
+    "sphinx_copybutton",
+    "sphinx_design",
+    "sphinx_gallery.gen_gallery",
+    "sphinxcontrib.bibtex",
+    # our own
+    "animation",
+    "api_pages",
+    "explorables",
+    "gallery",
+    "katex_offline",
+    "page_frame",
+]
+exclude_patterns = [
+    "_build",
+    "**/.ipynb_checkpoints",
+    "gallery/**.ipynb",  # MyST-NB would execute every example a second time; the .rst beside each is the page
+    "**/sg_execution_times.*",
+    "sg_execution_times.*",
+    "node_modules",
+]
+templates_path = ["_templates"]
+nitpicky = True
+nitpick_ignore_regex = [
+    # The build reads nothing from the network, so no inventory of other projects is at hand: their names stay plain text.
+    ("py:.*", r"(numpy|np|keras|tensorflow|tf|matplotlib|pandas|scipy|collections|typing|pathlib|os)(\..*)?"),
+    (
+        "py:class",
+        r"(Path|PathLike|Axes|Figure|Artist|Line2D|Animation|FuncAnimation|DataFrame|optional|array_like|ndarray)",
+    ),
+]
+suppress_warnings = ["config.cache"]  # the fingerprint below is meant to change
+
+# -- pages that run: MyST-NB ------------------------------------------------------------------------------------------
+
+myst_enable_extensions = [
+    "amsmath",
+    "attrs_block",
+    "attrs_inline",
+    "colon_fence",
+    "deflist",
+    "dollarmath",
+    "substitution",
+]
+myst_heading_anchors = 3
+myst_links_external_new_tab = False
+nb_execution_mode = "cache"
+nb_execution_cache_path = str(WORK / "cache" / f"notebooks-{FINGERPRINT}")
+nb_execution_raise_on_error = True
+nb_execution_show_tb = True
+nb_execution_timeout = 120
+nb_merge_streams = True
+nb_output_stderr = "warn"  # C++ log lines and Python warnings land here; -W makes them errors
+
+# -- scripts that run: sphinx-gallery ---------------------------------------------------------------------------------
+
+# joblib replaces a worker that has grown, as TensorFlow makes each of them do, and says so; no script is lost.
+warnings.filterwarnings("ignore", "A worker stopped while some jobs", module="joblib")
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples",
+    "gallery_dirs": "gallery",
+    "filename_pattern": r"[\\/]plot_",
+    "subsection_order": "gallery.section_order",
+    "within_subsection_order": "gallery.ScriptOrder",
+    "image_scrapers": ("gallery.scrape",),
+    "reset_modules": ("matplotlib", "gallery.reset"),
+    "abort_on_example_error": True,
+    "only_warn_on_example_error": False,
+    "capture_repr": ("_repr_html_",),
+    "remove_config_comments": True,
+    "image_srcset": ["2x"],
+    "parallel": min(4, os.cpu_count() or 1),  # in processes of their own; the pages are the same, bit for bit
+    "thumbnail_size": (400, 280),
+    "download_all_examples": True,
+    "show_memory": False,
+    "show_signature": False,
+    "min_reported_time": float("inf"),  # a time on the page would differ from build to build
+    "write_computation_times": False,
+    "copyfile_regex": r".*\.rst",
+}
+
+# -- the API ----------------------------------------------------------------------------------------------------------
+
+autosummary_generate = True
+autosummary_imported_members = False
+autodoc_inherit_docstrings = False  # Keras writes its docstrings in another format
+autodoc_typehints = "none"  # numpydoc's Parameters carry types, shapes and units
+autodoc_member_order = "bysource"
+autodoc_default_options = {"members": True}
+numpydoc_show_class_members = False  # autodoc lists them, with their docstrings
+numpydoc_validation_checks = set(
+    tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["numpydoc_validation"]["checks"]
+)
+numpydoc_validation_exclude = {r"\.Objective$"}  # a Protocol's __init__ seems to take *args and **kwargs
+add_module_names = False
+toc_object_entries_show_parents = "hide"
+python_use_unqualified_type_names = True
+
+# -- citations and mathematics ----------------------------------------------------------------------------------------
+
+bibtex_bibfiles = ["reference/references.bib"]
+bibtex_default_style = "plain"
+extlinks = {"arxiv": ("https://arxiv.org/abs/%s", "arXiv:%s"), "doi": ("https://doi.org/%s", "doi:%s")}
+html_math_renderer = "katex"
+
+# -- the look ---------------------------------------------------------------------------------------------------------
+
+html_theme = "furo"
+html_theme_options = {
+    "top_of_page_buttons": ["view"],  # the page's own source, shipped with the site
+    "light_css_variables": {"color-brand-primary": "#0060a0", "color-brand-content": "#0060a0"},
+    "dark_css_variables": {"color-brand-primary": "#6cb6ee", "color-brand-content": "#6cb6ee"},
+}
+html_static_path = ["_static", str(WORK / "katex" / "static")]
+html_css_files = ["custom.css"]
+html_copy_source = True
+html_show_sourcelink = True
+html_show_sphinx = False
+html_show_copyright = False
+html_last_updated_fmt = None
+pygments_style = "tango"
+pygments_dark_style = "one-dark"
+copybutton_exclude = ".linenos, .gp, .go"
+linkcheck_timeout = 20
+linkcheck_retries = 2
+linkcheck_anchors = False  # many sites build their anchors with scripts
+
+
+def setup(app):
+    """Have every page read again when the fingerprint changes (the value itself is used nowhere)."""
+    app.add_config_value("gdexplain_fingerprint", FINGERPRINT, "env", str)

@@ -1,0 +1,216 @@
+r"""
+Momentum takes the square root of the condition number
+======================================================
+
+A valley that is far steeper across than along makes :term:`gradient descent` slow, even at its best rate. Keep part
+of the last :term:`step`, and the slow direction gathers speed while the steep one cancels itself out:
+
+.. math:: v_{k+1} = \beta v_k - \eta \, g_k, \qquad \theta_{k+1} = \theta_k + v_{k+1}
+
+Here :math:`v` is the :term:`velocity`, :math:`\eta` the :term:`learning rate`, :math:`g_k` the :term:`gradient` and
+:math:`\beta` the share that survives: the :term:`momentum`. On a bowl with :term:`condition number` :math:`\kappa` the
+best possible :term:`contraction rates <contraction rate>` of plain descent and of momentum are
+
+.. math:: \rho = \frac{\kappa - 1}{\kappa + 1}, \qquad
+          \rho = \sqrt{\beta^*} = \frac{\sqrt\kappa - 1}{\sqrt\kappa + 1}.
+
+One root makes hundreds of :term:`updates <update>` into tens. You need :term:`stability limit` and best rate from
+:ref:`sphx_glr_gallery_variants_plot_learning_rate.py`.
+"""
+
+from functools import partial
+
+import matplotlib.pyplot as plt
+import numpy as np
+from keras.optimizers import SGD
+
+from gdexplain import (
+    LeastSquares,
+    build_linear,
+    descend,
+    draw_loss_surface,
+    draw_minimum,
+    draw_path,
+    evaluate,
+    line_hessian,
+    line_loss,
+    look_of,
+    make_line,
+    max_stable_learning_rate,
+    momentum_contraction_rate,
+    optimal_learning_rate,
+    optimal_momentum,
+    rules,
+    train,
+    use_style,
+)
+from gdexplain.plotting import COLORS
+
+use_style()
+data = make_line()  # x = 1, 2, 3, 4 and y = 2x
+hessian, minimum = line_hessian(data), np.array([2.0, 0.0])
+best = optimal_momentum(hessian)
+print("eta {:.6f}, beta {:.6f}, predicted contraction rate {:.6f}".format(*best))
+
+# %%
+# From scratch it is two lines in a loop. In Keras it is one argument of ``SGD``.
+neuron = LeastSquares(data)
+theta, velocity = np.zeros(2), np.zeros(2)
+for _ in range(100):
+    gradient = neuron.value_and_grad(theta)[1]
+    velocity = best.beta * velocity - best.learning_rate * gradient
+    theta = theta + velocity
+
+sgd = SGD(best.learning_rate, momentum=best.beta)
+model = build_linear(dtype="float64")
+in_keras = train(model, data, optimizer=sgd, batch_size=None, epochs=100)
+# Keras keeps the rate and the momentum in float32, seven digits
+np.testing.assert_allclose(in_keras.parameters[100], theta, rtol=0, atol=1e-7)
+
+# %%
+# Now side by side, each at its own best: plain descent, momentum, and :term:`Nesterov momentum`, which takes the
+# gradient where the velocity is about to lead :cite:p:`nesterov1983`. Its best setting on a bowl has a formula too
+# :cite:p:`lessard2016`.
+low, high = np.linalg.eigvalsh(hessian)
+root = np.sqrt(3 * high / low + 1)
+nesterov = 4 / (3 * high + low), (root - 2) / (root + 2)
+settings = [
+    rules.gradient_descent(optimal_learning_rate(hessian)),
+    rules.momentum(best.learning_rate, best.beta),
+    rules.momentum(*nesterov, nesterov=True),
+]
+runs = [descend(neuron, rule, [0.0, 0.0], steps=600) for rule in settings]
+plain, heavy, _ = runs
+
+# sphinx_gallery_alt = "Two paths on one loss surface. Plain gradient descent zigzags across the valley and creeps along "
+# sphinx_gallery_alt = "it. Momentum shoots far past the valley, swings back and forth across it and ends on the minimum."
+fig, ax = plt.subplots()
+draw_loss_surface(ax, evaluate(line_loss(data), around=[plain, heavy], vectorized=True))
+for rule in settings[:2]:
+    draw_path(ax, descend(neuron, rule, [0.0, 0.0], steps=35), by="rule")
+draw_minimum(ax, minimum)
+
+# %%
+# Both made 35 updates. Momentum is worse at first: it flies far past the valley. Then its swings die out, and it is
+# there, while plain descent still hops from wall to wall.
+distance = [np.linalg.norm(run.parameters - minimum, axis=1) for run in runs]
+
+# sphinx_gallery_thumbnail_number = 2
+# sphinx_gallery_alt = "Distance to the minimum against updates, log axis. Three lines fall straight: plain descent slowest, "
+# sphinx_gallery_alt = "Nesterov between, momentum fastest. Dashed predictions run along them."
+fig, ax = plt.subplots()
+k, slopes = np.arange(601), [(high - low) / (high + low), best.rate, 1 - 2 / root]
+for run, error, line, slope in zip(runs, distance, ("-", "-", ":"), slopes, strict=True):
+    look = look_of(run, by="rule")
+    ax.plot(run.updates, error, line, color=look.color, label=run.label)
+    growth = 1 if run is plain else (k + 1) / 61  # see below
+    predicted = error[60] * growth * slope ** (k - 60.0)
+    ax.plot(k, predicted, "--", lw=1.2, color=COLORS["theory"])
+ax.plot([], "--", lw=1.2, color=COLORS["theory"], label="predicted slopes")
+ax.axhline(1e-6, color=COLORS["theory"], lw=1)
+ax.set(xlabel="update", ylabel="distance to the minimum", yscale="log", ylim=(1e-9, 30))
+ax.legend()
+
+# %%
+# Count until the distance stays below a millionth.
+last = [int(np.flatnonzero(error > 1e-6)[-1]) for error in distance]
+for run, outside in zip(runs, last, strict=True):
+    print(f"{run.label}: still outside after {outside} updates, inside after {outside + 1}")
+assert last[:2] == [404, 71]
+
+# %%
+# Measure the rate, and be careful
+# --------------------------------
+#
+# The obvious measurement, a ratio of late distances, comes out too large. At the best setting the two roots that rule
+# each direction meet, and the distance falls like :math:`k \rho^k`: the factor :math:`k` spoils every finite run.
+late = (distance[1][81] / distance[1][71]) ** (1 / 10)
+print(f"ratio of distances around update 71: {late:.4f}; spectral radius: {best.rate:.6f}")
+
+# %%
+# So measure the roots. Along each eigenvector the errors obey :math:`e_{k+2} = p \, e_{k+1} - q \, e_k` with fixed
+# :math:`p` and :math:`q`. Read both off the run by least squares; the roots of :math:`z^2 - p z + q` have the size
+# :math:`\sqrt q` where they meet or are complex. The larger is the spectral radius.
+along = (heavy.parameters[:30] - minimum) @ np.linalg.eigh(hessian)[1]
+fits = [np.linalg.lstsq(np.c_[e[1:-1], -e[:-2]], e[2:])[0] for e in along.T]
+radius = max(np.sqrt(q) for p, q in fits)
+print(f"measured radius {radius:.6f} = sqrt(beta) = {np.sqrt(best.beta):.6f}")
+np.testing.assert_allclose(radius, best.rate, rtol=1e-9)  # float64, and thirty rows
+np.testing.assert_allclose(best[:], [0.186288, 0.583448, 0.763837], atol=5e-7)
+# A root of rounding
+np.testing.assert_allclose(momentum_contraction_rate(hessian, *best[:2]), radius, rtol=1e-6)
+
+# %%
+# The whole map
+# -------------
+etas, betas = np.linspace(0.005, 0.24, 120), np.linspace(0, 0.95, 100)
+
+# sphinx_gallery_alt = "Two maps of the contraction rate over learning rate and momentum. Heavy ball: a wedge that opens to "
+# sphinx_gallery_alt = "higher rates with more momentum, its best point in a sharp corner. Nesterov: the stable region "
+# sphinx_gallery_alt = "narrows with more momentum, and its best point lies at a lower rate."
+fig, axes = plt.subplots(1, 2, sharey=True, figsize=(7.2, 3.8))
+optima = [best[:2], nesterov]
+for ax, ahead_of_time, optimum in zip(axes, (False, True), optima, strict=True):
+    rate_of = partial(momentum_contraction_rate, hessian, nesterov=ahead_of_time)
+    rates = [[rate_of(eta, beta) for eta in etas] for beta in betas]
+    look = {"colors": COLORS["momentum"], "linewidths": [2.5, 2, 1.5, 1]}
+    ax.contour(etas, betas, rates, [0.78, 0.85, 0.9, 0.95], **look)
+    ax.contourf(etas, betas, rates, [1, 99], colors=COLORS["theory"], alpha=0.35)
+    ax.plot(*optimum, "X", color=COLORS["theory"], ms=11, mec="white")
+    ax.set(xlabel="learning rate", title="Nesterov" if ahead_of_time else "momentum")
+axes[0].set(ylabel="momentum β")
+
+# %%
+# The contours, from thick to thin, stand at 0.78, 0.85, 0.9 and 0.95; grey diverges. With momentum the stable rates grow,
+# up to twice as large; with Nesterov's they shrink, which is the price of looking ahead. On this bowl Nesterov's best is
+# the slower one. Its promise is another: it converges on every smooth convex loss, where plain momentum, tuned as here,
+# can circle for ever :cite:p:`lessard2016`.
+predicted = momentum_contraction_rate(hessian, *nesterov, nesterov=True)
+# A double root, so half of the digits
+np.testing.assert_allclose(predicted, 1 - 2 / root, rtol=1e-6)
+for beta in (0.5, 0.9):
+    plain_limit, limit_of = 2 / high, partial(max_stable_learning_rate, hessian, beta=beta)
+    np.testing.assert_allclose(limit_of(), (1 + beta) * plain_limit)
+    ahead = (1 + beta) / (1 + 2 * beta) * plain_limit
+    np.testing.assert_allclose(limit_of(nesterov=True), ahead)
+print("best rates: plain {:.4f}, momentum {:.4f}, Nesterov {:.4f}".format(*slopes))
+
+# %%
+# Why it works, with pictures you can drag: :cite:t:`goh2017`. The rule is Polyak's :cite:p:`polyak1964`. What this does
+# not show: you rarely know :math:`\kappa`, so people take :math:`\beta = 0.9` and tune the rate; and with
+# :term:`gradient noise` the gain is smaller.
+#
+# Point at a place of the map, or move the sliders, and watch the run from there.
+#
+# .. explorable:: map
+#
+#    The colour says how many updates bring the loss to a millionth of its start. The dashed line is the stability limit
+#    of theory.
+#
+# Exercises
+# ---------
+#
+# 1. Which rate is the largest stable one at :math:`\beta = 0.9`, and does a run one percent above it diverge?
+# 2. ``SGD(0.1, momentum=0.9)`` and ``SGD(0.19, momentum=0.9)`` contract equally fast here. Why?
+# 3. Standardise the inputs, and :math:`\kappa = 1`. Which momentum is best?
+#
+# The solutions, in this order:
+limit = max_stable_learning_rate(hessian, beta=0.9)
+below, above = rules.momentum(0.99 * limit), rules.momentum(1.01 * limit)
+inside, outside = (descend(neuron, rule, [0, 0], steps=4000) for rule in (below, above))
+print(f"1. {limit:.4f}; loss inside {inside.loss[-1]:.1e}, outside {outside.loss[-1]:.1e}")
+assert inside.loss[-1] < 1e-6
+assert outside.loss[-1] > 1e6
+
+pair = [momentum_contraction_rate(hessian, eta, 0.9) for eta in (0.1, 0.19)]
+print(f"2. {pair[0]:.4f} and {pair[1]:.4f}: all roots are complex, of size sqrt(0.9)")
+np.testing.assert_allclose(pair, np.sqrt(0.9))
+
+round_bowl = optimal_momentum(np.diag([2.0, 2.0]))
+eta, beta, _ = round_bowl
+print(f"3. beta = {beta:.0f}, eta = {eta:.2f}: one step, no momentum needed")
+assert round_bowl.beta == 0 == round_bowl.rate
+plt.show()
+
+# %%
+# Next: rules that give each parameter a rate of its own, :ref:`sphx_glr_gallery_rules_plot_adam_from_scratch.py`.

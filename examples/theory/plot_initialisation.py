@@ -1,0 +1,178 @@
+r"""
+Every layer halves the signal, unless the weights start right
+=============================================================
+
+Nothing is trained yet, and a deep network may already be lost. Each :term:`layer` multiplies the mean square of its
+signal by some factor, on the way forward and on the way back, and n layers multiply it by the n-th power. For wide layers
+whose :term:`weights <weight>` are drawn with variance :math:`\operatorname{Var}(w)`:
+
+.. math::
+
+   \begin{aligned}
+   \frac{\operatorname E[z_{l+1}^2]}{\operatorname E[z_l^2]}
+   &= n_{\text{in}} \operatorname{Var}(w) \, \frac{\operatorname E[\varphi(z_l)^2]}{\operatorname E[z_l^2]} \\[0.9em]
+   \frac{\operatorname E[\delta_l^2]}{\operatorname E[\delta_{l+1}^2]}
+   &= n_{\text{out}} \operatorname{Var}(w) \operatorname E[\varphi'(z_l)^2]
+   \end{aligned}
+
+Here :math:`z_l` is layer l's :term:`pre-activation`, :math:`\varphi` the :term:`activation`,
+:math:`\delta_l = \partial L / \partial z_l`, and :math:`n` counts inputs or units. ReLU drops half of a signal that is
+symmetric about 0, so Glorot's variance :math:`2 / (n_{\text{in}} + n_{\text{out}})` :cite:p:`glorot2010` loses one
+power of two a layer, and He's :math:`2 / n_{\text{in}}` :cite:p:`he2015` makes up for it. (Needs:
+:doc:`/explanation/backprop_by_hand`.)
+"""
+
+import keras
+import matplotlib.pyplot as plt
+import numpy as np
+
+from gdexplain import Dense, initialization_gain, load_digits, trace_backprop, train, use_style
+from gdexplain.plotting import COLORS
+
+use_style()
+width, depth = 256, 20
+rng = np.random.default_rng(0)
+inputs, targets = rng.standard_normal((2, 50, width))
+schemes = {  # initialiser, activation: colour and marker
+    ("he_normal", "relu"): (COLORS["minibatch"], "s"),
+    ("glorot_uniform", "relu"): (COLORS["stochastic"], "^"),
+    ("glorot_uniform", "sigmoid"): (COLORS["batch"], "o"),
+}
+
+
+def stack(initializer, activation, seed):
+    """Draw one network's kernels with Keras, as arrays; its last layer is linear."""
+    keras.utils.set_random_seed(seed)  # an initialiser draws the same numbers twice: make one a layer
+    kernels = [np.asarray(keras.initializers.get(initializer)((width, width))) for _ in range(depth)]
+    return [Dense(kernel, None, activation) for kernel in kernels[:-1]] + [Dense(kernels[-1])]
+
+
+# %%
+# Draw each network five times, and take it through one :term:`forward pass` and one :term:`backward pass`.
+# :func:`gdexplain.trace_backprop` keeps every :math:`z_l` and :math:`\delta_l`.
+moments = {}
+for scheme in schemes:
+    traces = [trace_backprop(stack(*scheme, seed), inputs, targets).layers for seed in range(5)]
+    moments[scheme] = [
+        np.mean([[np.mean(getattr(layer, kind) ** 2) for layer in trace] for trace in traces], axis=0)
+        for kind in ("pre_activation", "delta")
+    ]
+number = np.arange(1, depth + 1)
+
+# sphinx_gallery_alt = "Mean square of the pre-activations against the layer, log axis to base 2. With He's "
+# sphinx_gallery_alt = "weights and relu it stays level. With Glorot's and relu it falls along a dashed straight "
+# sphinx_gallery_alt = "line, by half a layer, to a millionth."
+fig, ax = plt.subplots()
+for scheme, (color, marker) in schemes.items():
+    if scheme[1] == "relu":
+        gain = initialization_gain(*scheme, fan_in=width, fan_out=width)
+        forward = moments[scheme][0]
+        ax.plot(number, forward, marker, color=color, label=", ".join(scheme))
+        ax.plot(number, forward[0] * gain ** (number - 1.0), "--", color=COLORS["theory"], lw=1.4)
+ax.set_yscale("log", base=2)
+ax.set(xlabel="layer", ylabel="mean square of z", xticks=number[::3])
+ax.legend()
+
+# %%
+# Dashed is the prediction. A factor of two in a variance decides whether the last layer hears anything of the
+# input. The mean over five draws leaves a few hundredths of luck in a slope.
+for scheme in list(schemes)[:2]:
+    slope = np.polyfit(number, np.log2(moments[scheme][0]), 1)[0]
+    gain = initialization_gain(*scheme, fan_in=width, fan_out=width)
+    predicted = np.round(np.log2(gain), 9) + 0.0
+    print(f"{', '.join(scheme):>22}: log2 {slope:+.2f} a layer, predicted {predicted:+.2f}")
+    np.testing.assert_allclose(slope, predicted, rtol=0, atol=0.05)
+
+# %%
+# On the way back: the vanishing gradient
+# ---------------------------------------
+#
+# The slope of the sigmoid is 1/4 at most, so with weights that neither grow nor shrink a signal, a layer lets at most a
+# quarter of the :term:`gradient` through. Away from its steepest point, a little less.
+
+# sphinx_gallery_thumbnail_number = 2
+# sphinx_gallery_alt = "Root mean square of delta against the layer, log axis, read from right to left. He with relu is "
+# sphinx_gallery_alt = "level. Glorot with relu loses three powers of ten over twenty layers, the sigmoid more than ten, "
+# sphinx_gallery_alt = "along a dashed line."
+fig, ax = plt.subplots()
+for scheme, (color, marker) in schemes.items():
+    ax.plot(number, np.sqrt(moments[scheme][1]), marker, color=color, label=", ".join(scheme))
+sigmoid = moments["glorot_uniform", "sigmoid"]
+z2 = sigmoid[0][5:-1].mean()  # after a few layers it no longer changes
+backward = {"fan_in": width, "fan_out": width, "second_moment": z2, "backward": True}
+gain = initialization_gain("glorot_uniform", "sigmoid", **backward)
+line = np.sqrt(sigmoid[1][-2]) * np.sqrt(gain) ** (depth - 1 - number)
+ax.plot(number, line, "--", color=COLORS["theory"], lw=1.4, label="predicted")
+ax.set(xlabel="layer", ylabel="root mean square of δ", yscale="log", xticks=number[::3])
+ax.legend(loc="lower right")
+
+# %%
+# Read it from right to left, as the gradient travels. What reaches the first sigmoid layer is a part in
+# :math:`4^{19}` or less, so these weights hardly move while the last ones learn.
+# The ratio depends on how large z is: 1/4 where z is nearly 0, and less at the size where z settles.
+ratio = (sigmoid[1][0] / sigmoid[1][-2]) ** (0.5 / (depth - 2))
+print(f"sigmoid: the gradient keeps {ratio:.3f} a layer, predicted {np.sqrt(gain):.3f}, bound 0.25")
+np.testing.assert_allclose(ratio, np.sqrt(gain), rtol=0.01)
+assert ratio < 0.25
+
+# %%
+# What it costs
+# -------------
+#
+# The same three starts on the handwritten digits, twenty layers deep, one rate for all.
+digits = load_digits()
+crossentropy = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+runs = {}
+for scheme in schemes:
+    keras.utils.set_random_seed(0)
+    hidden = [keras.layers.Dense(64, scheme[1], kernel_initializer=scheme[0]) for _ in range(depth)]
+    model = keras.Sequential([keras.Input((64,)), *hidden, keras.layers.Dense(10)])
+    sgd = keras.optimizers.SGD(0.02)
+    runs[scheme] = train(model, digits, optimizer=sgd, loss=crossentropy, batch_size=64, epochs=10, record=())
+
+# sphinx_gallery_alt = "Loss on the digits by epoch. Only He with relu falls; the two others stay on a dotted line, the "
+# sphinx_gallery_alt = "loss of a guess."
+fig, ax = plt.subplots()
+by_epoch = {scheme: run.loss.reshape(-1, run.updates_per_epoch).mean(axis=1) for scheme, run in runs.items()}
+for scheme, (color, marker) in schemes.items():
+    loss = by_epoch[scheme]
+    ax.plot(np.arange(1, len(loss) + 1), loss, f"{marker}-", color=color, label=", ".join(scheme))
+ax.axhline(np.log(10), ls=":", color=COLORS["theory"], label="a guess: ln 10")
+ax.set(xlabel="epoch", ylabel="mean loss")
+ax.legend()
+
+# %%
+# Only one of them learns anything. The other two have the same layers, the same data, the same :term:`optimizer`.
+for scheme, loss in by_epoch.items():
+    print(f"{', '.join(scheme):>23}: loss {loss[-1]:.2f} in the last epoch")
+    assert loss[-1] < 1.2 if scheme == ("he_normal", "relu") else loss[-1] > 2.25
+
+# %%
+# What this does not show: the law is for wide layers, at the start. Training moves the weights; normalisation layers and
+# skip connections keep the scale up in other ways.
+#
+# Exercises
+# ---------
+#
+# 1. After how many layers of Glorot and ReLU is a mean square of 1 below float32's smallest normal number?
+# 2. For a tanh network, which of the two initialisers is nearer to a gain of 1 while z is small?
+# 3. If every sigmoid had slope 4 at its middle in place of 1/4, what would happen to the gradient instead?
+#
+# The solutions, in this order:
+layers = np.ceil(-np.log2(float(np.finfo(np.float32).tiny)))
+print(f"1. after {layers:.0f} layers: one power of two each")
+assert 0.5**layers <= np.finfo(np.float32).tiny
+
+small = {"fan_in": width, "fan_out": width, "second_moment": 1e-4}
+gains = [initialization_gain(name, "tanh", **small) for name in ("glorot_uniform", "he_normal")]
+print(f"2. Glorot: gain {gains[0]:.3f}; He would double the signal: {gains[1]:.3f}")
+np.testing.assert_allclose(gains, [1, 2], rtol=1e-3)
+
+explosion = (16 * ratio) ** (depth - 2)  # each slope is 16 times as steep, at small z
+print(f"3. it would explode: up to {16 * ratio:.2f} times as large at each layer, {explosion:.0e} times in all")
+assert explosion > 1e6
+plt.show()
+
+# %%
+# Next: a deep network simple enough for its whole training to be written down,
+# :ref:`sphx_glr_gallery_theory_plot_deep_linear.py`.

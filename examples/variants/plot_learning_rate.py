@@ -1,0 +1,111 @@
+r"""
+The best learning rate lies just below the one that explodes
+============================================================
+
+:term:`Gradient descent` on a bowl multiplies the error along each eigenvector of the :term:`Hessian` by
+:math:`1 - \eta \lambda` at every :term:`update`, where :math:`\eta` is the :term:`learning rate` and :math:`\lambda`
+the curvature there. The worst direction sets the :term:`contraction rate`, and from it follow two special rates:
+
+.. math:: \rho(\eta) = \max_i |1 - \eta \lambda_i|, \qquad \eta_{\max} = \frac{2}{\lambda_{\max}}, \qquad
+          \eta^* = \frac{2}{\lambda_{\min} + \lambda_{\max}}
+
+Above the :term:`stability limit` :math:`\eta_{\max}` the steepest direction overshoots by more than it corrects. At
+:math:`\eta^*` the steepest and the flattest direction shrink equally fast. Look for how close together the two are.
+"""
+
+import matplotlib.pyplot as plt
+import numpy as np
+from keras.optimizers import SGD
+
+from gdexplain import build_linear, make_line, train
+from gdexplain.plotting import COLORS, draw_loss, use_style
+from gdexplain.theory import contraction_rate, line_hessian, max_stable_learning_rate, optimal_learning_rate
+
+use_style()
+data = make_line()  # x = 1, 2, 3, 4 and y = 2x
+hessian, minimum = line_hessian(data), [2.0, 0.0]
+
+
+def descend_at(rate, updates=1000):
+    """Train the neuron on the full batch, in float64, and return the record."""
+    sgd = SGD(rate)
+    return train(build_linear(dtype="float64"), data, optimizer=sgd, batch_size=None, epochs=updates)
+
+
+def contraction(rate):
+    """Measure the factor of the distance to the minimum per update, late in the run."""
+    distance = np.linalg.norm(descend_at(rate, updates=300).parameters - minimum, axis=1)
+    return (distance[300] / distance[150]) ** (1 / 150)
+
+
+# %%
+# Four rates, the last a little too large. The third is the best one, :math:`\eta^*`.
+best = optimal_learning_rate(hessian)
+np.testing.assert_allclose(best, 2 / 17)  # 17 is the Hessian's trace, and so the sum of its two eigenvalues
+
+# sphinx_gallery_alt = "Loss against updates, log axis, for four learning rates. Three fall: the smallest slowest, the "
+# sphinx_gallery_alt = "third lowest in the end. The fourth, hardly larger than the third, climbs in a straight line."
+fig, ax = plt.subplots()
+draw_loss(ax, *(descend_at(rate, updates=200) for rate in (0.01, 0.05, best, 0.121)))
+
+# %%
+# Larger is faster, up to a point. Then a slightly larger rate climbs; and on this axis it climbs along a straight line,
+# so no patience helps.
+#
+# The limit, by trial
+# -------------------
+#
+# Find the limit without theory. Train at a rate, and ask whether the loss went up or down after update 500, when the
+# start is forgotten. Halve the interval, and ask again. A rate that is off by a millionth of itself moves the loss by a
+# part in a thousand until the end: little, but far more than float64 rounds.
+low, high = 0.1, 0.13
+while high - low > 3e-7:
+    middle = (low + high) / 2
+    loss = descend_at(middle).loss
+    low, high = (middle, high) if loss[-1] < loss[500] else (low, middle)
+limit = (low + high) / 2
+np.testing.assert_allclose(limit, max_stable_learning_rate(hessian), rtol=0, atol=3e-7)
+print(f"stability limit: measured {limit:.6f}, predicted {max_stable_learning_rate(hessian):.6f}")
+
+# %%
+# The whole curve
+# ---------------
+rates = [0.01, 0.03, 0.05, 0.07, 0.09, 0.105, best, limit, 0.121, 0.1225]
+predicted = [contraction_rate(hessian, rate) for rate in rates]
+measured = [contraction(rate) for rate in rates]
+grid = np.sort([*np.linspace(0.005, 0.1225, 100), best])
+
+# sphinx_gallery_thumbnail_number = 2
+# sphinx_gallery_alt = "Contraction rate against learning rate. Measured points lie on a dashed curve that sinks slowly from "
+# sphinx_gallery_alt = "one to its lowest point and then shoots up, past one almost at once."
+fig, ax = plt.subplots()
+ax.plot(grid, [contraction_rate(hessian, rate) for rate in grid], "--", color=COLORS["theory"], label="predicted")
+ax.plot(rates, measured, "o", color=COLORS["batch"], label="measured")
+ax.axhline(1, color=COLORS["theory"], lw=1)
+ax.set(xlabel="learning rate", ylabel="contraction rate")
+ax.legend(loc="upper left")
+
+# %%
+# Below the line at 1 the run converges. On the long slope the flattest direction is the slow one, and a larger rate
+# helps it. At the corner the steepest direction takes over, and from there to the limit is a step of two percent. So a
+# rate slightly too small costs little, and one slightly too large costs everything: tune from below.
+np.testing.assert_allclose(measured, predicted, rtol=1e-6)  # Keras keeps the rate in float32: seven digits
+print(f"best rate {best:.6f}: contraction predicted {min(predicted):.6f}, measured {min(measured):.6f}")
+print(f"it is {best / limit:.1%} of the limit")
+assert measured.index(min(measured)) == rates.index(best)
+
+# %%
+# Point at a rate and watch its run. The map adds :term:`momentum`, which is a story for later: start on its lowest row,
+# where there is none.
+#
+# .. explorable:: map
+#
+#    The colour says how many updates bring the loss to a millionth of its start; the dashed line is the limit that
+#    theory draws.
+
+# %%
+# What this does not show: other losses have another :math:`H` at every point, and single examples have a lower limit
+# (:ref:`sphx_glr_gallery_variants_plot_stochastic.py`). A neural network trained on the full batch at a constant rate
+# moves by itself to where its steepest curvature is about :math:`2 / \eta` :cite:p:`cohen2021`. For the old advice on
+# choosing rates see :cite:t:`lecun1998`.
+plt.show()

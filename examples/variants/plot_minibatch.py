@@ -1,0 +1,114 @@
+r"""
+A mini-batch guesses the gradient: right on average, and better the bigger it is
+================================================================================
+
+:term:`Mini-batch gradient descent` takes B of the N examples for each :term:`update`. Their mean gradient stands in for
+the gradient of the whole data set. Over all the batches that could have been drawn it is exact on average, and its
+spread is
+
+.. math:: \operatorname{E} \lVert g_B - \bar g \rVert^2 = \frac{\operatorname{tr} \Sigma}{B} \, \frac{N - B}{N - 1}
+
+Here :math:`g_B` is the gradient of a :term:`batch`, :math:`\bar g` that of all the data, and :math:`\Sigma` the
+covariance of the single examples' gradients. Look for clouds that shrink around one centre; then for what you pay.
+"""
+
+from itertools import combinations
+
+import matplotlib.pyplot as plt
+import numpy as np
+from keras.optimizers import SGD
+
+from gdexplain import build_linear, make_line, train
+from gdexplain.landscape import line_loss
+from gdexplain.plotting import COLORS, draw_gradient_noise, draw_loss, use_style
+from gdexplain.theory import minibatch_gradient_variance
+
+use_style()
+data = make_line()  # x = 1, 2, 3, 4 and y = 2x
+sizes = np.arange(1, len(data) + 1)
+
+# %%
+# Every batch there is
+# --------------------
+#
+# Four examples make few batches, so leave nothing to chance and take them all. A rate of 0 keeps the neuron at
+# :math:`w = b = 0`, and the record holds what Keras computes there: one gradient for each batch.
+gradients = {}
+for size in sizes:
+    rows = list(combinations(range(len(data)), size))
+    stacked = data.take(np.concatenate(rows))
+    still = SGD(0.0)
+    run = train(build_linear(), stacked, optimizer=still, batch_size=int(size), epochs=1, shuffle=False)
+    assert len(run) == len(rows)
+    gradients[size] = run.gradients
+
+# sphinx_gallery_alt = "Gradients of all batches of one, two and three examples, as three clouds with one ellipse each. "
+# sphinx_gallery_alt = "All are centred on the full gradient, and the bigger the batch, the smaller its cloud."
+fig, ax = plt.subplots()
+draw_gradient_noise(ax, gradients[1], batch_sizes=(1, 2, 3))
+
+# %%
+# Each point is one batch. All clouds have the same centre: on average no batch size is wrong. The float32 gradients are
+# whole numbers or simple fractions, so the tolerances leave room for rounding only. By hand, the centre is
+# :math:`(-2\,\overline{xy}, -2\,\overline{y}) = (-30, -10)`.
+noise = []
+for size in sizes:
+    np.testing.assert_allclose(gradients[size].mean(axis=0), [-30, -10], rtol=1e-6)
+    noise.append(gradients[size].var(axis=0).sum())
+predicted = [minibatch_gradient_variance(data, [0, 0], int(size)) for size in sizes]
+np.testing.assert_allclose(noise, predicted, rtol=1e-5)
+for size, variance in zip(sizes, noise, strict=True):
+    print(f"batch of {size}: mean gradient {gradients[size].mean(axis=0)}, variance {variance:.3f}")
+
+# %%
+# The spread falls faster than 1/B
+# --------------------------------
+
+# sphinx_gallery_alt = "Variance of the gradient against batch size. Four measured points lie on the dashed prediction, "
+# sphinx_gallery_alt = "below a thin line for one over B, and reach zero at the full batch."
+fig, ax = plt.subplots()
+ax.plot(sizes, noise, "s", color=COLORS["minibatch"], ms=10, label="measured over all batches")
+ax.plot(sizes, predicted, "--", color=COLORS["theory"], label="predicted")
+ax.plot(sizes, predicted[0] / sizes, ":", color=COLORS["theory"], label="1/B: examples may repeat")
+ax.set(xlabel="batch size", ylabel="variance of the gradient", xticks=sizes)
+ax.legend()
+
+# %%
+# Two examples have a third of the variance of one, not half: a batch never holds an example twice, so the second one is
+# news. The last example brings the variance to 0, for there is only one full batch. When N is large the factor
+# :math:`(N - B)/(N - 1)` is close to 1, and only 1/B is left: four times the work for half the typical error.
+assert noise[1] * 2 < noise[0]
+assert noise[-1] == 0
+
+# %%
+# What you pay
+# ------------
+#
+# Train with each size, at one rate and for as many :term:`epochs <epoch>`. An epoch reads each example once, so a
+# bigger batch means fewer updates: N/B, rounded up where the last batch is short.
+runs = [
+    train(build_linear(-1.0, 3.0), data, optimizer=SGD(0.03), batch_size=size, epochs=60) for size in (None, 3, 2, 1)
+]
+
+# sphinx_gallery_alt = "Loss against epochs on a log axis. After the same number of epochs the stochastic run is lowest, "
+# sphinx_gallery_alt = "the mini-batch runs lie between, and the full batch run is highest and the only smooth one."
+fig, ax = plt.subplots()
+draw_loss(ax, *runs, x="epochs")
+
+# %%
+# The strong lines are means over an epoch, the faint ones the losses of single batches. At the same rate, small batches
+# get further with the same reading, because they move more often; and the smaller they are, the more they jump.
+# In Keras all of this is one argument: ``model.fit(x, y, batch_size=2, epochs=60)``.
+for run in runs:
+    assert run.updates_per_epoch == -(-len(data) // run.batch_size)  # rounded up
+    print(f"batch size {run.batch_size}: {run.updates_per_epoch} an epoch, {len(run)} updates in all")
+loss = [line_loss(data)(run.parameters[-1]) for run in runs]
+assert loss == sorted(loss, reverse=True)
+
+# %%
+# What this does not show: one rate is not the best rate for all. A calmer gradient allows a larger rate, and a larger
+# batch uses the machine better, so per second the order can turn round
+# (:ref:`sphx_glr_gallery_variants_plot_three_variants.py`). How far a bigger batch pays is measured by
+# :cite:t:`mccandlish2018` and, for training at scale, by :cite:t:`goyal2017`. The same step by step:
+# :doc:`/tutorial/minibatch`.
+plt.show()

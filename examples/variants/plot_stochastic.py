@@ -1,0 +1,159 @@
+r"""
+Stochastic gradient descent jumps about, and still lands on y = 2x
+==================================================================
+
+:term:`Stochastic gradient descent` looks at one example, moves, and looks at the next. Its :term:`update` follows that
+example's own gradient:
+
+.. math:: \theta_{k+1} = \theta_k - \eta \, g_i(\theta_k), \qquad g_i = 2 \, (w x_i + b - y_i) \, (x_i, 1)
+
+Here :math:`\theta = (w, b)`, :math:`\eta` is the :term:`learning rate` and i the example. An :term:`epoch` of N
+examples now makes N updates. Look for three things: the path is jagged; the jumps die out where all examples agree, and
+not elsewhere; and the rate that is safe for the whole :term:`batch` is not safe here.
+"""
+
+from itertools import product
+
+import keras
+import matplotlib.pyplot as plt
+import numpy as np
+from keras.optimizers import SGD
+
+from gdexplain import build_linear, make_line, train
+from gdexplain.landscape import evaluate, line_loss
+from gdexplain.objectives import LeastSquares
+from gdexplain.plotting import COLORS, draw_loss_surface, draw_minimum, draw_path, use_style
+from gdexplain.theory import (
+    cyclic_contraction_rate,
+    line_hessian,
+    max_stable_learning_rate,
+    max_stable_sgd_learning_rate,
+    mean_square_rate,
+    minibatch_gradient_variance,
+)
+
+use_style()
+data, start, minimum = make_line(), [-1.0, 3.0], [2.0, 0.0]  # x = 1, 2, 3, 4 and y = 2x
+
+# %%
+# The same neuron twice, from the same start, for as many epochs at the same rate. Only ``batch_size`` differs.
+batch, single = (
+    train(build_linear(*start), data, optimizer=SGD(0.05), batch_size=size, epochs=60) for size in (None, 1)
+)
+assert (batch.updates_per_epoch, single.updates_per_epoch) == (1, len(data))
+
+# sphinx_gallery_alt = "Two paths on one loss surface. The blue one is smooth and stops half-way down the valley. The "
+# sphinx_gallery_alt = "orange one zigzags across the valley and ends at the minimum."
+fig, ax = plt.subplots()
+draw_loss_surface(ax, evaluate(line_loss(data), around=[batch, single], vectorized=True))
+draw_path(ax, single)
+draw_path(ax, batch)
+draw_minimum(ax, minimum)
+
+# %%
+# Each example pulls towards its own set of lines: those through its point. So the path jumps from side to side. But it
+# makes four updates where batch gradient descent makes one, from the same four examples, and ends much nearer.
+distance = [np.linalg.norm(run.parameters[-1] - minimum) for run in (batch, single)]
+print(f"distance to the minimum: {distance[0]:.3f} after {len(batch)} updates of the batch,")
+print(f"{distance[1]:.3f} after {len(single)} updates on one example each")
+assert distance[1] < distance[0] / 10
+
+# %%
+# The jumps die where every example agrees
+# ----------------------------------------
+#
+# On y = 2x one line passes through all points. There every :math:`g_i` is 0, so the :term:`gradient noise` is 0 too, and
+# a constant rate lands there. Add noise to the targets, and no line does: the gradients still disagree at the minimum.
+noisy = make_line(noise=0.5)
+best = LeastSquares(noisy).minimum
+for name, rows, point in (("y = 2x", data, minimum), ("noisy", noisy, best)):
+    variance = minibatch_gradient_variance(rows, point, batch_size=1)
+    print(f"variance of an example's gradient at the minimum, {name}: {variance:.3f}")
+exact, hovering = (
+    train(build_linear(*start), rows, optimizer=SGD(0.05), batch_size=1, epochs=300) for rows in (data, noisy)
+)
+excess = {
+    "y = 2x": line_loss(data)(exact.parameters),
+    "noisy targets": line_loss(noisy)(hovering.parameters) - line_loss(noisy)(best),
+}
+
+# sphinx_gallery_alt = "Loss above its minimum, log axis. On y = 2x it falls by many powers of ten. With noisy targets it "
+# sphinx_gallery_alt = "falls at first and then hovers in a band for good."
+fig, ax = plt.subplots()
+for (words, loss), width in zip(excess.items(), (2.4, 0.8), strict=True):
+    ax.plot(exact.updates, loss, color=COLORS["stochastic"], lw=width, alpha=0.9, label=words)
+ax.set(xlabel="update", ylabel="loss above the minimum", yscale="log")
+ax.legend()
+
+# %%
+# The same rate, the same start: one run goes on to the end of what float32 can tell apart, the other hovers. The usual
+# cure for the second is a rate that falls with time :cite:p:`robbins1951,bottou2018`.
+assert excess["y = 2x"][-1] < 1e-9
+late, later = np.array_split(excess["noisy targets"][600:], 2)
+np.testing.assert_allclose(late.mean(), later.mean(), rtol=0.1)  # it no longer falls
+
+# %%
+# A rate that is safe for the batch is not safe for one example
+# -------------------------------------------------------------
+#
+# Draw each example at random and ask for the mean squared distance to the minimum, over all the ways the draws can
+# fall. Below a :term:`stability limit` it shrinks, above it grows, and this limit is lower than the batch's. We can
+# measure it with no chance left: train one neuron for every possible sequence of eight draws, side by side in one model.
+# (Keras' loss is the mean over the n neurons, so the rate is multiplied by n.)
+draws = np.array(list(product(data.inputs[:, 0], repeat=8))).T  # one sequence a column
+n = draws.shape[1]
+
+
+def mean_square(rate):
+    """Train n neurons side by side; return their squared distances, before and after each update."""
+    neurons = keras.layers.EinsumDense("nr,r->nr", n, bias_axes="r", kernel_initializer="zeros")
+    model, rows = keras.Sequential([keras.Input((n,)), neurons]), (draws, 2 * draws)
+    run = train(model, rows, optimizer=SGD(rate * n), batch_size=1, epochs=1, shuffle=False)
+    return ((run.parameters.reshape(-1, 2, n) - np.reshape(minimum, (2, 1))) ** 2).sum(axis=1)
+
+
+# sphinx_gallery_alt = "Squared distance against updates, log axis. At the lower rate mean and median fall. At the higher "
+# sphinx_gallery_alt = "rate the mean grows along a dashed prediction, and still the median falls."
+fig, ax = plt.subplots()
+color = COLORS["stochastic"]
+for rate, line in ((0.07, "-"), (0.09, ":")):
+    square = mean_square(rate)
+    ax.plot(square.mean(axis=1), f"^{line}", color=color, label=f"rate {rate}: mean of all {n:,}")
+    ax.plot(np.median(square, axis=1), line, color=color, lw=1.2, label=f"rate {rate}: median")
+growth = mean_square_rate(data, rate)
+predicted = square[0].mean() * growth ** np.arange(9)
+ax.plot(predicted, "--", lw=1.4, color=COLORS["theory"], label=f"predicted: × {growth:.3f}")
+ax.set(xlabel="update", ylabel="squared distance", yscale="log")
+ax.legend()
+
+# %%
+# Above the limit the mean explodes while the median shrinks: most runs are fine, and a few unlucky ones draw x = 4 again
+# and again and are thrown far out. By the eighth update the growth is within 0.2 % of its prediction. And the sides of
+# the limit are sharp: one percent below it the mean still shrinks, one percent above it grows.
+before, after = square[-2:].mean(axis=1)
+np.testing.assert_allclose(after / before, growth, rtol=2e-3)
+limit, batch_limit = max_stable_sgd_learning_rate(data), max_stable_learning_rate(line_hessian(data))
+for rate in (0.99 * limit, 1.01 * limit):
+    before, after = mean_square(rate)[-2:].mean(axis=1)
+    assert (after > before) == (rate > limit)
+    print(f"rate {rate:.6f}: mean × {after / before:.4f} in the eighth update")
+print(f"limit: {limit:.6f} for random single examples, {batch_limit:.6f} for the batch")
+
+# %%
+# In a fixed order there is no bad luck, and a rate above that limit still contracts, by the same factor every pass. The
+# tolerance is float32's, in which Keras keeps the rate.
+neuron, sgd = build_linear(dtype="float64"), SGD(0.1)
+ordered = train(neuron, data, optimizer=sgd, batch_size=1, epochs=50, shuffle=False)
+passes = np.linalg.norm(ordered.parameters[:: len(data)] - minimum, axis=1)
+factor, predicted = passes[-1] / passes[-2], cyclic_contraction_rate(data, 0.1)
+np.testing.assert_allclose(factor, predicted, rtol=1e-6)
+print(f"in order, at rate 0.1: × {factor:.4f} a pass, predicted × {predicted:.4f}")
+
+# %%
+# What this does not show: ``fit`` and :func:`gdexplain.train` shuffle, which is neither. Each epoch uses every example
+# once, in a random order, so luck evens out within an epoch. And four examples are soon read; with a million of them, a
+# cheap update is the point of it all.
+#
+# Go on with :ref:`sphx_glr_gallery_variants_plot_minibatch.py`. The method is from :cite:t:`robbins1951`;
+# :cite:t:`bottou2018` tell where it stands today. The same step by step: :doc:`/tutorial/stochastic`.
+plt.show()

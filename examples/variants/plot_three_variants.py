@@ -1,0 +1,151 @@
+r"""
+The smallest batch leads at first, and the largest one wins in the end
+======================================================================
+
+Batch, mini-batch and stochastic :term:`gradient descent` are one line of mathematics,
+
+.. math:: \theta_{k+1} = \theta_k - \eta \, g_B(\theta_k),
+
+where :math:`\theta = (w, b)` are the parameters, :math:`\eta` is the :term:`learning rate` and :math:`g_B` the mean
+gradient of a :term:`batch` of B examples. Only B differs: all of them, some of them, or one. Put the three on one
+:term:`loss surface` and compare four things: the path, the loss, the noise and the work.
+"""
+
+import matplotlib.pyplot as plt
+import numpy as np
+from keras.optimizers import SGD
+
+from gdexplain import build_linear, make_line, train
+from gdexplain.landscape import evaluate, line_loss
+from gdexplain.objectives import LeastSquares
+from gdexplain.plotting import COLORS, draw_loss_surface, draw_minimum, draw_path, look_of, use_style
+from gdexplain.theory import line_hessian, minibatch_gradient_variance
+
+use_style()
+data = make_line(noise=0.5)  # y = 2x, with noise on the targets: no line meets them all
+minimum, epochs = LeastSquares(data).minimum, 300
+loss = line_loss(data)
+
+# %%
+# One start, one rate, one seed, and as many epochs. The start lies up the valley, so that there is a path to see.
+runs = [
+    train(build_linear(-1.0, 3.0), data, optimizer=SGD(0.05), batch_size=size, epochs=epochs) for size in (1, 2, None)
+]
+for run in runs:
+    print(f"{look_of(run).label}: {run.updates_per_epoch} an epoch, {len(run):,} updates in all")
+
+# sphinx_gallery_thumbnail_number = 1
+# sphinx_gallery_alt = "Three paths on one loss surface, from one start to one minimum. The full batch walks a smooth "
+# sphinx_gallery_alt = "curve, the batch of two wavers around it, and single examples zigzag across the valley."
+fig, ax = plt.subplots()
+draw_loss_surface(ax, evaluate(loss, around=runs, vectorized=True))
+for run in runs:
+    draw_path(ax, run)
+draw_minimum(ax, minimum)
+
+# %%
+# All three fall into the valley and turn towards the minimum: jagged, wavering, smooth. Each small batch pulls towards
+# a fit of its own; only their mean points the way.
+#
+# The lead changes
+# ----------------
+
+# sphinx_gallery_alt = "Loss above its minimum against epochs, log axis. The stochastic curve falls fastest and then "
+# sphinx_gallery_alt = "hovers in a high band, the mini-batch curve in a lower one; the batch curve falls below both."
+fig, ax = plt.subplots()
+for run in runs:
+    color, _, label = look_of(run)
+    excess = (loss(run.parameters[:-1]) - loss(minimum)).reshape(epochs, -1).mean(axis=1)
+    ax.plot(excess, color=color, lw=1.6, label=label)  # the mean of each epoch
+ax.set(xlabel="epoch", ylabel="loss above the minimum", yscale="log")
+ax.legend(loc="upper right")
+
+# %%
+# This is the loss of all the data, not of the batch. Small batches lead because they make more updates in an
+# :term:`epoch`; then each stops at a level set by its noise. The batch has none, and passes them.
+early = [loss(run.parameters[20 * run.updates_per_epoch]) for run in runs]
+late = [loss(run.parameters[-50 * run.updates_per_epoch :]).mean() for run in runs]
+assert early == sorted(early)
+assert late == sorted(late, reverse=True)
+for run, first, last in zip(runs, early, late, strict=True):
+    print(f"{look_of(run).label}: loss {first:.3f} after 20 epochs, {last:.4f} in the last 50")
+print(f"the least possible loss: {loss(minimum):.4f}")
+
+# %%
+# The noise that stops them
+# -------------------------
+#
+# The record holds the gradient of each batch. For this neuron the gradient of all the data is :math:`H (\theta -
+# \theta^*)`, with the :term:`Hessian` :math:`H` and the minimum :math:`\theta^*`. The rest is :term:`gradient noise`.
+hessian = line_hessian(data)
+noise = [run.gradients - (run.parameters[:-1] - minimum) @ hessian for run in runs]
+squares = [(rows**2).sum(axis=1) for rows in noise]
+
+# sphinx_gallery_alt = "Typical gradient noise of each epoch, log axis. Single examples and batches of two fall at first, "
+# sphinx_gallery_alt = "then hover at or above two dashed predictions; single examples stay higher."
+fig, ax = plt.subplots()
+for run, square in zip(runs[:2], squares[:2], strict=True):
+    level = np.sqrt(minibatch_gradient_variance(data, minimum, run.batch_size))
+    color, _, label = look_of(run)
+    ax.plot(np.sqrt(square.reshape(epochs, -1).mean(axis=1)), color=color, lw=1.4, label=label)
+    ax.axhline(
+        level, color=COLORS["theory"], ls="--", lw=1.4, label=f"batch {run.batch_size}, predicted at the minimum"
+    )
+ax.set(xlabel="epoch", ylabel="typical size of the noise", yscale="log", ylim=(0.09, None))
+ax.legend(loc="upper right")
+
+# %%
+# The noise falls while the path comes nearer, and does not die: the examples disagree even at the minimum. A path that
+# hovers around it meets a little more than the minimum's own. Where the path is, noise and prediction agree within
+# 15 %; not better, because shuffling lets each batch depend on those before it. The full batch has rounding only.
+assert squares[2].max() < 1e-9
+for run, square in zip(runs[:2], squares[:2], strict=True):
+    half = len(run) // 2
+    path = run.parameters[half:-1]
+    there = np.mean([minibatch_gradient_variance(data, at, run.batch_size) for at in path])
+    np.testing.assert_allclose(square[half:].mean(), there, rtol=0.15)
+    print(f"mean squared noise, batch size {run.batch_size}: {square[half:].mean():.3f}, predicted {there:.3f}")
+
+# %%
+# The work, and the time
+# ----------------------
+
+# sphinx_gallery_alt = "Bars for the three runs. Updates an epoch: four, two, one. Examples an update: one, two, four. "
+# sphinx_gallery_alt = "Each pair multiplies to four."
+fig, ax = plt.subplots()
+for place, run in enumerate(runs):
+    color, _, label = look_of(run)
+    heights = [run.updates_per_epoch, run.batch_size]
+    bars = ax.bar([place, place + 4], heights, color=color, label=label)
+    ax.bar_label(bars)
+ax.set(xticks=[1, 5], ylabel="count", ylim=(0, 5.5))
+ax.set_xticklabels(["updates an epoch", "examples an update"])
+ax.legend(ncols=2, loc="upper left")
+
+# %%
+# An epoch reads the same four examples in each case, so its time is about (updates) × (cost of starting one) +
+# (examples) × (cost of one). For a neuron this small the start is most of it, and the epoch with one update is the
+# cheapest. For a large model the examples are, but a processor takes 32 of them in much less than 32 times the time of
+# one: that is why mini-batches won. Your times depend on your machine, so take them there; the first call also compiles::
+#
+#     from time import perf_counter
+#
+#     for batch_size in (1, 2, 4):
+#         begin = perf_counter()
+#         train(model, data, optimizer="sgd", batch_size=batch_size, epochs=1000)
+#         print(batch_size, perf_counter() - begin)
+#
+# Try it: two runs from one start. Press *Step*, drag a data point, change the batch size.
+#
+# .. explorable:: playground
+#    :settings: batch=4&lr=0.05&also=sgd~1~0.05~0.9~0
+#
+#    Left, the loss over the weight and the bias, its minimum as a cross, and the paths so far. Right, the data with the
+#    fitted lines, and the losses.
+#
+# What this does not show: a rate that falls with time removes the level at which small batches stop, and a rate tuned
+# for each batch size moves all three curves (:cite:t:`goodfellow2016`, chapter 8). See also
+# :ref:`sphx_glr_gallery_variants_plot_minibatch.py` and :ref:`sphx_glr_gallery_variants_plot_descent_animated.py`.
+for run in runs:
+    assert run.updates_per_epoch * run.batch_size == len(data)
+plt.show()

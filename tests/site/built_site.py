@@ -1,0 +1,26 @@
+"""Where the built site is, and which pages it has."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+SITE = ROOT / "docs" / "_build" / "html"
+sys.path.insert(0, str(ROOT / "docs" / "_ext"))  # the checks that the build runs are tested here too
+
+
+def pages() -> list[str]:
+    """List the pages of the site, without what other tools put beside them."""
+    found = (path.relative_to(SITE).as_posix() for path in SITE.rglob("*.html"))
+    return sorted(name for name in found if not name.startswith(("_static/", "_downloads/")))
+
+
+def content_pages() -> list[str]:
+    """List the pages that somebody wrote: not the indices that Sphinx makes."""
+    return [name for name in pages() if name not in {"genindex.html", "search.html", "py-modindex.html"}]
+
+
+def gallery_pages() -> list[str]:
+    """List the pages made from the examples."""
+    return [name for name in pages() if name.startswith("gallery/") and Path(name).name.startswith("plot_")]

@@ -1,0 +1,113 @@
+"""The built site, and a browser whose every request is watched."""
+
+from __future__ import annotations
+
+import functools
+import gzip
+import http.server
+import os
+import shutil
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from built_site import SITE
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+
+
+@pytest.fixture(scope="session")
+def site() -> Path:
+    """Give the folder of the built site."""
+    if not (SITE / "index.html").exists():
+        pytest.fail(f"there is no site in {SITE}; build it with `nox -s docs`")
+    return SITE
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Start Chromium. Without one the tests that need it are skipped, but under CI they fail."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="the browser tests need Playwright: use `nox -s site`")
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if path is None:
+        word = f"no browser found (looked for {', '.join(BROWSERS)}); on Debian: apt-get install chromium"
+        pytest.fail(word) if os.environ.get("CI") else pytest.skip(word)
+    with sync_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])  # CI runs as root
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="session")
+def server(site: Path):
+    """Serve the site on loopback and give its address."""
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            """Say nothing."""
+
+    httpd = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(site)))
+    thread = threading.Thread(target=httpd.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{httpd.server_port}/"
+    httpd.shutdown()
+    httpd.server_close()
+    thread.join()
+
+
+@dataclass
+class Visit:
+    """A page as the browser saw it."""
+
+    page: Any
+    outside: list[str] = field(default_factory=list)  # requests that left the site; they are not let through
+    complaints: list[str] = field(default_factory=list)  # the console's errors and warnings, and failed requests
+    responses: list[Any] = field(default_factory=list)
+
+    def weight(self) -> int:
+        """Sum the bytes of everything that the page loads, text compressed as web servers send it."""
+        loaded = {response.url: response for response in self.responses if response.ok}.values()
+        return sum(map(_sent, loaded))
+
+
+def _sent(response) -> int:
+    """Count the bytes of one file on the wire."""
+    body = response.body()
+    is_text = response.url.split("?")[0].endswith((".html", ".css", ".js", ".svg"))
+    return len(gzip.compress(body)) if is_text else len(body)
+
+
+@pytest.fixture
+def visit(browser):
+    """Give a function that opens a page, home + name, with every request gated."""
+    contexts = []
+
+    def open_page(home: str, name: str, *, width: int = 1280, scheme: str = "light", **options: Any) -> Visit:
+        contexts.append(browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme, **options))
+        page = contexts[-1].new_page()
+        seen = Visit(page)
+
+        def gate(route):
+            if route.request.url.startswith((home, "data:", "blob:")):
+                route.continue_()
+            else:
+                seen.outside.append(route.request.url)
+                route.abort()
+
+        def listen(message):
+            if message.type in {"error", "warning"}:
+                seen.complaints.append(message.text)
+
+        page.route("**/*", gate)
+        page.on("console", listen)
+        page.on("pageerror", lambda error: seen.complaints.append(str(error)))
+        page.on("requestfailed", lambda request: seen.complaints.append(f"failed: {request.url}"))
+        page.on("response", lambda response: seen.responses.append(response))  # noqa: PLW0108  # Playwright refuses built-ins
+        page.goto(home + name, wait_until="load")
+        return seen
+
+    yield open_page
+    for context in contexts:
+        context.close()

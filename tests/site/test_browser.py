@@ -1,0 +1,62 @@
+"""The built site in Chromium: nothing from elsewhere, no complaint, nothing wider than a phone."""
+
+from __future__ import annotations
+
+import pytest
+from built_site import SITE, content_pages, pages
+
+HEAVIEST = 300_000  # bytes of a tutorial page with all that it loads: style sheets, scripts, fonts and figures
+OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+INK = """() => {
+    const channels = (colour) => colour.match(/[\\d.]+/g).slice(0, 3).map(Number);
+    const lightness = ([r, g, b]) => 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    const style = getComputedStyle(document.querySelector("article"));
+    return [lightness(channels(style.color)), lightness(channels(getComputedStyle(document.body).backgroundColor))];
+}"""
+
+
+@pytest.mark.parametrize("name", pages())
+def test_a_page_opened_from_the_disk_asks_for_nothing_outside_the_site(visit, site, name):
+    seen = visit(site.as_uri() + "/", name)
+    assert seen.outside == []
+    assert seen.complaints == []
+
+
+@pytest.mark.parametrize("name", content_pages())
+def test_a_page_fits_a_phone_in_the_dark(visit, server, name):
+    seen = visit(server, name, width=360, scheme="dark")
+    assert seen.page.evaluate(OVERFLOW) <= 0
+    assert seen.outside == []
+    assert seen.complaints == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_page_follows_the_readers_colour_scheme(visit, server, scheme):
+    ink, paper = visit(server, "index.html", scheme=scheme).page.evaluate(INK)
+    assert (ink < paper) == (scheme == "light")
+    assert abs(ink - paper) > 120
+
+
+@pytest.mark.parametrize("name", [name for name in content_pages() if name.startswith("tutorial/")])
+def test_a_tutorial_page_is_light(visit, server, name):
+    assert visit(server, name).weight() <= HEAVIEST
+
+
+def test_mathematics_is_drawn_in_its_own_font_from_the_disk(visit, site):
+    name = next(name for name in content_pages() if 'class="katex"' in (SITE / name).read_text(encoding="utf-8"))
+    page = visit(site.as_uri() + "/", name).page
+    assert page.evaluate("document.fonts.ready.then(() => document.fonts.check('16px KaTeX_Main'))")
+
+
+def test_a_page_reads_without_scripts(visit, server):
+    seen = visit(server, "index.html", java_script_enabled=False)
+    assert seen.page.locator("article h1").is_visible()
+
+
+@pytest.mark.parametrize("motion", ["reduce", "no-preference"])
+def test_an_animation_moves_by_itself_only_for_readers_who_let_it(visit, server, motion):
+    with_autoplay = [name for name in content_pages() if "autoplay" in (SITE / name).read_text(encoding="utf-8")]
+    for name in with_autoplay:
+        page = visit(server, name, reduced_motion=motion).page
+        source = page.locator("video[autoplay]").first.evaluate("video => video.currentSrc")
+        assert bool(source) == (motion == "no-preference")

@@ -1,0 +1,17 @@
+"""Check the JSDoc types of the explorables with TypeScript: `python docs/_ext/check_types.py`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import npm
+
+DOCS = Path(__file__).resolve().parents[1]
+
+if __name__ == "__main__":
+    work = DOCS / "_build" / "typescript"
+    npm.install(DOCS, work, dev=True)
+    tool = work / "node_modules" / "typescript" / "bin" / "tsc"
+    sys.exit(subprocess.run([npm.NODE, tool, "-p", DOCS / "explorables"], check=False).returncode)

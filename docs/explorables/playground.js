@@ -1,0 +1,538 @@
+// <gdx-playground>: gradient descent on one neuron, to be touched.
+//
+// For tests and pages that embed it: configure({opt, batch, lr, beta, w, b, seed, data}), step(n), reset(), and trace.
+
+class GdxPlayground extends HTMLElement {
+  constructor() {
+    super();
+    /** @type {Setup} */ this.setup = gdxSettings.standard();
+    /** @type {InstanceType<typeof gdxEngine.Run>[]} */ this.runs = [];
+    /** @type {Record<string, any>} */ this.ui = {};
+    /** @type {World | null} */ this.framed = null;
+    this.plots = {
+      surface: new gdxPlots.Surface(),
+      fit: new gdxPlots.Fit({
+        move: (i, to) => this.edit((data) => (data[i] = [gdxUi.round(to[0], 3), gdxUi.round(to[1], 3)], data), true),
+        done: () => this.reframe(),
+        remove: (i) => this.removePoint(i),
+        add: (at) => this.addPoint(at),
+      }),
+      curve: new gdxPlots.Curve(),
+    };
+    this.playing = 0;
+    this.speed = 12;
+    this.pending = 0;
+    this.built = false;
+  }
+
+  connectedCallback() {
+    if (this.built) return;
+    this.built = true;
+    const notes = gdxSettings.read(this.getAttribute("settings") || "", this.setup);
+    const mine = document.querySelector("gdx-playground") === /** @type {Element} */ (this) && /[#&](opt|batch|lr|beta|w|b|seed|data|step|also)=/.test(location.hash);
+    if (mine) {
+      const { world, runs, active, steps } = this.setup;
+      this.setup = { world, runs: [runs[active]], active: 0, steps };
+      notes.push(...gdxSettings.read(location.hash, this.setup));
+    }
+    this.build();
+    this.restart(this.setup.steps);
+    this.note(notes);
+    this.resizing = new ResizeObserver(() => this.fit());
+    this.resizing.observe(this);
+    if (mine) this.scrollIntoView({ block: "start" });
+    this.badge();
+  }
+
+  disconnectedCallback() {
+    this.pause();
+  }
+
+  // ---- The contract --------------------------------------------------------------------------------------------------
+
+  /** Changes any of the settings of the run shown, and starts again. @param {Record<string, unknown>} settings */
+  configure(settings) {
+    this.pause();
+    if (typeof settings !== "object" || settings === null) throw new TypeError("configure takes an object of settings.");
+    const run = this.setup.runs[this.setup.active];
+    this.setup.runs[this.setup.active] = { ...run, rates: [] };
+    this.note(gdxSettings.apply(this.setup, settings));
+    this.restart(0);
+  }
+
+  /** Makes n updates of every run. @param {number} [n] */
+  step(n = 1) {
+    this.pause();
+    this.advance(Math.max(0, Math.floor(Number(n) || 0)));
+    this.say();
+  }
+
+  /** Back to the start, which stays where it is, as do the seed and every other setting. */
+  reset() {
+    this.pause();
+    for (const run of this.setup.runs) {
+      if (run.rates.length) Object.assign(run, { lr: run.rates[run.rates.length - 1][1], rates: [] });
+    }
+    this.note([]);
+    this.restart(0);
+  }
+
+  /** The record of the run shown, the start first. */
+  get trace() {
+    return this.run.rows.map(({ update, w, b, loss, gradW, gradB, batch, batchLoss }) =>
+      ({ update, w, b, loss, gradW, gradB, batch: [...batch], batchLoss }));
+  }
+
+  /** The run shown as a script for Keras. */
+  get code() {
+    return gdxWords.keras(this.run);
+  }
+
+  // ---- Running -------------------------------------------------------------------------------------------------------
+
+  get run() {
+    return this.runs[this.setup.active];
+  }
+
+  get updates() {
+    return Math.max(...this.runs.map((run) => run.last.update));
+  }
+
+  /** Runs everything again from the start. @param {number} steps @param {boolean} [keep] the picture where it is */
+  restart(steps, keep = false) {
+    this.runs = this.setup.runs.map((run) => new gdxEngine.Run(run, this.setup.world));
+    for (const run of this.runs) for (let k = 0; k < steps; k++) if (!run.step()) break;
+    if (!keep) this.look();
+    this.controls();
+    this.draw();
+  }
+
+  /** @param {number} count */
+  advance(count) {
+    let moved = false;
+    for (let k = 0; k < count; k++) {
+      const went = this.runs.map((run) => run.step());
+      if (!went.some(Boolean)) break;
+      moved = true;
+    }
+    this.draw();
+    return moved;
+  }
+
+  back() {
+    this.pause();
+    const now = this.updates;
+    for (const run of this.runs) if (run.last.update === now) run.back();
+    this.controls();
+    this.draw();
+    this.say();
+  }
+
+  play() {
+    if (this.playing) return this.pause();
+    if (gdxUi.calm()) {
+      this.step(this.speed * 4);
+      return undefined;
+    }
+    let before = performance.now();
+    let owed = 0;
+    /** @param {number} now */
+    const frame = (now) => {
+      owed += Math.max(0, Math.min(100, now - before)) * (this.speed / 1000);
+      before = now;
+      const whole = Math.floor(owed);
+      owed -= whole;
+      this.playing = requestAnimationFrame(frame);
+      if (whole && !this.advance(whole)) this.pause();
+    };
+    this.playing = requestAnimationFrame(frame);
+    this.ui.play.textContent = "Pause";
+    return undefined;
+  }
+
+  pause() {
+    if (!this.playing) return;
+    cancelAnimationFrame(this.playing);
+    this.playing = 0;
+    this.ui.play.textContent = "Play";
+    this.draw();
+    this.say();
+  }
+
+  // ---- Changing ------------------------------------------------------------------------------------------------------
+
+  /** Takes one change made by hand: the run goes as far as it had gone. @param {Record<string, unknown>} change @param {boolean} [keep] */
+  change(change, keep = true) {
+    const steps = this.updates;
+    if ("lr" in change && steps && !this.ui.replay.checked) return this.changeRate(change.lr);
+    const run = this.setup.runs[this.setup.active];
+    if ("lr" in change) run.rates = [];
+    this.note(gdxSettings.apply(this.setup, change));
+    this.restart(steps, keep);
+    return undefined;
+  }
+
+  /** Changes the rate from the next update on. @param {unknown} value */
+  changeRate(value) {
+    try {
+      const lr = gdxSettings.CHECKS.lr(value, 0);
+      const { settings, last } = this.run;
+      settings.rates = [...settings.rates.filter(([from]) => from < last.update), [last.update, lr]];
+      this.note([]);
+    } catch (error) {
+      this.note([`${/** @type {Error} */ (error).message}. It was left as it is.`]);
+    }
+    this.controls();
+    this.draw();
+  }
+
+  /** @param {(data: Pair[]) => Pair[]} edit @param {boolean} [keep] the picture where it is */
+  edit(edit, keep = false) {
+    const data = edit(this.setup.world.data.map((point) => /** @type {Pair} */ ([...point])));
+    this.change({ data }, keep);
+  }
+
+  /** @param {number} i */
+  removePoint(i) {
+    if (this.setup.world.data.length < 2) return this.note(["One point has to stay."]);
+    this.edit((data) => data.filter((_, k) => k !== i));
+    /** @type {any} */ (this.plots.fit.handles.lastElementChild)?.focus();
+    return undefined;
+  }
+
+  /** @param {Pair} [at] */
+  addPoint(at) {
+    const { data } = this.setup.world;
+    const { w, b } = this.run.last;
+    const x = Math.max(...data.map((point) => point[0])) + 1;
+    const calm = Math.abs(w * x + b) < 1e4 ? w * x + b : 0;
+    const point = (at || [x, calm + 1]).map((v) => gdxUi.round(v, 2));
+    this.edit((points) => [...points, /** @type {Pair} */ (point)]);
+  }
+
+  /** Keeps the run shown and adds another like it, to be changed. */
+  compare() {
+    const { setup } = this;
+    if (setup.runs.length >= gdxSettings.MAX_RUNS) return;
+    const steps = this.updates;
+    const like = setup.runs[setup.active];
+    const count = setup.world.data.length;
+    const batch = [count, Math.max(1, Math.floor(count / 2)), 1].find((size) => !setup.runs.some((run) => run.opt === like.opt && run.batch === size));
+    setup.runs.push({ ...like, batch: batch ?? like.batch, rates: [] });
+    setup.active = setup.runs.length - 1;
+    this.restart(steps, true);
+  }
+
+  /** @param {number} i */
+  drop(i) {
+    const steps = this.updates;
+    this.setup.runs.splice(i, 1);
+    this.setup.active = Math.min(this.setup.active - Number(i < this.setup.active), this.setup.runs.length - 1);
+    this.restart(Math.max(steps, 0), true);
+    this.ui.runs.querySelector("button")?.focus();
+  }
+
+  // ---- Building ------------------------------------------------------------------------------------------------------
+
+  build() {
+    const { h, button } = gdxUi;
+    const { ui } = this;
+    this.startHandle();
+    ui.runs = h("div", { class: "gdx-runs", role: "group", "aria-label": "Runs" });
+    ui.play = button("Play", () => this.play(), { class: "gdx-main" });
+    ui.back = button("Step back", () => this.back());
+    ui.count = h("output", { class: "gdx-count" });
+    ui.speed = h("select", { "aria-label": "Speed of Play", onchange: () => (this.speed = Number(ui.speed.value)) },
+      ...[["slow", 4], ["normal", 12], ["fast", 60], ["very fast", 240]].map(([name, v]) => h("option", { value: v, selected: v === 12 }, String(name))));
+    ui.say = h("p", { class: "gdx-say", role: "status" });
+    ui.notes = h("p", { class: "gdx-notes", role: "alert" });
+    ui.equations = h("div", { class: "gdx-equations" });
+    ui.badge = h("p", { class: "gdx-badge" });
+    const zoom = h("div", { class: "gdx-zoom" },
+      button("+", () => this.zoom(1 / 1.5), { "aria-label": "Zoom in" }), button("−", () => this.zoom(1.5), { "aria-label": "Zoom out" }));
+    const edits = h("div", { class: "gdx-zoom" },
+      button("+", () => this.addPoint(), { "aria-label": "Add a point" }),
+      button("−", () => this.removePoint(Math.min(this.plots.fit.chosen ?? 1e9, this.setup.world.data.length - 1)), { "aria-label": "Remove the point chosen last" }));
+    this.replaceChildren(
+      h("div", { class: "gdx-card", role: "region", "aria-label": "Gradient-descent playground" },
+        ui.runs,
+        h("div", { class: "gdx-plots" },
+          h("div", { class: "gdx-surface" }, this.plots.surface.svg, zoom),
+          h("div", { class: "gdx-bar" },
+            button("Reset", () => this.reset()), ui.back, button("Step", () => this.step(1), { class: "gdx-main" }), ui.play, ui.speed, ui.count),
+          h("div", { class: "gdx-fit" }, this.plots.fit.svg, edits),
+          h("div", { class: "gdx-curve" }, this.plots.curve.svg)),
+        ui.equations, ui.say, ui.notes, this.form(), this.extras(), ui.badge));
+  }
+
+  /** The handle of the start, on the surface. */
+  startHandle() {
+    const { surface } = this.plots;
+    const { s } = gdxUi;
+    this.ui.start = s("g", { tabindex: 0, role: "slider", class: "gdx-handle gdx-start", "aria-label": "Start", "aria-valuemin": -1e6, "aria-valuemax": 1e6 },
+      s("circle", { r: 14, class: "gdx-hit" }), s("circle", { r: 7, class: "gdx-point" }));
+    surface.handles.append(this.ui.start);
+    gdxUi.movable(this.ui.start, {
+      at: (event) => surface.at(event),
+      now: () => [this.setup.world.w, this.setup.world.b],
+      unit: () => [0.1, 0.1],
+      move: ([w, b]) => this.change({ w: gdxUi.round(w, 3), b: gdxUi.round(b, 3) }),
+      done: () => this.reframe(),
+    });
+  }
+
+  /** The settings of the run shown. */
+  form() {
+    const { h, button, fresh } = gdxUi;
+    const { ui } = this;
+    /** @param {string} name @param {any} label @param {...Node} fields */
+    const row = (name, label, ...fields) => {
+      const id = fields[0] instanceof HTMLElement ? (fields[0].id ||= fresh()) : fresh();
+      return h("div", { class: `gdx-field gdx-field-${name}` }, h("label", { for: id }, label), h("div", {}, ...fields));
+    };
+    /** @param {string} name @param {Record<string, any>} more */
+    const numeric = (name, more = {}) => {
+      const field = h("input", { type: "number", step: "any", name, ...more });
+      field.addEventListener("change", () => this.change({ [name]: field.value }, name !== "w" && name !== "b"));
+      return (ui[name] = field);
+    };
+    ui.opt = h("select", { name: "opt", onchange: () => this.change({ opt: ui.opt.value }) },
+      ...Object.entries(gdxEngine.OPTIMIZERS).map(([key, { name }]) => h("option", { value: key }, name)));
+    ui.batch = h("input", { type: "range", name: "batch", min: 1, step: 1, oninput: () => this.change({ batch: Number(ui.batch.value) }) });
+    ui.batchName = h("output", {});
+    ui.rate = h("input", { type: "range", min: -4, max: 0.5, step: 0.01, "aria-label": "Learning rate, log scale", oninput: () => this.change({ lr: Number((10 ** Number(ui.rate.value)).toPrecision(3)) }) });
+    ui.limitMark = h("span", { class: "gdx-limit-mark", "aria-hidden": "true" });
+    ui.limit = h("p", { class: "gdx-limit" });
+    ui.replay = h("input", { type: "checkbox", id: fresh() });
+    ui.betaRange = h("input", { type: "range", min: 0, max: 0.99, step: 0.01, "aria-label": "Beta", oninput: () => this.change({ beta: Number(ui.betaRange.value) }) });
+    ui.betaName = h("span", {}, "momentum β");
+    const next = button("Next", () => this.change({ seed: (Number(ui.seed.value) + 1) % 2 ** 32 }), { "aria-label": "Next seed" });
+    return h("form", { class: "gdx-form", "aria-label": "Settings of the run", onsubmit: (/** @type {Event} */ event) => event.preventDefault() },
+      row("opt", "optimizer", ui.opt),
+      row("batch", "batch size", ui.batch, ui.batchName),
+      row("lr", "learning rate η", numeric("lr", { min: 0 }), h("span", { class: "gdx-slider" }, ui.rate, ui.limitMark),
+        ui.limit, h("p", { class: "gdx-replay" }, ui.replay, h("label", { for: ui.replay.id }, "a new rate runs again from the start (else it holds from here on)"))),
+      row("beta", ui.betaName, numeric("beta", { min: 0, max: 0.9999 }), ui.betaRange),
+      h("div", { class: "gdx-pair" },
+        row("start", "start w, b", numeric("w", { "aria-label": "Start weight w" }), numeric("b", { "aria-label": "Start bias b" })),
+        row("seed", "seed", numeric("seed", { min: 0, step: 1 }), next)));
+  }
+
+  /** What can be taken away, and all the numbers. */
+  extras() {
+    const { h, button, fresh } = gdxUi;
+    const { ui } = this;
+    const id = fresh();
+    ui.text = h("textarea", { id, rows: 5, spellcheck: "false" });
+    ui.pre = h("pre", { tabindex: 0, "aria-label": "Keras code" });
+    ui.head = h("tr", {}, ...gdxWords.COLUMNS.map((name) => h("th", { scope: "col" }, name)));
+    ui.body = h("tbody");
+    ui.table = h("details", { ontoggle: () => this.drawTable() }, h("summary", {}, "All numbers of this run"),
+      h("div", { class: "gdx-table", tabindex: 0, role: "region", "aria-label": "All numbers of this run" }, h("table", {}, h("thead", {}, ui.head), ui.body)));
+    ui.codeBox = h("details", { ontoggle: () => this.drawTable() }, h("summary", {}, "Keras code of this run"), ui.pre);
+    return h("div", { class: "gdx-extras" },
+      h("div", { class: "gdx-bar" },
+        button("Copy Keras code", () => this.copyOut(this.code, "The Keras code", ui.codeBox)),
+        button("Copy link", () => this.copyLink()),
+        button("Download CSV", () => this.download())),
+      ui.table,
+      h("details", {}, h("summary", {}, "The data as text"),
+        h("label", { for: id }, "One point “x, y” a line"), ui.text,
+        h("div", { class: "gdx-bar" }, button("Use this data", () => this.change({ data: ui.text.value }, false)),
+          button("Back to y = 2x", () => this.change({ data: gdxSettings.standard().world.data }, false)))),
+      ui.codeBox);
+  }
+
+  // ---- Showing -------------------------------------------------------------------------------------------------------
+
+  /** @param {number} by */
+  zoom(by) {
+    this.plots.surface.zoom *= by;
+    this.reframe();
+  }
+
+  /** Measures the plots; draws them again if their size is another one. */
+  fit() {
+    const changed = Object.values(this.plots).map((plot) => plot.measure());
+    if (changed.some(Boolean)) this.reframe();
+  }
+
+  reframe() {
+    this.look();
+    this.draw();
+  }
+
+  /** Chooses what part of each picture is shown. */
+  look() {
+    const { surface, fit } = this.plots;
+    for (const plot of Object.values(this.plots)) plot.measure();
+    surface.look(this.setup.world);
+    fit.look(this.setup.world.data);
+    this.framed = null;
+  }
+
+  /** Draws what depends on the run. */
+  draw() {
+    const { surface, fit, curve } = this.plots;
+    const { world, active } = this.setup;
+    const count = world.data.length;
+    if (this.framed !== world) {
+      this.framed = world;
+      surface.frame(world);
+      fit.frame();
+    }
+    const shown = this.runs.map((run, i) => ({ run, kind: gdxPlots.kindOf(run.settings, count), mark: i }));
+    surface.update(world, shown, active);
+    fit.update(world, shown, active);
+    curve.update(shown);
+    gdxUi.set(this.ui.start, {
+      transform: `translate(${surface.x(world.w)} ${surface.y(world.b)})`,
+      "aria-valuenow": world.w,
+      "aria-valuetext": `w ${gdxUi.show(world.w)}, b ${gdxUi.show(world.b)}`,
+    });
+    this.ui.count.value = `update ${this.updates}`;
+    this.ui.back.disabled = this.updates === 0;
+    this.written();
+    if (!this.playing) this.drawTable();
+  }
+
+  /** The update just made (or, at the start, the first one), written out. */
+  written() {
+    const { h, show } = gdxUi;
+    const { run } = this;
+    const at = run.last.update;
+    const [before, row] = at ? [run.rows[at - 1], run.last] : [run.last, run.next()];
+    const batch = row.batch.map((i) => i + 1).sort((a, b) => a - b);
+    const all = batch.length === this.setup.world.data.length;
+    const points = all ? `all ${batch.length} points` : `point${batch.length > 1 ? "s" : ""} ${batch.length > 12 ? `${batch.slice(0, 12).join(", ")}, …` : batch.join(", ")}`;
+    const block = (/** @type {0 | 1} */ i) => h("div", {},
+      h("p", {}, h("span", { class: "gdx-formula" }, `g = ∂L/∂${"wb"[i]}`), ` = ${show(/** @type {number} */ (i ? row.gradB : row.gradW), 6)}`),
+      ...gdxWords.equations(run, before, row, i).map(([formula, numbers]) => h("p", {}, h("span", { class: "gdx-formula" }, formula), h("span", {}, ` = ${numbers}`))));
+    this.ui.equations.replaceChildren(
+      h("p", { class: "gdx-what" }, h("b", {}, at ? `Update ${row.update}` : "The first update"), ` ${at ? "used" : "will use"} ${points}; loss of the batch ${show(row.batchLoss ?? 0)}`),
+      block(0), block(1));
+    const verdict = gdxWords.verdict(run);
+    if (verdict !== this.ui.verdict) {
+      this.ui.verdict = verdict;
+      if (this.playing || !verdict) this.ui.say.textContent = verdict;
+    }
+  }
+
+  /** Says in words where the run is: when something was done, not at every frame. */
+  say() {
+    const { last } = this.run;
+    const { show } = gdxUi;
+    this.ui.say.textContent = `Update ${last.update}: w = ${show(last.w)}, b = ${show(last.b)}, loss ${show(last.loss)}. ${gdxWords.verdict(this.run)}`;
+  }
+
+  /** @param {string[]} notes */
+  note(notes) {
+    this.ui.notes.textContent = notes.slice(0, 4).join(" ");
+  }
+
+  drawTable() {
+    const { h } = gdxUi;
+    if (this.ui.table.open) {
+      this.ui.body.replaceChildren(...this.run.rows.map((row) => h("tr", {}, ...gdxWords.cells(row).map((cell) => h("td", {}, cell)))));
+    }
+    if (this.ui.codeBox.open) this.ui.pre.textContent = this.code;
+  }
+
+  /** Sets the controls to the run shown. */
+  controls() {
+    const { h, show } = gdxUi;
+    const { ui, setup } = this;
+    const { world, runs, active } = setup;
+    const { settings } = this.run;
+    const count = world.data.length;
+    const rate = this.run.rateAt(this.run.last.update + 1);
+    ui.opt.value = settings.opt;
+    ui.batch.max = String(count);
+    ui.batch.value = String(settings.batch);
+    ui.batch.disabled = count === 1;
+    ui.batchName.value = `${settings.batch} of ${count}: ${gdxWords.variant(settings.batch, count)}`;
+    ui.batch.setAttribute("aria-valuetext", ui.batchName.value);
+    ui.lr.value = String(rate);
+    ui.rate.value = String(Math.log10(rate));
+    ui.rate.setAttribute("aria-valuetext", show(rate));
+    const { beta } = gdxEngine.OPTIMIZERS[settings.opt];
+    ui.beta.value = String(settings.beta);
+    ui.betaRange.value = String(settings.beta);
+    ui.beta.disabled = ui.betaRange.disabled = !beta;
+    ui.betaName.textContent = { momentum: "momentum β", rho: "decay ρ", beta_1: "decay β₁" }[beta] || "momentum β";
+    for (const name of /** @type {const} */ (["w", "b"])) ui[name].value = String(world[name]);
+    ui.seed.value = String(settings.seed);
+    ui.text.value = world.data.map((point) => point.join(", ")).join("\n");
+    const limit = gdxEngine.stableRate(settings.opt, settings.beta, gdxEngine.bowl(world.data).curvature[0]);
+    ui.limit.textContent = limit === null
+      ? "This rule divides by the gradient’s size: 2/λ does not bound its rate."
+      : `${{ sgd: "2/λ", momentum: "2(1 + β)/λ", nesterov: "2(1 + β)/((1 + 2β)λ)" }[settings.opt]} = ${show(limit)}: ${rate < limit ? "the rate is below the stability limit" : "the rate is above the stability limit"}${settings.batch < count ? " of the full batch" : ""}.`;
+    ui.limit.classList.toggle("gdx-above", limit !== null && rate >= limit);
+    ui.limitMark.hidden = limit === null;
+    if (limit !== null) ui.limitMark.style.setProperty("--at", String(Math.max(0, Math.min(1, (Math.log10(limit) + 4) / 4.5))));
+    const held = document.activeElement;
+    const place = held && ui.runs.contains(held) ? [...ui.runs.querySelectorAll("button")].indexOf(/** @type {any} */ (held)) : -1;
+    ui.runs.replaceChildren(
+      ...runs.map((run, i) => h("span", { class: `gdx-chip gdx-${gdxPlots.kindOf(run, count)} gdx-dash${i}` },
+        h("button", { type: "button", "aria-pressed": String(i === active), onclick: () => this.choose(i) }, swatch(i), gdxWords.name(run, count)),
+        runs.length > 1 ? h("button", { type: "button", "aria-label": `Remove run ${i + 1}`, onclick: () => this.drop(i) }, "×") : null)),
+      h("button", { type: "button", class: "gdx-add", onclick: () => this.compare(), disabled: runs.length >= gdxSettings.MAX_RUNS }, "+ Compare with another run"));
+    if (place >= 0) /** @type {any} */ ([...ui.runs.querySelectorAll("button")][place])?.focus();
+
+    /** @param {number} i */
+    function swatch(i) {
+      const { s } = gdxUi;
+      return s("svg", { viewBox: "0 0 34 14", "aria-hidden": "true" }, s("path", { d: "M0 7H34", class: "gdx-line" }), s("path", { d: gdxPlots.MARKS[i], transform: "translate(17 7)", class: "gdx-tip" }));
+    }
+  }
+
+  /** @param {number} i */
+  choose(i) {
+    this.setup.active = i;
+    this.controls();
+    this.draw();
+  }
+
+  // ---- Taking it away ------------------------------------------------------------------------------------------------
+
+  /** @param {string} text @param {string} what @param {HTMLDetailsElement} [box] */
+  async copyOut(text, what, box) {
+    const done = await gdxUi.copy(text);
+    if (!done && box) box.open = true;
+    this.ui.say.textContent = done ? `${what} is in the clipboard.` : `The browser keeps its clipboard closed here. ${box ? "The text is below." : text}`;
+  }
+
+  copyLink() {
+    this.setup.steps = this.updates;
+    const link = `${location.href.split("#")[0]}#${gdxSettings.write(this.setup)}`;
+    return this.copyOut(link, "The link");
+  }
+
+  download() {
+    const url = URL.createObjectURL(new Blob([gdxWords.csv(this.runs)], { type: "text/csv" }));
+    const link = gdxUi.h("a", { href: url, download: "gradient-descent.csv" });
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(url), 1000);
+  }
+
+  /** Runs again here what Keras ran while the site was built, and says how far the two are apart. */
+  badge() {
+    const given = gdxUi.payload();
+    if (!given) return;
+    /** @type {number[][]} */ const pairs = [];
+    for (const { settings, at, path } of given.runs) {
+      const { w, b, data, ...run } = settings;
+      const again = new gdxEngine.Run({ ...run, rates: [] }, { w, b, data });
+      while (again.last.update < at[at.length - 1] && again.step());
+      at.forEach((/** @type {number} */ update, /** @type {number} */ k) => {
+        const row = again.rows[update] || { w: NaN, b: NaN };
+        pairs.push([row.w, path[k][0]], [row.b, path[k][1]]);
+      });
+    }
+    const largest = gdxUi.apart(pairs);
+    gdxUi.judge(this.ui.badge, largest <= 1e-9,
+      `equal to Keras ${given.keras}: ${given.runs.length} runs replayed in this page, largest difference ${gdxUi.show(largest, 3)}`);
+  }
+}
+
+customElements.define("gdx-playground", GdxPlayground);

@@ -1,0 +1,123 @@
+"""A small site with the Explore page, and a browser that lets nothing leave it."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed: nox -s browser")
+
+ROOT = Path(__file__).parents[2]
+CACHE = ROOT / ".cache" / "browser"
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+CONF = f"""
+import sys
+sys.path[:0] = [{str(ROOT / "docs" / "_ext")!r}, {str(ROOT)!r}]
+project = html_title = "gdexplain"
+extensions = ["myst_parser", "explorables"]
+html_theme = "furo"
+"""
+
+
+@pytest.fixture(scope="session")
+def site() -> Path:
+    """Build the Explore page, and one page without an explorable; GDEXPLAIN_SITE names a built site to use instead."""
+    if given := os.environ.get("GDEXPLAIN_SITE"):
+        return Path(given).resolve()
+    pytest.importorskip("furo", reason="the theme of the site is not installed: nox -s browser")
+    source = CACHE / "source"
+    (source / "explore").mkdir(parents=True, exist_ok=True)
+    for name, text in {
+        "conf.py": CONF,
+        "index.md": "# Plain\n\nNo figure here.\n\n```{toctree}\nexplore/index\n```\n",
+        "explore/index.md": (ROOT / "docs" / "explore" / "index.md").read_text(encoding="utf-8"),
+    }.items():
+        path = source / name
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8")
+    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0", "CUDA_VISIBLE_DEVICES": "-1"}
+    target = CACHE / "html"
+    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", str(source), str(target)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return target
+
+
+@pytest.fixture(scope="session")
+def origin(site: Path) -> Iterator[str]:
+    """Serve the site on this machine."""
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *args: Any) -> None:
+            """Say nothing."""
+
+        def do_GET(self) -> None:
+            """Answer as the parent does; browsers ask for an icon that nothing names."""
+            if self.path == "/favicon.ico":
+                self.send_response(204)
+                self.end_headers()
+            else:
+                super().do_GET()
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(site)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="session", params=["chromium", *(["firefox"] if os.environ.get("FIREFOX") else [])])
+def browser(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """Start the browser: Chromium (CHROMIUM names another one), and Playwright's Firefox if FIREFOX is set."""
+    with sync_api.sync_playwright() as playwright:
+        try:
+            if request.param == "firefox":
+                started = playwright.firefox.launch()
+            else:
+                path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+                started = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        except sync_api.Error as error:
+            if os.environ.get("CI") and request.param == "chromium":
+                raise
+            pytest.skip(f"no {request.param} here: {str(error).splitlines()[0]}")
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def open_page(browser: Any, origin: str) -> Iterator[Callable[..., Any]]:
+    """Open pages of the site; at the end nothing may have left the site, and no script may have complained."""
+    contexts, complaints = [], []
+
+    def open_(path: str = "explore/index.html", *, base: str = origin, **options: Any) -> Any:
+        options = {"viewport": {"width": 1280, "height": 900}, **options}
+        contexts.append(browser.new_context(**options))
+        page = contexts[-1].new_page()
+        inside = (base, "data:", "blob:")
+        page.on("request", lambda request: None if request.url.startswith(inside) else complaints.append(request.url))
+        page.on("requestfailed", lambda request: complaints.append(f"failed: {request.url}"))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+        page.goto(f"{base}/{path}")
+        return page
+
+    yield open_
+    for context in contexts:
+        context.close()
+    assert not complaints, complaints

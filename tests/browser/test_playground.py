@@ -1,0 +1,334 @@
+"""The playground, touched by mouse, finger and key; read by machine; linked and misused."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from typing import Any
+
+import pytest
+
+PLAY = "document.querySelector('gdx-playground')"
+
+
+def trace(page: Any) -> list[dict[str, Any]]:
+    return page.evaluate(f"{PLAY}.trace")
+
+
+def centre(locator: Any) -> tuple[float, float]:
+    box = locator.bounding_box()
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
+def test_one_click_of_step_is_one_update(open_page: Any) -> None:
+    page = open_page()
+    page.get_by_role("button", name="Step", exact=True).click()
+    rows = trace(page)
+    assert [row["update"] for row in rows] == [0, 1]
+    assert (rows[1]["w"], rows[1]["b"]) == pytest.approx(
+        (1.5, 0.5), abs=1e-6
+    )  # the course's first gradient is (-30, -10)
+    assert (rows[0]["loss"], rows[1]["gradW"], rows[1]["gradB"]) == (30, -30, -10)
+    assert (rows[0]["batch"], rows[0]["gradW"]) == ([], None)
+    page.get_by_role("button", name="Step back").click()
+    assert len(trace(page)) == 1
+
+
+def test_reset_keeps_the_start_and_the_seed(open_page: Any) -> None:
+    page = open_page()
+    page.evaluate(f"{PLAY}.configure({{batch: 1, w: -1, b: 2, seed: 77}})")
+    page.evaluate(f"{PLAY}.step(9)")
+    first = trace(page)
+    page.get_by_role("button", name="Reset").click()
+    assert len(trace(page)) == 1
+    page.evaluate(f"{PLAY}.step(9)")
+    assert trace(page) == first
+
+
+def test_the_rate_changes_in_the_middle_of_a_run_or_from_its_start(open_page: Any) -> None:
+    page = open_page()
+    page.evaluate(f"{PLAY}.step(5)")
+    before = trace(page)
+    rate = page.get_by_label("learning rate η", exact=True)
+    rate.fill("0.01")
+    rate.press("Enter")
+    assert trace(page) == before
+    page.get_by_role("button", name="Step", exact=True).click()
+    step = trace(page)[6]
+    assert step["w"] == pytest.approx(before[5]["w"] - 0.01 * step["gradW"], abs=1e-8)
+    page.get_by_label("a new rate runs again").check()
+    rate.fill("0.02")
+    rate.press("Enter")
+    assert trace(page)[1]["w"] == pytest.approx(0.02 * 30, abs=1e-6)
+    assert len(trace(page)) == 7
+
+
+def test_every_control_is_reached_by_key_and_has_a_name(open_page: Any) -> None:
+    page = open_page()
+    wanted = page.evaluate("""() => [...document.querySelectorAll(
+      ".gdx-card :is(button, input, select, textarea, summary, [tabindex='0'])")]
+      .filter((e) => !e.disabled && e.checkVisibility()).length""")
+    page.evaluate("document.querySelector('gdx-playground').closest('figure').tabIndex = -1")
+    page.evaluate("document.querySelector('gdx-playground').closest('figure').focus()")
+    reached = set()
+    for _ in range(wanted + 60):
+        page.keyboard.press("Tab")
+        found = page.evaluate("""() => { const e = document.activeElement;
+          if (!e.closest(".gdx-card")) return null;
+          window.seen ||= []; if (!window.seen.includes(e)) window.seen.push(e);
+          return window.seen.indexOf(e); }""")
+        if found is not None:
+            reached.add(found)
+    assert len(reached) == wanted
+
+
+def test_the_keys_move_the_start_a_point_and_the_run(open_page: Any) -> None:
+    page = open_page()
+    page.get_by_role("slider", name="Start", exact=True).focus()
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("Shift+ArrowLeft")
+    assert (trace(page)[0]["w"], trace(page)[0]["b"]) == (-1, 0.1)
+    page.get_by_role("slider", name="Point 2").focus()
+    page.keyboard.press("ArrowDown")
+    assert page.get_by_role("slider", name="Point 2").get_attribute("aria-valuenow") == "3.9"
+    page.keyboard.press("Delete")
+    assert page.get_by_role("slider", name=re.compile(r"^Point \d")).count() == 3
+    page.get_by_role("button", name="Step", exact=True).focus()
+    page.keyboard.press("Enter")
+    assert len(trace(page)) == 2
+
+
+def test_the_mouse_drags_the_start_and_adds_and_removes_points(open_page: Any) -> None:
+    page = open_page()
+    page.evaluate("document.querySelector('gdx-playground').scrollIntoView({behavior: 'instant'})")
+    x, y = centre(page.locator(".gdx-start .gdx-point"))
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + 40, y - 30, steps=4)
+    page.mouse.up()
+    assert trace(page)[0]["w"] > 0.2
+    assert trace(page)[0]["b"] > 0.2
+    plot = page.locator(".gdx-fit svg").bounding_box()
+    page.mouse.dblclick(plot["x"] + 70, plot["y"] + 40)
+    points = page.get_by_role("slider", name=re.compile(r"^Point \d"))
+    assert points.count() == 5
+    page.get_by_role("button", name="Remove the point chosen last").click()
+    assert points.count() == 4
+
+
+def test_a_finger_does_what_the_mouse_does(open_page: Any, browser: Any) -> None:
+    if browser.browser_type.name != "chromium":
+        pytest.skip("touch is played through Chromium's protocol")
+    page = open_page(has_touch=True, viewport={"width": 360, "height": 740})
+    page.get_by_role("button", name="Step", exact=True).tap()
+    assert len(trace(page)) == 2
+    page.evaluate("document.querySelector('.gdx-surface').scrollIntoView({behavior: 'instant', block: 'center'})")
+    x, y = centre(page.locator(".gdx-start .gdx-point"))
+    session = page.context.new_cdp_session(page)
+    for kind, points in [
+        ("touchStart", [{"x": x, "y": y}]),
+        ("touchMove", [{"x": x + 20, "y": y + 10}]),
+        ("touchMove", [{"x": x + 40, "y": y + 20}]),
+        ("touchEnd", []),
+    ]:
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    assert trace(page)[0]["w"] > 0.2
+    assert trace(page)[0]["b"] < -0.1
+
+
+def test_the_limit_follows_the_data_and_divergence_is_said_in_words(open_page: Any) -> None:
+    page = open_page()
+    limit = page.locator("gdx-playground .gdx-limit")
+    assert "0.1198" in limit.inner_text()
+    page.evaluate(f"{PLAY}.configure({{lr: 0.3}})")
+    assert "above the stability limit" in limit.inner_text()
+    page.evaluate(f"{PLAY}.step(2000)")
+    words = page.locator("gdx-playground [role=status]").inner_text()
+    assert "This run diverges" in words
+    assert "above the stability limit 0.1198" in words
+    text = page.locator("gdx-playground").inner_text()
+    assert not re.search(r"NaN|Infinity|undefined", text)
+    assert all(isinstance(row["w"], float | int) for row in trace(page))
+    page.evaluate(f"{PLAY}.configure({{data: [[1, 1], [1, 3]]}})")
+    assert "0.5" in limit.inner_text()  # H = [[2, 2], [2, 2]], lambda = 4
+
+
+def test_runs_are_compared_from_one_start(open_page: Any) -> None:
+    page = open_page()
+    for _ in range(3):
+        page.get_by_role("button", name="+ Compare with another run").click()
+    page.evaluate(f"{PLAY}.step(4)")
+    chips = page.locator(".gdx-chip")
+    assert chips.count() == 4
+    assert page.get_by_role("button", name="+ Compare with another run").is_disabled()
+    assert "stochastic" in chips.nth(2).inner_text()
+    assert page.evaluate(f"{PLAY}.runs.map((run) => [run.rows.length, run.rows[0].w])") == [[5, 0]] * 4
+    page.get_by_role("button", name="Remove run 4").click()
+    assert chips.count() == 3
+
+
+def test_the_table_and_the_csv_hold_every_number(open_page: Any, tmp_path: Any) -> None:
+    page = open_page()
+    page.get_by_role("button", name="+ Compare with another run").click()
+    page.evaluate(f"{PLAY}.step(6)")
+    page.get_by_text("All numbers of this run").first.click()
+    page.locator(".gdx-table tbody tr").nth(6).wait_for()
+    assert page.locator(".gdx-table tbody tr").count() == 7
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download CSV").click()
+    path = tmp_path / "run.csv"
+    download.value.save_as(path)
+    with path.open() as lines:
+        rows = [row for row in csv.DictReader(lines) if row["run"] == "2"]
+    assert [float(row["w"]) for row in rows] == [row["w"] for row in trace(page)]
+    assert rows[0]["gradient_w"] == ""
+
+
+def test_a_link_holds_everything(open_page: Any) -> None:
+    page = open_page()
+    page.evaluate(
+        f"{PLAY}.configure({{opt: 'rmsprop', batch: 2, lr: 0.07, beta: 0.8, w: -1.25, b: 1e-7, seed: 9, data: [[1, 2], [2.5, -3], [0, 1]]}})"
+    )
+    page.get_by_role("button", name="+ Compare with another run").click()
+    page.evaluate(f"{PLAY}.step(5)")
+    page.evaluate(f"{PLAY}.change({{lr: 0.02}})")
+    page.evaluate(f"{PLAY}.step(5)")
+    page.evaluate("navigator.clipboard.writeText = (text) => { window.copied = text; return Promise.resolve(); }")
+    page.get_by_role("button", name="Copy link", exact=True).click()
+    link = page.evaluate("window.copied")
+    again = open_page("explore/index.html#" + link.split("#")[1])
+    assert trace(again) == trace(page)
+    runs = f"{PLAY}.runs.map((run) => run.rows.map((row) => [row.w, row.b, row.lr])).sort()"
+    assert again.evaluate(runs) == page.evaluate(runs)
+
+
+HOSTILE = [
+    "%E0%A4%A",
+    "opt=%E0%A4%A",
+    "opt=constructor",
+    "opt=__proto__&batch=toString",
+    "lr=1e999",
+    "lr=-1&beta=2&batch=0&seed=-4&w=NaN&b=Infinity",
+    "opt=&lr=&batch=&data=",
+    "=&&==&opt",
+    "batch=1.5",
+    "data=" + ";".join("1,2" for _ in range(10_000)),
+    "data=1,2,3;x",
+    "also=constructor~1~1~1~1&also=&also=sgd",
+    "opt=sgd&rates=9:x,y&step=1e9",
+    "opt=%3Cscript%3Ealert(1)%3C/script%3E",
+    "goto=constructor&weights=1,2",
+    "goto=1e999&x=&graph=__proto__&weights=" + ",".join(["9" * 400] * 7),
+]
+
+
+@pytest.mark.parametrize("hash_", HOSTILE, ids=range(len(HOSTILE)))
+def test_a_hostile_link_leaves_a_working_page(open_page: Any, hash_: str) -> None:
+    page = open_page(f"explore/index.html#{hash_}")
+    page.evaluate(f"{PLAY}.step(3)")
+    rows = trace(page)
+    assert len(rows) >= 4
+    assert all(json.dumps(row) for row in rows)
+    assert page.evaluate("document.querySelector('gdx-backprop').nodes.every((n) => Number.isFinite(n.value))")
+
+
+@pytest.mark.parametrize(
+    ("hash_", "word"),
+    [
+        ("opt=constructor", "opt must be one of"),
+        ("lr=1e999", "lr must be a number from"),
+        ("lr=", "not nothing"),
+        ("data=" + ";".join("1,2" for _ in range(10_000)), "not 10,000 points"),
+        ("also=constructor~1~1~1~1", "opt must be one of"),
+    ],
+)
+def test_a_hostile_link_gets_a_clear_word(open_page: Any, hash_: str, word: str) -> None:
+    page = open_page(f"explore/index.html#{hash_}")
+    assert word in page.locator("gdx-playground [role=alert]").inner_text()
+
+
+def test_hostile_settings_leave_the_run_as_it_was(open_page: Any) -> None:
+    page = open_page()
+    for bad in [
+        {"opt": "constructor"},
+        {"lr": 0},
+        {"lr": "1e999"},
+        {"data": []},
+        {"data": [[1]]},
+        {"data": [[1, 2]] * 10_000},
+        {"beta": 1},
+        {"hue": 3},
+    ]:
+        page.evaluate(f"(s) => {PLAY}.configure(s)", bad)
+        assert page.locator("gdx-playground [role=alert]").inner_text() != ""
+        page.evaluate(f"{PLAY}.step(2)")
+        assert trace(page)[1]["w"] == pytest.approx(1.5, abs=1e-6)
+    page.get_by_text("The data as text").click()
+    page.get_by_label("One point").fill("1; two")
+    page.get_by_role("button", name="Use this data").click()
+    assert "must be" in page.locator("gdx-playground [role=alert]").inner_text()
+
+
+def test_play_runs_and_stands_still_for_readers_who_asked_for_less_motion(open_page: Any) -> None:
+    page = open_page()
+    page.get_by_role("button", name="Play", exact=True).click()
+    page.wait_for_function(f"{PLAY}.trace.length > 4")
+    page.get_by_role("button", name="Pause", exact=True).click()
+    stopped = len(trace(page))
+    page.wait_for_timeout(250)
+    assert len(trace(page)) == stopped
+    calm = open_page(reduced_motion="reduce")
+    calm.get_by_role("button", name="Play", exact=True).click()
+    assert len(trace(calm)) > 20  # all at once
+    assert calm.get_by_role("button", name="Pause").count() == 0
+
+
+def test_the_stepper_steps_by_key_and_links_to_its_step(open_page: Any) -> None:
+    page = open_page()
+    stepper = page.locator("gdx-backprop")
+    stepper.get_by_role("button", name="Next").focus()
+    for _ in range(21):
+        page.keyboard.press("ArrowRight")
+    assert "is in" not in stepper.inner_text()
+    assert "backward 15 of 15" in stepper.inner_text()
+    page.evaluate("navigator.clipboard.writeText = (text) => { window.copied = text; return Promise.resolve(); }")
+    page.keyboard.press("ArrowLeft")
+    stepper.get_by_role("button", name="Copy link to this step").click()
+    again = open_page("explore/index.html#" + page.evaluate("window.copied").split("#")[1])
+    assert again.locator("gdx-backprop .gdx-chain").inner_text() == stepper.locator(".gdx-chain").inner_text()
+
+
+def test_the_sum_over_two_paths_is_written_out(open_page: Any) -> None:
+    page = open_page()
+    k = page.evaluate("""() => { const e = document.querySelector("gdx-backprop");
+      const k = e.steps.findIndex((s) => s.backward && s.name === "x") + 1; e.goto(k); return k; }""")
+    assert k > 0
+    assert "along 2 paths" in page.locator(".gdx-chain").inner_text()
+
+
+def test_apply_the_update_lowers_the_loss_and_leads_to_the_playground(open_page: Any) -> None:
+    page = open_page()
+    loss = "document.querySelector('gdx-backprop').nodes.at(-1).value"
+    before = page.evaluate(loss)
+    page.get_by_role("button", name="Apply the update").click()
+    assert page.evaluate(loss) < before
+    page.get_by_role("link", name="Make many such updates in the playground").click()
+    assert page.evaluate("location.hash") == "#gdx-playground"
+
+
+def test_the_map_shows_its_run_in_the_playground(open_page: Any) -> None:
+    page = open_page()
+    places = page.locator("gdx-map svg.gdx-map")
+    box = places.bounding_box()
+    places.click(position={"x": box["width"] * 0.5, "y": box["height"] * 0.4})
+    settings = page.evaluate(f"{PLAY}.run.settings")
+    assert settings["opt"] == "momentum"
+    assert 0.1 < settings["lr"] < 0.16
+    assert 0.5 < settings["beta"] < 0.8
+    assert len(trace(page)) == 31
+    page.get_by_label("What the map is drawn over").select_option("batch")
+    page.get_by_label("Batch size", exact=True).fill("2")
+    page.get_by_role("button", name="Open this run in the playground").click()
+    assert page.evaluate(f"{PLAY}.run.settings.batch") == 2
+    assert page.locator("gdx-map .gdx-badge").inner_text().startswith("✓")

@@ -57,6 +57,7 @@ class GdxPlayground extends HTMLElement {
     const run = this.setup.runs[this.setup.active];
     this.setup.runs[this.setup.active] = { ...run, rates: [] };
     this.note(gdxSettings.apply(this.setup, settings));
+    this.freeRoom();
     this.restart(0);
   }
 
@@ -167,6 +168,7 @@ class GdxPlayground extends HTMLElement {
     if ("lr" in change && steps && !this.ui.replay.checked) return this.changeRate(change.lr);
     const run = this.setup.runs[this.setup.active];
     if ("lr" in change) run.rates = [];
+    if ("opt" in change) this.freeRoom();
     this.note(gdxSettings.apply(this.setup, change));
     this.restart(steps, keep);
     return undefined;
@@ -354,7 +356,10 @@ class GdxPlayground extends HTMLElement {
   /** Measures the plots; draws them again if their size is another one. */
   fit() {
     const changed = Object.values(this.plots).map((plot) => plot.measure());
-    if (changed.some(Boolean)) this.reframe();
+    if (changed.some(Boolean)) {
+      this.freeRoom();
+      this.reframe();
+    }
   }
 
   reframe() {
@@ -416,6 +421,19 @@ class GdxPlayground extends HTMLElement {
       this.ui.verdict = verdict;
       if (this.playing || !verdict) this.ui.say.textContent = verdict;
     }
+    this.keepRoom();
+  }
+
+  /** Keeps the room that the words once needed: a line that comes and goes would move what is below it. */
+  keepRoom() {
+    const boxes = [this.ui.equations, this.ui.say];
+    const heights = boxes.map((box) => box.offsetHeight);
+    boxes.forEach((box, i) => (box.style.minHeight = `${heights[i]}px`));
+  }
+
+  /** Lets go of that room, where other words come. */
+  freeRoom() {
+    for (const box of [this.ui.equations, this.ui.say]) box.style.minHeight = "";
   }
 
   /** Says in words where the run is: when something was done, not at every frame. */
@@ -423,6 +441,7 @@ class GdxPlayground extends HTMLElement {
     const { last } = this.run;
     const { show } = gdxUi;
     this.ui.say.textContent = `Update ${last.update}: w = ${show(last.w)}, b = ${show(last.b)}, loss ${show(last.loss)}. ${gdxWords.verdict(this.run)}`;
+    this.keepRoom();
   }
 
   /** @param {string[]} notes */

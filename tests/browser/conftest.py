@@ -19,6 +19,7 @@ sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not 
 
 ROOT = Path(__file__).parents[2]
 CACHE = ROOT / ".cache" / "browser"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -90,7 +91,7 @@ def browser(request: pytest.FixtureRequest) -> Iterator[Any]:
             if request.param == "firefox":
                 started = playwright.firefox.launch()
             else:
-                path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+                path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
                 started = playwright.chromium.launch(executable_path=path, args=FLAGS)
         except sync_api.Error as error:
             if os.environ.get("CI") and request.param == "chromium":

@@ -73,6 +73,18 @@ def test_the_layout_does_not_shift(open_page: Any, browser: Any, size: str) -> N
     assert page.evaluate(SHIFT) - before <= 0.01
 
 
+@pytest.mark.parametrize("width", [320, 360, 600, 680, 1280])
+def test_room_that_the_words_once_needed_is_kept_whatever_the_type(open_page: Any, width: int) -> None:
+    page = open_page(viewport={"width": width, "height": 740})
+    page.add_style_tag(content=".gdx-card { letter-spacing: .06em }")  # as wide as the widest type at hand
+    page.evaluate("document.querySelector('gdx-playground').configure({batch: 1, opt: 'adamw', lr: 0.1})")
+    heights = []
+    for _ in range(25):
+        page.evaluate("document.querySelector('gdx-playground').step(1)")
+        heights.append(page.locator("gdx-playground .gdx-form").evaluate("(form) => form.offsetTop"))
+    assert heights == sorted(heights)
+
+
 @pytest.mark.parametrize("size", SIZES)
 def test_without_scripts_the_figures_and_their_words_are_there(open_page: Any, size: str) -> None:
     page = open_page(java_script_enabled=False, viewport=SIZES[size])

@@ -44,6 +44,7 @@ extensions = [
     "explorables",
     "gallery",
     "katex_offline",
+    "notebooks",
     "page_frame",
 ]
 exclude_patterns = [

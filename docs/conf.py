@@ -46,6 +46,7 @@ extensions = [
     "katex_offline",
     "notebooks",
     "page_frame",
+    "translations",
 ]
 exclude_patterns = [
     "_build",

@@ -17,8 +17,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 from keras.optimizers import SGD
 
-from gdexplain import build_linear, make_line, train
+from gdexplain import LeastSquares, build_linear, descend, make_line, train
 from gdexplain.plotting import COLORS, draw_loss, use_style
+from gdexplain.rules import gradient_descent
 from gdexplain.theory import contraction_rate, line_hessian, max_stable_learning_rate, optimal_learning_rate
 
 use_style()
@@ -67,6 +68,11 @@ limit = (low + high) / 2
 np.testing.assert_allclose(limit, max_stable_learning_rate(hessian), rtol=0, atol=3e-7)
 print(f"stability limit: measured {limit:.6f}, predicted {max_stable_learning_rate(hessian):.6f}")
 
+for rate in (0.1197, 0.1198):
+    loss = descend_at(rate).loss
+    print(f"rate {rate}: the loss {'falls' if loss[-1] < loss[500] else 'grows'}")
+    assert (loss[-1] < loss[500]) == (rate < limit)
+
 # %%
 # The whole curve
 # ---------------
@@ -93,6 +99,13 @@ np.testing.assert_allclose(measured, predicted, rtol=1e-6)  # Keras keeps the ra
 print(f"best rate {best:.6f}: contraction predicted {min(predicted):.6f}, measured {min(measured):.6f}")
 print(f"it is {best / limit:.1%} of the limit")
 assert measured.index(min(measured)) == rates.index(best)
+
+# The same descent by hand, where the rate keeps all its digits.
+by_hand = descend(LeastSquares(data), gradient_descent(best), [0, 0], steps=300)
+distance = np.linalg.norm(by_hand.parameters - minimum, axis=1)
+exact = (distance[300] / distance[150]) ** (1 / 150)
+print(f"by hand, to 12 digits: {exact:.12f}, predicted {min(predicted):.12f}")
+np.testing.assert_allclose(exact, min(predicted), rtol=1e-12)
 
 # %%
 # Point at a rate and watch its run. The map adds :term:`momentum`, which is a story for later: start on its lowest row,

@@ -9,6 +9,8 @@ the curvature there. The worst direction sets the :term:`contraction rate`, and 
 .. math:: \rho(\eta) = \max_i |1 - \eta \lambda_i|, \qquad \eta_{\max} = \frac{2}{\lambda_{\max}}, \qquad
           \eta^* = \frac{2}{\lambda_{\min} + \lambda_{\max}}
 
+.. index:: exploding loss
+
 Above the :term:`stability limit` :math:`\eta_{\max}` the steepest direction overshoots by more than it corrects. At
 :math:`\eta^*` the steepest and the flattest direction shrink equally fast. Look for how close together the two are.
 """
@@ -122,3 +124,6 @@ np.testing.assert_allclose(exact, min(predicted), rtol=1e-12)
 # moves by itself to where its steepest curvature is about :math:`2 / \eta` :cite:p:`cohen2021`. For the old advice on
 # choosing rates see :cite:t:`lecun1998`.
 plt.show()
+
+# %%
+# Next: a change of the data that makes every rate easy, :ref:`sphx_glr_gallery_variants_plot_feature_scaling.py`.

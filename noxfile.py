@@ -156,6 +156,13 @@ def reproducible(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def gettext(session: nox.Session) -> None:
+    """Renew the catalogues of translated pages (`-- es tutorial/setup` starts one)."""
+    _install(session, "docs")
+    session.run("python", "docs/_ext/catalogues.py", *session.posargs)
+
+
+@nox.session(default=False)
 def linkcheck(session: nox.Session) -> None:
     """Try every link that leads to another site."""
     _install(session, "docs")

@@ -44,11 +44,15 @@ extensions = [
     "explorables",
     "gallery",
     "katex_offline",
+    "notebooks",
     "page_frame",
+    "slides",
+    "translations",
 ]
 exclude_patterns = [
     "_build",
     "**/.ipynb_checkpoints",
+    "gallery/backreferences",
     "gallery/**.ipynb",  # MyST-NB would execute every example a second time; the .rst beside each is the page
     "**/sg_execution_times.*",
     "sg_execution_times.*",
@@ -107,6 +111,8 @@ sphinx_gallery_conf = {
     "parallel": min(4, os.cpu_count() or 1),  # in processes of their own; the pages are the same, bit for bit
     "thumbnail_size": (400, 280),
     "download_all_examples": True,
+    "backreferences_dir": "gallery/backreferences",  # which script uses which name: shown on the name's page
+    "doc_module": ("gdexplain",),
     "show_memory": False,
     "show_signature": False,
     "min_reported_time": float("inf"),  # a time on the page would differ from build to build

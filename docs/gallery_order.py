@@ -39,3 +39,21 @@ ORDER = {
         "plot_digits.py",
     ],
 }
+
+# Figures that teachers show: section/script_number, then the lecture of docs/teachers.md and what the figure says.
+SLIDES = {
+    "variants/plot_batch_003": (1, "Training turns the line until it lies on the data"),
+    "variants/plot_batch_001": (1, "The same run as a path on the loss surface"),
+    "backprop/plot_tape_001": (2, "A graph passes gradients back, each line once"),
+    "backprop/plot_gradient_check_001": (2, "A smaller step makes a gradient check worse"),
+    "variants/plot_learning_rate_001": (3, "Four rates: three fall, one explodes"),
+    "variants/plot_learning_rate_002": (3, "The best rate lies just below the limit"),
+    "variants/plot_minibatch_001": (4, "Batches guess the gradient; larger ones guess better"),
+    "variants/plot_three_variants_001": (4, "One surface, three batch sizes"),
+    "variants/plot_three_variants_002": (4, "Small batches lead, and then hover"),
+    "rules/plot_momentum_002": (5, "Momentum: a tenth of the updates and less"),
+    "rules/plot_when_adam_fails_001": (5, "Adam walks to the worst point"),
+    "theory/plot_initialisation_002": (6, "A gradient vanishes layer by layer"),
+    "theory/plot_edge_of_stability_001": (6, "Sharpness rises to 2 over the rate, and stays"),
+    "practice/plot_digits_001": (6, "Five optimizers, one grid of rates"),
+}

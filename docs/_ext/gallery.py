@@ -14,6 +14,7 @@ import gallery_order
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
+import slides
 from images import shrink
 from matplotlib.animation import Animation, FFMpegWriter
 from sphinx.errors import ConfigError, ExtensionError
@@ -109,6 +110,7 @@ def scrape(block, block_vars, gallery_conf):
             _save_animation(animations[figure], path)
         else:
             _save_figure(figure, paths["path"], paths["path_2x"])
+            slides.save(figure, path, Path(block_vars["src_file"]).parent.name)
         names = {key: value.relative_to(gallery_conf["src_dir"]).as_posix() for key, value in paths.items()}
         template = _ANIMATION if figure in animations else _IMAGE
         rst.append(template.format(alt=html.escape(alt), **names))

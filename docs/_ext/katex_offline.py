@@ -67,13 +67,33 @@ def _aligned(latex: str) -> str:
     return latex
 
 
+_TOKEN = re.compile(r"\\(?:begin|end|left|right|q?quad)(?![a-zA-Z])|\\.|[{}]", re.DOTALL)
+_DEEPER = {r"\begin": 1, r"\left": 1, "{": 1, r"\end": -1, r"\right": -1, "}": -1}
+
+
+def parts(latex: str) -> list[str]:
+    r"""Cut a formula at every ``\quad`` and ``\qquad`` that stands outside of all brackets.
+
+    The parts are set beside each other where there is room, and below each other on a phone.
+    """
+    cuts, depth = [0], 0
+    for token in _TOKEN.finditer(latex):
+        depth += _DEEPER.get(token.group(), 0)
+        if depth == 0 and token.group() in {r"\quad", r"\qquad"}:
+            cuts += token.span()
+    pieces = [latex[start:end].strip() for start, end in zip(cuts[::2], [*cuts[1::2], len(latex)], strict=True)]
+    return [piece for piece in pieces if piece]
+
+
 def _formula(translator, node, *, display: bool) -> str:
     """Render a node's formula, and warn with its place where KaTeX refuses it."""
-    latex = _aligned(node.astext()) if display else node.astext()
-    answer = render(translator.config.katex_module, latex, display=display)
-    if "error" in answer:
-        logger.warning("%s", answer["error"], location=node, type="gdexplain", subtype="katex")
-    return answer.get("html", "")
+    pieces = parts(_aligned(node.astext())) if display else [node.astext()]
+    answers = [render(translator.config.katex_module, piece, display=display) for piece in pieces]
+    for answer in answers:
+        if "error" in answer:
+            logger.warning("%s", answer["error"], location=node, type="gdexplain", subtype="katex")
+    html = "".join(answer.get("html", "") for answer in answers)
+    return f'<div class="math-parts">{html}</div>' if len(pieces) > 1 else html
 
 
 def visit_inline(translator, node):

@@ -34,11 +34,11 @@ fit, valid, test = (digits.take(rows) for rows in np.split(order, [1000, 1400]))
 crossentropy = SparseCategoricalCrossentropy(from_logits=True)
 grid, shared = [0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0], 0.01
 optimizers = {  # everything but the rate is Keras' default, and the momentum the usual 0.9
-    "SGD": (SGD, COLORS["minibatch"], "s"),
-    "momentum": (lambda rate: SGD(rate, momentum=0.9), COLORS["momentum"], "D"),
-    "Adagrad": (Adagrad, COLORS["batch"], "v"),
-    "RMSprop": (RMSprop, COLORS["stochastic"], "^"),
-    "Adam": (Adam, COLORS["adam"], "P"),
+    "SGD": (SGD, COLORS["minibatch"], "s-"),
+    "momentum": (lambda rate: SGD(rate, momentum=0.9), COLORS["momentum"], "D-"),
+    "Adagrad": (Adagrad, COLORS["adam"], "v:"),  # Adam's family has Adam's colour
+    "RMSprop": (RMSprop, COLORS["adam"], "^--"),
+    "Adam": (Adam, COLORS["adam"], "P-"),
 }
 
 
@@ -67,9 +67,9 @@ best = {name: grid[np.argmin(loss.mean(axis=1))] for name, loss in valid_loss.it
 # sphinx_gallery_alt = "are valleys of about the same depth. Their floors lie far apart: Adam's and RMSprop's at small rates, "
 # sphinx_gallery_alt = "SGD's a hundred times to the right."
 fig, ax = plt.subplots()
-for name, (_, color, marker) in optimizers.items():
+for name, (_, color, look) in optimizers.items():
     low, high = valid_loss[name].min(axis=1), valid_loss[name].max(axis=1)
-    ax.plot(grid, valid_loss[name].mean(axis=1), f"{marker}-", color=color, lw=1.6, label=name)
+    ax.plot(grid, valid_loss[name].mean(axis=1), look, color=color, lw=1.6, label=name)
     ax.fill_between(grid, low, high, color=color, alpha=0.2, lw=0)
 ax.axvline(shared, ls=":", color=COLORS["theory"])
 ax.set(xlabel="learning rate", ylabel="validation loss", xscale="log", yscale="log")
@@ -95,9 +95,9 @@ score = {name: np.array([outcome(name, rate, seed, test)[1] for seed in seeds]) 
 # sphinx_gallery_alt = "Test accuracy of five tuned optimizers, a dot for each of six seeds and a bar at the mean. The dots of "
 # sphinx_gallery_alt = "each spread over a percent or more, and the columns overlap."
 fig, ax = plt.subplots()
-for place, (name, (_, color, marker)) in enumerate(optimizers.items()):
+for place, (name, (_, color, look)) in enumerate(optimizers.items()):
     offsets = place + np.linspace(-0.2, 0.2, len(seeds))
-    ax.plot(offsets, score[name], marker, color=color, alpha=0.8)
+    ax.plot(offsets, score[name], look[0], color=color, alpha=0.8)
     ax.hlines(score[name].mean(), place - 0.35, place + 0.35, color=color, lw=2.4)
 ax.set(xticks=range(len(best)), xticklabels=[f"{name}\n{rate:g}" for name, rate in best.items()])
 ax.set(xlabel="optimizer and its tuned rate", ylabel="test accuracy")
@@ -157,4 +157,4 @@ assert everyone.min() > max(loss.mean(axis=1).min() for loss in valid_loss.value
 plt.show()
 
 # %%
-# Back to the start of it all: :doc:`/tutorial/index`, or the other pages of the :doc:`/gallery/index`.
+# Next: a table to decide by, :doc:`/practice/which_optimizer`.

@@ -14,6 +14,8 @@ best possible :term:`contraction rates <contraction rate>` of plain descent and 
 .. math:: \rho = \frac{\kappa - 1}{\kappa + 1}, \qquad
           \rho = \sqrt{\beta^*} = \frac{\sqrt\kappa - 1}{\sqrt\kappa + 1}.
 
+.. index:: momentum
+
 One root makes hundreds of :term:`updates <update>` into tens. You need :term:`stability limit` and best rate from
 :ref:`sphx_glr_gallery_variants_plot_learning_rate.py`.
 """

@@ -228,4 +228,4 @@ print(run.summary())
 np.testing.assert_allclose(run.parameters[-1], best, atol=0.01)  # what is left of the noise
 
 # %%
-# That was the last of the rules. What changes when there is more than one layer: :ref:`gallery-theory`.
+# Next: more than one layer, :ref:`sphx_glr_gallery_theory_plot_initialisation.py`.

@@ -93,3 +93,6 @@ for other in (larger, plain):
 # How to choose the rate of plain descent: :ref:`sphx_glr_gallery_variants_plot_learning_rate.py`. The notebook's own run,
 # re-made to its last printed digit: :doc:`/tutorial/digit_by_digit`.
 plt.show()
+
+# %%
+# Next: the rules, from the first that remembers, :ref:`sphx_glr_gallery_rules_plot_momentum.py`.

@@ -101,7 +101,8 @@ draw_fits(ax, data, run, updates=[0, 12, 40, 100, 300])
 # What this does not show: a loss that is not a quadratic bowl has no single :math:`H`, and the law holds only near a
 # minimum. And with a million examples every one of these steps would read all of them; the other variants do not.
 #
-# Go on with :ref:`sphx_glr_gallery_variants_plot_stochastic.py`, or see which rates work at all in
-# :ref:`sphx_glr_gallery_variants_plot_learning_rate.py`. Gradient descent itself is from :cite:t:`cauchy1847`. The same
-# step by step: :doc:`/tutorial/batch`.
+# Gradient descent itself is from :cite:t:`cauchy1847`. The same step by step: :doc:`/tutorial/batch`.
 plt.show()
+
+# %%
+# Next: which rates work at all, :ref:`sphx_glr_gallery_variants_plot_learning_rate.py`.

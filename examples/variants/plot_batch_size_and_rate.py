@@ -7,6 +7,8 @@ fewer :term:`updates <update>`. How far does it go? To a given target, with the 
 
 .. math:: \text{updates} \approx S_{\min} \left( 1 + \frac{B_c}{B} \right)
 
+.. index:: batch size
+
 Far below the critical size :math:`B_c` all is noise, and doubling the batch halves the updates. Far above it the curvature
 is all, and :math:`S_{\min}` updates are needed with no noise at all :cite:p:`mccandlish2018`. Look for the bend. It is
 where more machines stop helping. You need :ref:`sphx_glr_gallery_variants_plot_noise_floor.py`.
@@ -182,3 +184,6 @@ lazy = updates_needed(best[0], 64, 1000)
 print(f"2. {lazy}, against {updates[6]} at the best rate and {updates[0]} with batch 1")
 assert lazy > updates[0] / 3 > 10 * updates[6]
 plt.show()
+
+# %%
+# Next: why the notebook hardly moved, :ref:`sphx_glr_gallery_variants_plot_adam_on_the_notebook.py`.

@@ -60,3 +60,6 @@ assert max(distance) < 0.1
 # A film of your own run takes two lines: ``animation = animate_descent(data, run)``, then ``plt.show()`` or
 # ``animation.save("descent.gif")``. See :func:`gdexplain.animate_descent`.
 plt.show()
+
+# %%
+# Next: who is in which batch, :ref:`sphx_glr_gallery_variants_plot_what_fit_does.py`.

@@ -135,8 +135,6 @@ assert 2 / np.linalg.cond(line_hessian(flats)) < 1e-4  # what an update takes of
 # 1. Which half does the work on the four points? Try only centring (:math:`x - \bar x`), then only dividing
 #    (:math:`x / s`), and compare condition numbers.
 # 2. Measure x in thousandths: 1000, 2000, 3000, 4000. What becomes of the condition number, and what of z?
-#
-# Next: one example at a time, :ref:`sphx_glr_gallery_variants_plot_stochastic.py`.
 centred = Dataset(raw.inputs - mean, raw.targets, name="centred")
 divided = Dataset(raw.inputs / deviation, raw.targets, name="divided")
 kappa = [np.linalg.cond(line_hessian(data)) for data in (centred, divided)]
@@ -149,3 +147,6 @@ print(f"2. {np.linalg.cond(line_hessian(milli)):.2g}, and z is the same")
 np.testing.assert_allclose(standardise(milli).inputs, scaled.inputs, rtol=1e-14)
 assert np.linalg.cond(line_hessian(milli)) > 1e7
 plt.show()
+
+# %%
+# Next: one example at a time, :ref:`sphx_glr_gallery_variants_plot_stochastic.py`.

@@ -9,6 +9,8 @@ the curvature there. The worst direction sets the :term:`contraction rate`, and 
 .. math:: \rho(\eta) = \max_i |1 - \eta \lambda_i|, \qquad \eta_{\max} = \frac{2}{\lambda_{\max}}, \qquad
           \eta^* = \frac{2}{\lambda_{\min} + \lambda_{\max}}
 
+.. index:: exploding loss
+
 Above the :term:`stability limit` :math:`\eta_{\max}` the steepest direction overshoots by more than it corrects. At
 :math:`\eta^*` the steepest and the flattest direction shrink equally fast. Look for how close together the two are.
 """
@@ -17,8 +19,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 from keras.optimizers import SGD
 
-from gdexplain import build_linear, make_line, train
+from gdexplain import LeastSquares, build_linear, descend, make_line, train
 from gdexplain.plotting import COLORS, draw_loss, use_style
+from gdexplain.rules import gradient_descent
 from gdexplain.theory import contraction_rate, line_hessian, max_stable_learning_rate, optimal_learning_rate
 
 use_style()
@@ -67,6 +70,11 @@ limit = (low + high) / 2
 np.testing.assert_allclose(limit, max_stable_learning_rate(hessian), rtol=0, atol=3e-7)
 print(f"stability limit: measured {limit:.6f}, predicted {max_stable_learning_rate(hessian):.6f}")
 
+for rate in (0.1197, 0.1198):
+    loss = descend_at(rate).loss
+    print(f"rate {rate}: the loss {'falls' if loss[-1] < loss[500] else 'grows'}")
+    assert (loss[-1] < loss[500]) == (rate < limit)
+
 # %%
 # The whole curve
 # ---------------
@@ -94,6 +102,13 @@ print(f"best rate {best:.6f}: contraction predicted {min(predicted):.6f}, measur
 print(f"it is {best / limit:.1%} of the limit")
 assert measured.index(min(measured)) == rates.index(best)
 
+# The same descent by hand, where the rate keeps all its digits.
+by_hand = descend(LeastSquares(data), gradient_descent(best), [0, 0], steps=300)
+distance = np.linalg.norm(by_hand.parameters - minimum, axis=1)
+exact = (distance[300] / distance[150]) ** (1 / 150)
+print(f"by hand, to 12 digits: {exact:.12f}, predicted {min(predicted):.12f}")
+np.testing.assert_allclose(exact, min(predicted), rtol=1e-12)
+
 # %%
 # Point at a rate and watch its run. The map adds :term:`momentum`, which is a story for later: start on its lowest row,
 # where there is none.
@@ -109,3 +124,6 @@ assert measured.index(min(measured)) == rates.index(best)
 # moves by itself to where its steepest curvature is about :math:`2 / \eta` :cite:p:`cohen2021`. For the old advice on
 # choosing rates see :cite:t:`lecun1998`.
 plt.show()
+
+# %%
+# Next: a change of the data that makes every rate easy, :ref:`sphx_glr_gallery_variants_plot_feature_scaling.py`.

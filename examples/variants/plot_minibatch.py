@@ -8,6 +8,8 @@ spread is
 
 .. math:: \operatorname{E} \lVert g_B - \bar g \rVert^2 = \frac{\operatorname{tr} \Sigma}{B} \, \frac{N - B}{N - 1}
 
+.. index:: batch size
+
 Here :math:`g_B` is the gradient of a :term:`batch`, :math:`\bar g` that of all the data, and :math:`\Sigma` the
 covariance of the single examples' gradients. Look for clouds that shrink around one centre; then for what you pay.
 """
@@ -112,3 +114,6 @@ assert loss == sorted(loss, reverse=True)
 # :cite:t:`mccandlish2018` and, for training at scale, by :cite:t:`goyal2017`. The same step by step:
 # :doc:`/tutorial/minibatch`.
 plt.show()
+
+# %%
+# Next: the three on one surface, :ref:`sphx_glr_gallery_variants_plot_three_variants.py`.

@@ -138,9 +138,7 @@ np.testing.assert_allclose(run.parameters[1:, 0], means, atol=1e-12)
 # %%
 # What this does not show: noise that depends on where you are. On y = 2x it vanishes at the minimum and there is no floor
 # (:ref:`sphx_glr_gallery_variants_plot_stochastic.py`). And who knows :math:`\lambda`? In practice the rate is constant
-# for long and falls at the end :cite:p:`bottou2018`. Examples that are shuffled and not drawn have a lower floor: that is
-# the next page, :ref:`sphx_glr_gallery_variants_plot_shuffling.py`. The page before:
-# :ref:`sphx_glr_gallery_variants_plot_what_fit_does.py`.
+# for long and falls at the end :cite:p:`bottou2018`. Examples that are shuffled and not drawn have a lower floor.
 #
 # Exercises
 # ---------
@@ -164,3 +162,6 @@ slope = np.log(timid[100_000] / timid[10_000]) / np.log(10)
 print(f"3. slope {slope:.3f}: too timid to forget the start")
 np.testing.assert_allclose(slope, -0.5, atol=0.01)
 plt.show()
+
+# %%
+# Next: what the order of the examples is worth, :ref:`sphx_glr_gallery_variants_plot_shuffling.py`.

@@ -143,8 +143,7 @@ np.testing.assert_allclose(ratios, exact, rtol=0.06)
 
 # %%
 # What this does not show: curvature that differs between examples, and networks. For those, bounds are known
-# :cite:p:`mishchenko2020`, and the practice is the same: shuffle, each epoch anew. Next: what the batch size may be,
-# :ref:`sphx_glr_gallery_variants_plot_batch_size_and_rate.py`.
+# :cite:p:`mishchenko2020`, and the practice is the same: shuffle, each epoch anew.
 #
 # Exercises
 # ---------
@@ -164,3 +163,6 @@ formula = 12 / (n * rate) ** 2
 print(f"2. to {ratio:.0f}, {ratio / exact[-1]:.2f} times; formula: {formula:.0f}")
 np.testing.assert_allclose(ratio / exact[-1], 4, rtol=0.03)  # 4 in the limit
 plt.show()
+
+# %%
+# Next: how large a batch pays, :ref:`sphx_glr_gallery_variants_plot_batch_size_and_rate.py`.

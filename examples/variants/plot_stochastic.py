@@ -154,6 +154,9 @@ print(f"in order, at rate 0.1: × {factor:.4f} a pass, predicted × {predicted:.
 # once, in a random order, so luck evens out within an epoch. And four examples are soon read; with a million of them, a
 # cheap update is the point of it all.
 #
-# Go on with :ref:`sphx_glr_gallery_variants_plot_minibatch.py`. The method is from :cite:t:`robbins1951`;
+# The method is from :cite:t:`robbins1951`;
 # :cite:t:`bottou2018` tell where it stands today. The same step by step: :doc:`/tutorial/stochastic`.
 plt.show()
+
+# %%
+# Next: a few examples at a time, :ref:`sphx_glr_gallery_variants_plot_minibatch.py`.

@@ -144,8 +144,10 @@ ax.legend(ncols=2, loc="upper left")
 #    fitted lines, and the losses.
 #
 # What this does not show: a rate that falls with time removes the level at which small batches stop, and a rate tuned
-# for each batch size moves all three curves (:cite:t:`goodfellow2016`, chapter 8). See also
-# :ref:`sphx_glr_gallery_variants_plot_minibatch.py` and :ref:`sphx_glr_gallery_variants_plot_descent_animated.py`.
+# for each batch size moves all three curves (:cite:t:`goodfellow2016`, chapter 8).
 for run in runs:
     assert run.updates_per_epoch * run.batch_size == len(data)
 plt.show()
+
+# %%
+# Next: the same as a film, :ref:`sphx_glr_gallery_variants_plot_descent_animated.py`.

@@ -155,8 +155,7 @@ assert all(np.array_equal(a, b) for a, b in pairs)
 # %%
 # What this does not show: data that is no array. A ``tf.data.Dataset`` comes in the order that you gave it, whatever
 # ``shuffle`` says; with ``dataset.shuffle(n)`` it draws a new order in each epoch. What the order is worth is measured in
-# :ref:`sphx_glr_gallery_variants_plot_shuffling.py`. Before this page: :ref:`sphx_glr_gallery_variants_plot_minibatch.py`.
-# Next: :ref:`sphx_glr_gallery_variants_plot_noise_floor.py`.
+# :ref:`sphx_glr_gallery_variants_plot_shuffling.py`.
 #
 # Exercises
 # ---------
@@ -172,3 +171,6 @@ rows = batch_order(1000, 64, 10)
 print(f"2. {len(rows)} updates, and the last batch holds {len(rows[-1])}")
 assert (len(rows), len(rows[-1])) == (160, 40)
 plt.show()
+
+# %%
+# Next: how far the noise of batches lets you come, :ref:`sphx_glr_gallery_variants_plot_noise_floor.py`.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import posixpath
+import re
 from functools import cache
 from typing import NamedTuple
 
@@ -13,44 +14,295 @@ from built_site import SITE
 
 
 class Lesson(NamedTuple):
-    """One page of the course, its number in the curriculum (0: the tutorial, before the numbers) and what it must prove."""
+    """One page of the course, its number in the curriculum (0: the tutorial, before the numbers) and what it must prove.
+
+    The figures are patterns that its results must show. A figure that mathematics fixes stands with all its digits; one
+    that depends on draws leaves open the digits that other draws change, and its page compares it with a prediction.
+    """
 
     number: int
     claim: str
     page: str
+    figures: tuple[str, ...]
 
 
 CURRICULUM = (
-    Lesson(0, "a neuron is two numbers, and a seed fixes them", "tutorial/setup.html"),
-    Lesson(0, "backprop of the neuron on paper is Keras'", "tutorial/backprop.html"),
-    Lesson(0, "the notebook's batch gradient descent is Adam", "tutorial/batch.html"),
-    Lesson(0, "the noise vanishes where every example fits", "tutorial/stochastic.html"),
-    Lesson(0, "the notebook's digits need 45 updates", "tutorial/digit_by_digit.html"),
-    Lesson(1, "the loss and its gradient, three ways", "explanation/model_and_loss.html"),
-    Lesson(2, "each number of a backward pass", "explanation/backprop_by_hand.html"),
-    Lesson(3, "a tape differentiates any program", "gallery/backprop/plot_tape.html"),
-    Lesson(4, "the error of differences, and the step that is best", "gallery/backprop/plot_gradient_check.html"),
-    Lesson(5, "backprop costs about one more pass", "explanation/why_backprop.html"),
-    Lesson(6, "batch gradient descent contracts as the Hessian says", "gallery/variants/plot_batch.html"),
-    Lesson(6, "the rate is stable below 2 over lambda", "gallery/variants/plot_learning_rate.html"),
-    Lesson(7, "scaled inputs need one update", "gallery/variants/plot_feature_scaling.html"),
-    Lesson(8, "the mean-square limit lies below batch's", "gallery/variants/plot_stochastic.html"),
-    Lesson(9, "the missing section of the notebook", "tutorial/minibatch.html"),
-    Lesson(9, "every subset: unbiased, and its covariance", "gallery/variants/plot_minibatch.html"),
-    Lesson(10, "what fit does with batches, seeds and 32", "gallery/variants/plot_what_fit_does.html"),
-    Lesson(11, "the noise floor, and the decay that passes it", "gallery/variants/plot_noise_floor.html"),
-    Lesson(12, "shuffling beats drawing", "gallery/variants/plot_shuffling.html"),
-    Lesson(13, "twice the batch, half the updates, to a floor", "gallery/variants/plot_batch_size_and_rate.html"),
-    Lesson(15, "momentum takes the root of the condition number", "gallery/rules/plot_momentum.html"),
-    Lesson(16, "the adaptive rules from scratch are Keras'", "gallery/rules/plot_adam_from_scratch.html"),
-    Lesson(17, "Adam can end at the worst point", "gallery/rules/plot_when_adam_fails.html"),
-    Lesson(18, "weight decay is not an L2 penalty", "gallery/rules/plot_adamw_is_not_l2.html"),
-    Lesson(19, "schedules, and the limit of the range test", "gallery/rules/plot_schedules.html"),
-    Lesson(20, "the gain of a layer decides how deep a signal gets", "gallery/theory/plot_initialisation.html"),
-    Lesson(21, "deep linear networks follow Saxe's sigmoids", "gallery/theory/plot_deep_linear.html"),
-    Lesson(22, "sharpness rises to 2 over the rate and stays", "gallery/theory/plot_edge_of_stability.html"),
-    Lesson(24, "gradient descent meets the normal equations", "gallery/practice/plot_diabetes.html"),
-    Lesson(24, "every optimizer with the same grid and budget", "gallery/practice/plot_digits.html"),
+    Lesson(
+        0,
+        "a neuron is two numbers, and a seed fixes them",
+        "tutorial/setup.html",
+        (r"loss at \(0, 0\): 30\.0",),
+    ),
+    Lesson(
+        0,
+        "backprop of the neuron on paper is Keras'",
+        "tutorial/backprop.html",
+        (
+            r"gradient by hand \[-30\.0, -10\.0\], by Keras \[-30\.0, -10\.0\]",
+            r"eight rows: \[-30\.0, -10\.0\]",
+        ),
+    ),
+    Lesson(
+        0,
+        "the notebook's batch gradient descent is Adam",
+        "tutorial/batch.html",
+        (
+            r"100\s+\S+\s+5\.58\n",
+            r"500\s+\S+\s+0\.239\n",
+            r"units of the rate: 1\.000",
+            r"4 examples: 20 updates in 20 epochs",
+        ),
+    ),
+    Lesson(
+        0,
+        "the noise vanishes where every example fits",
+        "tutorial/stochastic.html",
+        (
+            r"noise there: 536\n",
+            r"y = 2x\s+536\s+0\.0\d+\s+\d\.\d+e-06\s+\d\.\d+e-14",
+        ),
+    ),
+    Lesson(
+        0,
+        "the notebook's digits need 45 updates",
+        "tutorial/digit_by_digit.html",
+        (
+            r"hidden updates: 20, start: w0 = -0\.04296",
+            r"23\.7309 23\.3863 23\.0451 22\.7073 22\.3729 22\.0419 21\.7144 21\.3903 21\.0697 20\.7525",
+            r"weight 0\.39028338, bias 0\.432269",
+        ),
+    ),
+    Lesson(
+        1,
+        "the loss and its gradient, three ways",
+        "explanation/model_and_loss.html",
+        (
+            r"mean 30\n",
+            r"by hand \[-30, -10\], NumPy \[-30\.0, -10\.0\], Keras \[-30\.0, -10\.0\]",
+        ),
+    ),
+    Lesson(
+        2,
+        "each number of a backward pass",
+        "explanation/backprop_by_hand.html",
+        (r"f = -12\.0  slopes in x, y, z: \[-4\.0, -4\.0, 3\.0\]",),
+    ),
+    Lesson(
+        3,
+        "a tape differentiates any program",
+        "gallery/backprop/plot_tape.html",
+        (
+            r"g = 24\.7041, dg/da = 138\.8338, dg/db = 645\.5773",
+            r"GradientTape: dg/da = 138\.8338, dg/db = 645\.5773",
+            r"1\.0001 \*\* 5000 = 1\.648680",
+        ),
+    ),
+    Lesson(
+        4,
+        "the error of differences, and the step that is best",
+        "gallery/backprop/plot_gradient_check.html",
+        (
+            r"trace against GradientTape, relative: [1-5]e-16",
+            r"forward: slope 1\.0\d, best h \de-08",
+            r"central: slope 2\.00, best h \de-0[56]",
+            r"complex step: [1-4]e-16",
+            r"float32: best h \S+, error \de-05",
+        ),
+    ),
+    Lesson(
+        5,
+        "backprop costs about one more pass",
+        "explanation/why_backprop.html",
+        (r"1120\s+1121\s+2240\s+2\.94",),
+    ),
+    Lesson(
+        6,
+        "batch gradient descent contracts as the Hessian says",
+        "gallery/variants/plot_batch.html",
+        (r"contraction rate: predicted 0\.971932, measured 0\.971932",),
+    ),
+    Lesson(
+        6,
+        "the rate is stable below 2 over lambda",
+        "gallery/variants/plot_learning_rate.html",
+        (
+            r"measured 0\.119756, predicted 0\.119756",
+            r"best rate 0\.117647: contraction predicted 0\.964778, measured 0\.964778",
+            r"rate 0\.1197: .* falls",
+            r"rate 0\.1198: .* grows",
+            r"by hand, to 12 digits: 0\.964777\d+",
+        ),
+    ),
+    Lesson(
+        7,
+        "scaled inputs need one update",
+        "gallery/variants/plot_feature_scaling.html",
+        (
+            r"condition number: 55\.78 with x, 1\.00 with z",
+            r"after 1 update 0e\+00",
+        ),
+    ),
+    Lesson(
+        8,
+        "the mean-square limit lies below batch's",
+        "gallery/variants/plot_stochastic.html",
+        (
+            r"limit: 0\.080148 for random single examples, 0\.119756 for the batch",
+            r"in order, at rate 0\.1: × 0\.96\d* a pass",
+        ),
+    ),
+    Lesson(
+        9,
+        "the missing section of the notebook",
+        "tutorial/minibatch.html",
+        (
+            r"1\s+4\s+\(-30, -10\)\s+536\.000",
+            r"2\s+6\s+\(-30, -10\)\s+178\.667",
+            r"3\s+4\s+\(-30, -10\)\s+59\.556",
+            r"4\s+1\s+\(-30, -10\)\s+0\.000",
+        ),
+    ),
+    Lesson(
+        9,
+        "every subset: unbiased, and its covariance",
+        "gallery/variants/plot_minibatch.html",
+        (
+            r"variance 536\.000",
+            r"variance 178\.667",
+            r"variance 59\.556",
+            r"variance 0\.000",
+        ),
+    ),
+    Lesson(
+        10,
+        "what fit does with batches, seeds and 32",
+        "gallery/variants/plot_what_fit_does.html",
+        (
+            r"4 examples: 1 updates an epoch\n33 examples: 2 updates an epoch",
+            r"largest difference of the weights: 0\.0",
+        ),
+    ),
+    Lesson(
+        11,
+        "the noise floor, and the decay that passes it",
+        "gallery/variants/plot_noise_floor.html",
+        (
+            r"measured 0\.027[78]\d, predicted 0\.02778",
+            r"slope .* measured -1\.00\d, predicted -1\.000",
+        ),
+    ),
+    Lesson(
+        12,
+        "shuffling beats drawing",
+        "gallery/variants/plot_shuffling.html",
+        (
+            r"reshuffled: 3\.\d+, predicted 3\.48",
+            r"reshuffled: 10\.\d+, predicted 10\.47",
+            r"reshuffled: 3[789]\.\d+, predicted 38\.53",
+        ),
+    ),
+    Lesson(
+        13,
+        "twice the batch, half the updates, to a floor",
+        "gallery/variants/plot_batch_size_and_rate.html",
+        (
+            r"updates:\s+95[4-7] 4(?:79|80) 24[12] 12[1-4] 6[123] ",
+            r"divides the difference by .* 3\.99 ",
+        ),
+    ),
+    Lesson(
+        15,
+        "momentum takes the root of the condition number",
+        "gallery/rules/plot_momentum.html",
+        (
+            r"eta 0\.186288, beta 0\.583448, predicted contraction rate 0\.763837",
+            r"still outside after 404 updates",
+            r"still outside after 71 updates",
+            r"around update 71: 0\.77[34]\d*; spectral radius: 0\.763837",
+            r"measured radius 0\.763837 = sqrt\(beta\) = 0\.763837",
+        ),
+    ),
+    Lesson(
+        16,
+        "the adaptive rules from scratch are Keras'",
+        "gallery/rules/plot_adam_from_scratch.html",
+        (
+            r"AdaGrad: 200 updates of 4 variables, largest difference \de-1[5-7]",
+            r"RMSProp: 200 updates of 4 variables, largest difference \de-1[5-7]",
+            r"Adam: 200 updates of 4 variables, largest difference \de-1[5-7]",
+        ),
+    ),
+    Lesson(
+        17,
+        "Adam can end at the worst point",
+        "gallery/rules/plot_when_adam_fails.html",
+        (
+            r"'Adam': '1\.000', 'AMSGrad': '-0\.998'",
+            r"gradient_descent\(\S+\): training loss \S+, test error 0\.00%",
+            r"adagrad\(0\.1\): training loss \S+, test error (39\.\d+)%[\s\S]*share of negatives: \1%",
+        ),
+    ),
+    Lesson(
+        18,
+        "weight decay is not an L2 penalty",
+        "gallery/rules/plot_adamw_is_not_l2.html",
+        (
+            r"AdamW, lambda 0\.1: 0\.904792, predicted 0\.904792",
+            r"Adam \+ L2, lambda 0\.1 and 1: 0\.224\d 0\.2244",
+        ),
+    ),
+    Lesson(
+        19,
+        "schedules, and the limit of the range test",
+        "gallery/rules/plot_schedules.html",
+        (r"turns at 0\.294: 2\.5 times the limit, 0\.1198",),
+    ),
+    Lesson(
+        20,
+        "the gain of a layer decides how deep a signal gets",
+        "gallery/theory/plot_initialisation.html",
+        (
+            r"he_normal, relu: log2 [+-]0\.0[0-4] a layer, predicted \+0\.00",
+            r"glorot_uniform, relu: log2 -(?:1\.0[0-4]|0\.9[6-9]) a layer, predicted -1\.00",
+            r"keeps 0\.2[34]\d a layer, predicted 0\.2[34]\d, bound 0\.25",
+        ),
+    ),
+    Lesson(
+        21,
+        "deep linear networks follow Saxe's sigmoids",
+        "gallery/theory/plot_deep_linear.html",
+        (
+            r"largest gap to the sigmoids: 0\.00\d+",
+            r"learned at 1\.35[23], predicted 1\.352",
+            r"learned at 1\.92[678], predicted 1\.926",
+            r"learned at 3\.50[67], predicted 3\.506",
+        ),
+    ),
+    Lesson(
+        22,
+        "sharpness rises to 2 over the rate and stays",
+        "gallery/theory/plot_edge_of_stability.html",
+        (
+            r"learning rate 0\.1: .* at the end (?:1\.0[012]\d|0\.99\d)",
+            r"learning rate 0\.2: .* at the end (?:1\.0[012]\d|0\.99\d)",
+            r"learning rate 0\.4: .* at the end (?:1\.0[012]\d|0\.99\d)",
+        ),
+    ),
+    Lesson(
+        24,
+        "gradient descent meets the normal equations",
+        "gallery/practice/plot_diabetes.html",
+        (r"all eleven agree to 1e-8",),
+    ),
+    Lesson(
+        24,
+        "every optimizer with the same grid and budget",
+        "gallery/practice/plot_digits.html",
+        (
+            r"Adam leads SGD by [2-9]\d% with one rate for both, and by \d\.\d% with both tuned",
+            r"(?:beats|tie).*: margin \d\.\d+%, noise \d\.\d+%",
+        ),
+    ),
 )
 
 # 14 (two replicas are one larger batch) and 23 (the fractal boundary) have no page yet: write one, and its number leaves here.
@@ -118,6 +370,13 @@ def test_a_lesson_checks_its_claim_where_the_reader_sees_it(site, lesson):
 def test_a_lesson_shows_what_it_measured(site, lesson):
     outputs = article(lesson).select(".cell_output, .sphx-glr-script-out")
     assert any(output.get_text(strip=True) for output in outputs)
+
+
+@every_lesson
+def test_the_results_of_a_lesson_show_the_figures_it_is_about(site, lesson):
+    outputs = article(lesson).select(".cell_output pre, .sphx-glr-script-out pre")
+    results = "\n".join(output.get_text().rstrip() for output in outputs) + "\n"
+    assert [figure for figure in lesson.figures if not re.search(figure, results)] == []
 
 
 @every_lesson

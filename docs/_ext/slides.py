@@ -1,0 +1,54 @@
+"""Figures of the gallery as slides: the table of them for teachers, and their files, made by the scripts that draw them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import gallery_order
+import matplotlib as mpl
+from images import shrink
+from sphinx.util.docutils import SphinxDirective
+
+_BACKGROUNDS = {"": "#ffffff", "_dark": "#131416"}
+_REPEATABLE = {"svg.hashsalt": "gdexplain", "savefig.transparent": False}  # the same ids, and so bytes, in every build
+
+
+def save(figure, path: Path, section: str) -> None:
+    """Save a figure that is on the list of slides, on white and on dark: `path` is its image on the page."""
+    stem = path.stem.removeprefix("sphx_glr_")
+    if f"{section}/{stem}" not in gallery_order.SLIDES:
+        return
+    with mpl.rc_context(_REPEATABLE):
+        for suffix, background in _BACKGROUNDS.items():
+            file, options = path.with_name(f"slide_{stem}{suffix}"), {"facecolor": background}
+            figure.savefig(file.with_suffix(".svg"), **options, metadata={"Date": None, "Creator": None})
+            figure.savefig(file.with_suffix(".png"), **options, dpi=300, metadata={"Software": None})
+            shrink(file.with_suffix(".png"))
+
+
+class Slides(SphinxDirective):
+    """The table of the slides, with a link to the page of each and its files to download."""
+
+    def run(self):
+        """Write the table as the host of the directive would: in Markdown."""
+        rows = ["| Lecture | Figure | On white | On dark |", "| --- | --- | --- | --- |"]
+        for name, (lecture, words) in gallery_order.SLIDES.items():
+            section, stem = name.split("/")
+            images, page = f"/gallery/{section}/images", f"/gallery/{section}/{stem.rpartition('_')[0]}"
+            image = f"![Figure: {words}]({images}/sphx_glr_{stem}.png)"
+            files = [
+                ", ".join(
+                    f"{{download}}`{kind.upper()} <{images}/slide_{stem}{suffix}.{kind}>`" for kind in ("svg", "png")
+                )
+                for suffix in _BACKGROUNDS
+            ]
+            rows.append(
+                f"| [{lecture}](#lecture-{lecture}) | {image} {{doc}}`{words} <{page}>` | {' | '.join(files)} |"
+            )
+        return self.parse_text_to_nodes("\n".join(rows))
+
+
+def setup(app):
+    """Register the table."""
+    app.add_directive("slides", Slides)
+    return {"parallel_read_safe": True}

@@ -17,14 +17,16 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from urllib.parse import quote
 
+import gallery_order
 import notebooks
-from runnable import Package, extras_of
+from runnable import Package, Repository, box, extras_of, in_words
 from sphinx.errors import ConfigError, ExtensionError
 
 FOLDER = "downloads"
 ARCHIVE = "gdexplain-examples.zip"
+_FIRST = gallery_order.ORDER["variants"][0].removesuffix(".py")  # what the archive's commands run
+_ALL = ["cpu", "data"]  # the extras that the examples use, taken together
 _DATE = (2026, 1, 1, 0, 0, 0)  # of everything in the archive: the same content is the same file
 _README = """\
 Every example of the gdexplain site, to run and to change
@@ -101,7 +103,7 @@ def script_of(app, docname: str) -> Path:
 
 def build_wheel(root: Path, folder: Path) -> Path:
     """Build the project's wheel, unless the one that is there was made of the same files."""
-    made_of = [root / name for name in ("pyproject.toml", "README.md", "LICENSE")]
+    made_of = [root / name for name in ("pyproject.toml", "README.md", "LICENSE", "requirements/docs.txt")]
     made_of += [path for path in (root / "gdexplain").rglob("*") if path.is_file() and "__pycache__" not in path.parts]
     digest = hashlib.sha256()
     for path in sorted(made_of):
@@ -119,26 +121,18 @@ def build_wheel(root: Path, folder: Path) -> Path:
 
 
 def base_address(app) -> str:
-    """Give the address of the site, with a slash; the repository's own where only that is known."""
+    """Give the address of the site, with a slash; where only its repository is known, that of the files there."""
     base = app.config.html_baseurl
-    if not base and app.config.gdexplain_repository:
-        owner, branch = _repository(app)
-        base = f"https://raw.githubusercontent.com/{owner}/{branch}"
+    if not base and app.gdexplain_repository:
+        base = app.gdexplain_repository.address()
     return base.rstrip("/") + "/" if base else ""
-
-
-def _repository(app) -> tuple[str, str]:
-    """Split `owner/name@branch`; the branch is the one that holds the built site."""
-    name, _, branch = app.config.gdexplain_repository.partition("@")
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
-        raise ConfigError(f"gdexplain_repository must be owner/name or owner/name@branch, not {name!r}")
-    return name, branch or "gh-pages"
 
 
 def find_package(app) -> None:
     """Build the wheel and note where readers will find it."""
     root = Path(app.srcdir).parent
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    app.gdexplain_repository = Repository.named(app.config.gdexplain_repository)
     app.gdexplain_wheel = build_wheel(root, Path(app.outdir).parent / "wheel")
     base = base_address(app)
     app.gdexplain_package = Package(
@@ -148,14 +142,16 @@ def find_package(app) -> None:
 
 # -- the box on each page ---------------------------------------------------------------------------------------------
 
-_DOWNLOAD_NOTE = re.compile(r"^\.\. only:: html\n\n    \.\. note::\n        :class: sphx-glr-download-link-note\n(?:\n|    .*\n)*", re.M)
-_DOWNLOAD_LINKS = re.compile(r"^\.\. _sphx_glr_download_\S+:\n(?:.*\n)*", re.M)
+_NOTE = re.compile(
+    r"^\.\. only:: html\n\n    \.\. note::\n        :class: sphx-glr-download-link-note\n(?:\n|    .*\n)*", re.MULTILINE
+)
+_LINKS = re.compile(r"^\.\. _sphx_glr_download_\S+:\n(?:.*\n)*", re.MULTILINE)
 
 
 def drop_download_links(app, docname, source):
     """Remove sphinx-gallery's links to its own downloads: the box has ours."""
     if is_example(docname):
-        source[0] = _DOWNLOAD_LINKS.sub("", _DOWNLOAD_NOTE.sub("", source[0]))
+        source[0] = _LINKS.sub("", _NOTE.sub("", source[0]))
 
 
 def add_box(app, pagename, templatename, context, doctree):
@@ -163,47 +159,16 @@ def add_box(app, pagename, templatename, context, doctree):
     if doctree is None or not (pagename == "gallery/index" or is_example(pagename) or executed(app, pagename)):
         return
     whole = pagename == "gallery/index"
-    extras = ["cpu", "data"] if whole else extras_of(code_of(app, pagename))
-    name = first_script(app) if whole else stem(pagename)
-    package = replace(app.gdexplain_package, base="") if whole else app.gdexplain_package
-    commands = package.commands(name, extras)
-    shown = {key: app.builder.highlighter.highlight_block(text, "none") for key, text in commands.items()}
-    words = {
-        "folder": "../" * pagename.count("/") + FOLDER,
-        "name": name,
-        "archive": ARCHIVE if whole else "",
-        "has_script": whole or is_example(pagename),
-        "package": package,
-        "python": in_words(package.python),
-        "commands": shown,
-        "services": services(app, name),
-    }
-    box = app.builder.templates.render("run_page.html", words)
-    context["body"] = context["body"].replace("</h1>", f"</h1>\n{box}", 1)
-
-
-def services(app, name: str) -> dict[str, str]:
-    """Link to the services that run a notebook of a public repository, once the deployment names one."""
-    if not app.config.gdexplain_repository:
-        return {}
-    owner, branch = _repository(app)
-    path = f"{FOLDER}/{name}.ipynb"
-    return {
-        "Colab": f"https://colab.research.google.com/github/{owner}/blob/{branch}/{path}",
-        "Binder": f"https://mybinder.org/v2/gh/{owner}/{quote(branch, safe='')}?labpath={quote(path, safe='')}",
-    }
-
-
-def in_words(python: str) -> str:
-    """Say which versions of Python will do: `>=3.11,<3.14` is "3.11 to 3.13"."""
-    low, high = re.fullmatch(r">=3\.(\d+),<3\.(\d+)", python).groups()
-    return f"3.{low} to 3.{int(high) - 1}"
-
-
-def first_script(app) -> str:
-    """Name the script that the archive's commands show: the first that draws the three variants, or any."""
-    names = [stem(name) for name in runnable_pages(app) if is_example(name)]
-    return "plot_three_variants" if "plot_three_variants" in names else names[0]
+    words = box(
+        replace(app.gdexplain_package, base="") if whole else app.gdexplain_package,
+        None if whole else app.gdexplain_repository,
+        stem=_FIRST if whole else stem(pagename),
+        extras=_ALL if whole else extras_of(code_of(app, pagename)),
+        script=whole or is_example(pagename),
+        up="../" * pagename.count("/") + FOLDER,
+    )
+    shown = app.builder.templates.render("run_page.html", {**words, "archive": ARCHIVE if whole else ""})
+    context["body"] = context["body"].replace("</h1>", f"</h1>\n{shown}", 1)
 
 
 # -- the files --------------------------------------------------------------------------------------------------------
@@ -278,8 +243,8 @@ def readme(app, files: dict[str, str], package: Package) -> str:
     return _README.format(
         python=in_words(package.python),
         wheel=package.wheel,
-        extras=",".join(["cpu", "data"]),
-        first=f"{first_script(app)}.py",
+        extras=",".join(_ALL),
+        first=f"{_FIRST}.py",
         scripts=lists[".py"],
         notebooks=lists[".ipynb"],
     )
@@ -302,7 +267,7 @@ def write_downloads(app, exception) -> None:
     contents = {name: text.encode() for name, text in packed.items()}
     contents[package.wheel] = app.gdexplain_wheel.read_bytes()
     pack(folder / ARCHIVE, contents)
-    if app.config.gdexplain_repository:
+    if app.gdexplain_repository:
         prepare_binder(Path(app.outdir), package)
 
 
@@ -319,9 +284,8 @@ def prepare_binder(site: Path, package: Package) -> None:
     """Tell Binder, which builds its environment from the branch that holds the site, what to install."""
     folder = site / "binder"
     folder.mkdir(exist_ok=True)
-    newest = re.search(r"<3\.(\d+)", package.python)
-    (folder / "runtime.txt").write_text(f"python-3.{int(newest[1]) - 1}\n")
-    (folder / "requirements.txt").write_text(f"./{FOLDER}/{package.wheel}[cpu,data]\n")
+    (folder / "runtime.txt").write_text(f"python-{in_words(package.python).rpartition(' ')[2]}\n")
+    (folder / "requirements.txt").write_text(f"./{FOLDER}/{package.wheel}[{','.join(_ALL)}]\n")
 
 
 def setup(app):

@@ -9,8 +9,6 @@ import re
 from pathlib import Path
 from typing import Any, Protocol
 
-from sphinx.errors import ExtensionError
-
 _ROLE = re.compile(r"(?:\{(?P<myst>[\w:+.-]+)\}|:(?P<rst>[\w:+.-]+):)`(?P<text>[^`]+)`")
 _TITLED = re.compile(r"(?P<title>.*?)\s*<(?P<target>[^<>]+)>\s*", re.DOTALL)
 _EXPLORABLE = re.compile(
@@ -163,4 +161,4 @@ class Text:
                 return f"`{title or (name.rpartition('.')[2] if target.startswith('~') else name)}`"
             case ["arxiv" | "doi" as kind]:
                 return f"{'arXiv' if kind == 'arxiv' else 'doi'}:{target}"
-        raise ExtensionError(f"{self.page}: no plain words are known for the role {role!r}; add them to {__file__}")
+        raise ValueError(f"{self.page}: no plain words are known for the role {role!r}; add them to {__file__}")

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from urllib.parse import quote
 
 import gdexplain
 
@@ -32,11 +33,13 @@ if missing:
     extras = f"[{{extras}}]" if extras else ""
     %pip install --quiet "{target}"
 '''
+_DRAWN = """
+        plt.figure(number).canvas.draw()  # matplotlib warns of an animation that was never drawn"""
 _SHOW = '''\
 if plt.get_backend().lower() == "agg":  # no window can open here: save the figures beside this script
     for number in plt.get_fignums():
         plt.figure(number).savefig(f"{stem}_{{number}}.png")
-        print(f"figure {{number}}: {stem}_{{number}}.png")
+        print(f"figure {{number}}: {stem}_{{number}}.png"){drawn}
 else:
     plt.show()
 '''
@@ -89,7 +92,55 @@ class Package:
         need = "" if self.base else f", with {self.wheel} beside it"
         head = f"{self.metadata(extras)}\n\n# Run it with `uv run {stem}.py`{need}.\n\n"
         source = re.sub(r"^[ \t]*# sphinx_gallery_\w+ = .*\n", "", source, flags=re.MULTILINE)  # for the build alone
-        return head + source.replace("\nplt.show()\n", f"\n{_SHOW.format(stem=stem)}")
+        drawn = _DRAWN if "animat" in source else ""
+        return head + source.replace("\nplt.show()\n", f"\n{_SHOW.format(stem=stem, drawn=drawn)}")
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A public repository, and its branch that holds the built site."""
+
+    name: str
+    branch: str
+
+    @classmethod
+    def named(cls, text: str) -> Repository | None:
+        """Read `owner/name` or `owner/name@branch`; an empty text is no repository."""
+        name, _, branch = text.partition("@")
+        if text and not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+            raise ValueError(f"a repository must be owner/name or owner/name@branch, not {text!r}")
+        return cls(name, branch or "gh-pages") if text else None
+
+    def address(self) -> str:
+        """Give the address of its files."""
+        return f"https://raw.githubusercontent.com/{self.name}/{self.branch}/"
+
+    def services(self, path: str) -> dict[str, str]:
+        """Link to the services that run one of its notebooks."""
+        branch, file = quote(self.branch, safe=""), quote(path, safe="")
+        return {
+            "Colab": f"https://colab.research.google.com/github/{self.name}/blob/{self.branch}/{path}",
+            "Binder": f"https://mybinder.org/v2/gh/{self.name}/{branch}?labpath={file}",
+        }
+
+
+def in_words(python: str) -> str:
+    """Say which versions of Python will do: `>=3.11,<3.14` is "3.11 to 3.13"."""
+    low, high = re.findall(r"3\.(\d+)", python)
+    return f"3.{low} to 3.{int(high) - 1}"
+
+
+def box(package: Package, repository: Repository | None, *, stem: str, extras: list[str], script: bool, up: str) -> dict:
+    """Gather what the template of the box needs; `up` leads from the page to the folder of downloads."""
+    return {
+        "commands": package.commands(stem, extras),
+        "folder": up,
+        "package": package,
+        "python": in_words(package.python),
+        "script": script,
+        "services": repository.services(f"downloads/{stem}.ipynb") if repository else {},
+        "stem": stem,
+    }
 
 
 def _bracket(extras: list[str]) -> str:

@@ -12,6 +12,7 @@ import filecmp
 import hashlib
 import os
 import shutil
+import sys
 import tomllib
 from pathlib import Path
 
@@ -32,6 +33,8 @@ LOCKS = {
 }
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # every kernel and every test run would compile everything again
 os.environ["UV_COMPILE_BYTECODE"] = "1"
+# What `pip install "nox[uv]"` put beside nox, which need not be on the PATH; the tests run downloads with it.
+UV = shutil.which("uv", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])) or ""
 QUIET = {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0"}
 
 
@@ -94,7 +97,15 @@ def tests(session: nox.Session) -> None:
 def site(session: nox.Session) -> None:
     """Build the site if needed and test it, in a browser too."""
     _install(session, "tests")
-    session.run("pytest", "tests/site", *session.posargs)
+    session.run("pytest", "tests/site", *session.posargs, env={"UV": UV})
+
+
+@nox.session(requires=["docs"], default=False)
+def downloads(session: nox.Session) -> None:
+    """Run every download of the built site in a clean environment (some minutes)."""
+    _install(session, "tests")
+    options = ["tests/site/test_downloads.py", "-k", "runs", "--durations=0", "--durations-min=0.5"]
+    session.run("pytest", *options, *session.posargs, env={"UV": UV, "GDEXPLAIN_DOWNLOADS": "every"})
 
 
 @nox.session(requires=["docs"])
@@ -137,7 +148,7 @@ def reproducible(session: nox.Session) -> None:
         copy = Path(session.create_tmp()).resolve() / name / "gdexplain"
         shutil.rmtree(copy, ignore_errors=True)
         copy.mkdir(parents=True)
-        for entry in ("pyproject.toml", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "CITATION.cff"):
+        for entry in ("pyproject.toml", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "CITATION.cff", "LICENSE"):
             if (ROOT / entry).exists():
                 shutil.copy(ROOT / entry, copy)
         made = shutil.ignore_patterns("__pycache__", "_build", "gallery", "generated", "sg_execution_times.rst")

@@ -41,6 +41,7 @@ extensions = [
     # our own
     "animation",
     "api_pages",
+    "downloads",
     "explorables",
     "gallery",
     "katex_offline",
@@ -110,9 +111,9 @@ sphinx_gallery_conf = {
     "image_srcset": ["2x"],
     "parallel": min(4, os.cpu_count() or 1),  # in processes of their own; the pages are the same, bit for bit
     "thumbnail_size": (400, 280),
-    "download_all_examples": True,
     "backreferences_dir": "gallery/backreferences",  # which script uses which name: shown on the name's page
     "doc_module": ("gdexplain",),
+    "download_all_examples": False,  # ours, from _ext/downloads.py, run anywhere
     "show_memory": False,
     "show_signature": False,
     "min_reported_time": float("inf"),  # a time on the page would differ from build to build
@@ -145,6 +146,11 @@ extlinks = {"arxiv": ("https://arxiv.org/abs/%s", "arXiv:%s"), "doi": ("https://
 html_math_renderer = "katex"
 
 # -- the look ---------------------------------------------------------------------------------------------------------
+
+# What a deployment knows and a build on your own machine does not: the site's address, and the public repository
+# whose branch holds the site (owner/name, or owner/name@branch), for links to Colab and Binder.
+html_baseurl = os.environ.get("GDEXPLAIN_BASEURL", "")
+gdexplain_repository = os.environ.get("GDEXPLAIN_REPOSITORY", "")
 
 html_theme = "furo"
 html_theme_options = {

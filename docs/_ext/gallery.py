@@ -7,7 +7,6 @@ import html
 import random
 import re
 import sys
-import zipfile
 from pathlib import Path
 
 import gallery_order
@@ -156,22 +155,7 @@ def _save_animation(animation, path):
     shrink(path)
 
 
-# -- archives ---------------------------------------------------------------------------------------------------------
-
-
-def date_archives(folder: Path) -> None:
-    """Rewrite the archives of downloads with one fixed date, so that the same content is the same file."""
-    for path in sorted(folder.rglob("*.zip")):
-        with zipfile.ZipFile(path) as archive:
-            entries = [(info.filename, archive.read(info)) for info in archive.infolist()]
-            if all(info.date_time == _DATE for info in archive.infolist()):
-                continue
-        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-            for name, content in sorted(entries):
-                archive.writestr(zipfile.ZipInfo(name, _DATE), content, zipfile.ZIP_DEFLATED)
-
-
-_DATE = (2026, 1, 1, 0, 0, 0)
+# -- pages --------------------------------------------------------------------------------------------------------------
 
 
 def drop_tag_lists(app, docname, source):
@@ -181,9 +165,7 @@ def drop_tag_lists(app, docname, source):
 
 
 def setup(app):
-    """Check the order before the gallery is made, and date its archives after."""
-    source = Path(app.srcdir)
-    app.connect("builder-inited", lambda _: check_order(source.parent / "examples"), priority=100)
-    app.connect("builder-inited", lambda _: date_archives(source / "gallery"), priority=900)
+    """Check the order before the gallery is made."""
+    app.connect("builder-inited", lambda _: check_order(Path(app.srcdir).parent / "examples"), priority=100)
     app.connect("source-read", drop_tag_lists)
     return {"parallel_read_safe": True}

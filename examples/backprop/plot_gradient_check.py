@@ -38,7 +38,9 @@ from gdexplain import (
 from gdexplain.backprop import loss_function
 from gdexplain.models import in_float64
 from gdexplain.network import flat_parameters
-from gdexplain.plotting import COLORS
+from gdexplain.plotting import COLORS, use_style
+
+use_style()
 
 # %%
 # A small Keras network on 20 points, and its gradient from :func:`gdexplain.trace_backprop`, computed in float64. First

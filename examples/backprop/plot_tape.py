@@ -19,8 +19,10 @@ import numpy as np
 import tensorflow as tf
 from matplotlib.animation import FuncAnimation
 
-from gdexplain.plotting import COLORS, INK
+from gdexplain.plotting import COLORS, INK, use_style
 from gdexplain.tape import Value, backward, backward_steps, forward_steps, in_order, layout
+
+use_style()
 
 # %%
 # An ugly expression

@@ -56,7 +56,7 @@ def run_script(commands: dict[str, str], script: Path) -> str:
         interpreter = Path(run(f"uv python find --script {script.name}", script.parent).strip())
         made = interpreter.parent.parent
         if made.parent.name.startswith("environments-"):
-            shutil.rmtree(made)
+            shutil.rmtree(made, ignore_errors=True)  # another run of the same script may be forgetting it too
 
 
 def run_with_pip(commands: str, folder: Path) -> str:

@@ -149,7 +149,7 @@ html_math_renderer = "katex"
 
 # What a deployment knows and a build on your own machine does not: the site's address, and the public repository
 # whose branch holds the site (owner/name, or owner/name@branch), for links to Colab and Binder.
-html_baseurl = os.environ.get("GDEXPLAIN_BASEURL", "")
+html_baseurl = os.environ.get("GDEXPLAIN_BASE_URL", "")
 gdexplain_repository = os.environ.get("GDEXPLAIN_REPOSITORY", "")
 
 html_theme = "furo"

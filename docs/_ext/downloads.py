@@ -267,8 +267,9 @@ def write_downloads(app, exception) -> None:
     contents = {name: text.encode() for name, text in packed.items()}
     contents[package.wheel] = app.gdexplain_wheel.read_bytes()
     pack(folder / ARCHIVE, contents)
+    shutil.rmtree(Path(app.outdir) / "binder", ignore_errors=True)
     if app.gdexplain_repository:
-        prepare_binder(Path(app.outdir), package)
+        prepare_binder(Path(app.outdir) / "binder", package)
 
 
 def pack(path: Path, contents: dict[str, bytes]) -> None:
@@ -280,10 +281,9 @@ def pack(path: Path, contents: dict[str, bytes]) -> None:
             archive.writestr(entry, content, zipfile.ZIP_DEFLATED)
 
 
-def prepare_binder(site: Path, package: Package) -> None:
+def prepare_binder(folder: Path, package: Package) -> None:
     """Tell Binder, which builds its environment from the branch that holds the site, what to install."""
-    folder = site / "binder"
-    folder.mkdir(exist_ok=True)
+    folder.mkdir()
     (folder / "runtime.txt").write_text(f"python-{in_words(package.python).rpartition(' ')[2]}\n")
     (folder / "requirements.txt").write_text(f"./{FOLDER}/{package.wheel}[{','.join(_ALL)}]\n")
 

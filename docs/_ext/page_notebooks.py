@@ -14,9 +14,6 @@ _TITLED = re.compile(r"(?P<title>.*?)\s*<(?P<target>[^<>]+)>\s*", re.DOTALL)
 _EXPLORABLE = re.compile(
     r"^`{3,}\{explorable\}.*?^`{3,}\n?|^\.\. explorable::[^\n]*\n(?:\n|[ \t]+[^\n]*\n?)*", re.MULTILINE | re.DOTALL
 )
-_INDEX = re.compile(  # words for the site's own index
-    r"^`{3,}\{index\}.*?^`{3,}\n?|^\.\. index::[^\n]*\n(?:[ \t]+[^\n]*\n)*\n?", re.MULTILINE | re.DOTALL
-)
 _LINK = re.compile(r"\[(?P<title>[^\]\n]*)\]\((?P<target>(?![a-z]+:|#)[^)\s]+)\)")
 _EQUATION_LABEL = re.compile(r"\$\$ \((?P<label>[\w-]+)\)")
 _LABEL = re.compile(r"(?<!`)`(?P<label>(?:sphx_glr_|gallery-)[\w.-]+)`(?!`)")  # what sphinx-gallery leaves of a :ref:
@@ -110,7 +107,7 @@ class Text:
 
     def plain(self, text: str) -> str:
         """Say in plain Markdown what roles, labels and directives say."""
-        text = _EXPLORABLE.sub(self._explorable, _INDEX.sub("", text))
+        text = _EXPLORABLE.sub(lambda _: self._explorable(), text)
         text = _EQUATION_LABEL.sub(lambda found: f"\\tag{{{self.book.equation(found['label'])}}}\n$$", text)
         text = _RST_LINK.sub(r"\1", text)
         text = _LINK.sub(self._link, text)
@@ -118,7 +115,7 @@ class Text:
         text = _LABEL.sub(self._label, text)
         return re.sub(r"(?<!`)``([^`\n]+)``(?!`)", r"`\1`", text).strip()  # reStructuredText's literals
 
-    def _explorable(self, found: re.Match[str]) -> str:
+    def _explorable(self) -> str:
         address = self.book.address(self.page)
         words = "An interactive figure stands here on the site"
         return f"*{words}: <{address}>.*\n\n" if address else f"*{words}.*\n\n"
@@ -146,22 +143,23 @@ class Text:
         role, text = found["myst"] or found["rst"], " ".join(found["text"].split())
         titled = _TITLED.fullmatch(text)
         title, target = (titled["title"], titled["target"]) if titled else ("", text)
+        words = title or target
         match role.split(":"):
             case ["glue", *_]:
-                return self.numbers[target]
+                words = self.numbers[target]
             case ["eq"]:
-                return f"({self.book.equation(target)})"
+                words = f"({self.book.equation(target)})"
             case ["doc"]:
-                return self._to_page(target, title)
+                words = self._to_page(target, title)
             case ["ref"]:
-                return self._to_label(target, title)
+                words = self._to_label(target, title)
             case ["cite", kind]:
-                return self.book.citation(target.split(","), textual=kind == "t")
-            case ["term"]:
-                return title or target
+                words = self.book.citation(target.split(","), textual=kind == "t")
             case [*_, "func" | "class" | "meth" | "mod" | "data" | "attr" | "obj" | "exc"]:
                 name = target.lstrip("!~")
-                return f"`{title or (name.rpartition('.')[2] if target.startswith('~') else name)}`"
+                words = f"`{title or (name.rpartition('.')[2] if target.startswith('~') else name)}`"
             case ["arxiv" | "doi" as kind]:
-                return f"{'arXiv' if kind == 'arxiv' else 'doi'}:{target}"
-        raise ValueError(f"{self.page}: no plain words are known for the role {role!r}; add them to {__file__}")
+                words = f"{kind.replace('arxiv', 'arXiv')}:{target}"
+            case _ if role != "term":
+                raise ValueError(f"{self.page}: no plain words are known for the role {role!r}; add them to {__file__}")
+        return words

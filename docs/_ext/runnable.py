@@ -22,7 +22,7 @@ EXTRAS = {
     "cluster": ("distributed", re.compile(r"\bdistributed\b|\bbackend=\"dask\"")),
 }
 _SOURCE = Path(gdexplain.__file__).parent
-_INSTALL = '''\
+_INSTALL = """\
 # Install what this page uses, unless it is here already.
 from importlib.util import find_spec
 
@@ -32,17 +32,17 @@ if missing:
     extras = ",".join(uses[name] for name in missing if uses[name])
     extras = f"[{{extras}}]" if extras else ""
     %pip install --quiet "{target}"
-'''
+"""
 _DRAWN = """
         plt.figure(number).canvas.draw()  # matplotlib warns of an animation that was never drawn"""
-_SHOW = '''\
+_SHOW = """\
 if plt.get_backend().lower() == "agg":  # no window can open here: save the figures beside this script
     for number in plt.get_fignums():
         plt.figure(number).savefig(f"{stem}_{{number}}.png")
         print(f"figure {{number}}: {stem}_{{number}}.png"){drawn}
 else:
     plt.show()
-'''
+"""
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,9 @@ def in_words(python: str) -> str:
     return f"3.{low} to 3.{int(high) - 1}"
 
 
-def box(package: Package, repository: Repository | None, *, stem: str, extras: list[str], script: bool, up: str) -> dict:
+def box(
+    package: Package, repository: Repository | None, *, stem: str, extras: list[str], script: bool, up: str
+) -> dict:
     """Gather what the template of the box needs; `up` leads from the page to the folder of downloads."""
     return {
         "commands": package.commands(stem, extras),
@@ -152,9 +154,7 @@ def extras_of(code: str) -> list[str]:
     """Say which extras of the package a piece of code uses."""
     tree = ast.parse(code)
     return [
-        extra
-        for extra, (_, sign) in EXTRAS.items()
-        if (_needs_tensorflow(tree) if sign is None else sign.search(code))
+        extra for extra, (_, sign) in EXTRAS.items() if (_needs_tensorflow(tree) if sign is None else sign.search(code))
     ]
 
 

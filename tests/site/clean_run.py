@@ -31,15 +31,22 @@ def environment(**more: str) -> dict[str, str]:
 def save(address: str, folder: Path) -> Path:
     """Download a file into a folder, under its own name."""
     path = folder / address.rsplit("/", 1)[1]
-    with urllib.request.urlopen(address) as response:  # noqa: S310  # a loopback address
+    with urllib.request.urlopen(address) as response:  # a loopback address
         path.write_bytes(response.read())
     return path
 
 
 def run(command: str, folder: Path, **more: str) -> str:
     """Run a command as a shell does, and give what it printed; fail with all of that if it failed."""
-    done = subprocess.run(  # noqa: S602  # the command is printed on our own page
-        command, shell=True, cwd=folder, env=environment(**more), capture_output=True, text=True, timeout=580, check=False
+    done = subprocess.run(  # the command is printed on our own page
+        command,
+        shell=True,
+        cwd=folder,
+        env=environment(**more),
+        capture_output=True,
+        text=True,
+        timeout=580,
+        check=False,
     )
     assert done.returncode == 0, f"{command}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
     assert "Warning:" not in done.stderr, done.stderr[-3000:]

@@ -14,6 +14,9 @@ _TITLED = re.compile(r"(?P<title>.*?)\s*<(?P<target>[^<>]+)>\s*", re.DOTALL)
 _EXPLORABLE = re.compile(
     r"^`{3,}\{explorable\}.*?^`{3,}\n?|^\.\. explorable::[^\n]*\n(?:\n|[ \t]+[^\n]*\n?)*", re.MULTILINE | re.DOTALL
 )
+_INDEX = re.compile(  # words for the site's own index
+    r"^`{3,}\{index\}.*?^`{3,}\n?|^\.\. index::[^\n]*\n(?:[ \t]+[^\n]*\n)*\n?", re.MULTILINE | re.DOTALL
+)
 _LINK = re.compile(r"\[(?P<title>[^\]\n]*)\]\((?P<target>(?![a-z]+:|#)[^)\s]+)\)")
 _EQUATION_LABEL = re.compile(r"\$\$ \((?P<label>[\w-]+)\)")
 _LABEL = re.compile(r"(?<!`)`(?P<label>(?:sphx_glr_|gallery-)[\w.-]+)`(?!`)")  # what sphinx-gallery leaves of a :ref:
@@ -107,7 +110,7 @@ class Text:
 
     def plain(self, text: str) -> str:
         """Say in plain Markdown what roles, labels and directives say."""
-        text = _EXPLORABLE.sub(lambda _: self._explorable(), text)
+        text = _EXPLORABLE.sub(lambda _: self._explorable(), _INDEX.sub("", text))
         text = _EQUATION_LABEL.sub(lambda found: f"\\tag{{{self.book.equation(found['label'])}}}\n$$", text)
         text = _RST_LINK.sub(r"\1", text)
         text = _LINK.sub(self._link, text)

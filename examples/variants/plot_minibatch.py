@@ -2,8 +2,8 @@ r"""
 A mini-batch guesses the gradient: right on average, and better the bigger it is
 ================================================================================
 
-:term:`Mini-batch gradient descent` takes B of the N examples for each :term:`update`. Their mean gradient stands in for
-the :term:`gradient` of the whole data set. Over all the batches that could have been drawn it is exact on average, and its
+:term:`Mini-batch gradient descent` takes B of the N examples for each :term:`update`. Their mean :term:`gradient` stands
+in for the gradient of the whole data set. Over all the batches that could have been drawn it is exact on average, and its
 spread is
 
 .. math:: \operatorname{E} \lVert g_B - \bar g \rVert^2 = \frac{\operatorname{tr} \Sigma}{B} \, \frac{N - B}{N - 1}

@@ -291,9 +291,11 @@ def rmsprop(
 ) -> UpdateRule:
     r"""Return RMSProp: each gradient is divided by the root of the running mean of its squares.
 
-    .. math:: v_{k+1} &= \rho v_k + (1 - \rho) g_k^2, \qquad a_{k+1} = \rho a_k + (1 - \rho) g_k \\
-              m_{k+1} &= \mu m_k + \frac{\eta_k \, g_k}{\sqrt{v_{k+1} + \epsilon}}
-              \quad\text{or, centred, over } \sqrt{v_{k+1} - a_{k+1}^2 + \epsilon}, \qquad s_k = -m_{k+1}
+    .. math:: v_{k+1} &= \rho v_k + (1 - \rho) g_k^2 \\
+              a_{k+1} &= \rho a_k + (1 - \rho) g_k \\
+              m_{k+1} &= \mu m_k + \frac{\eta_k \, g_k}{\sqrt{v_{k+1} + \epsilon}} \\
+              &\quad \text{(centred: over } \textstyle\sqrt{v_{k+1} - a_{k+1}^2 + \epsilon}\text{)} \\
+              s_k &= -m_{k+1}
 
     Parameters
     ----------
@@ -354,9 +356,10 @@ def rmsprop(
 def adadelta(learning_rate: LearningRate, *, rho: float = 0.95, epsilon: float = 1e-7) -> UpdateRule:
     r"""Return AdaDelta: steps in the parameter's own units, from the sizes of the steps before.
 
-    .. math:: v_{k+1} &= \rho v_k + (1 - \rho) g_k^2, \qquad
-              d_k = -\frac{\sqrt{u_k + \epsilon}}{\sqrt{v_{k+1} + \epsilon}} \, g_k \\
-              u_{k+1} &= \rho u_k + (1 - \rho) d_k^2, \qquad s_k = \eta_k \, d_k
+    .. math:: v_{k+1} &= \rho v_k + (1 - \rho) g_k^2 \\
+              d_k &= -\frac{\sqrt{u_k + \epsilon}}{\sqrt{v_{k+1} + \epsilon}} \, g_k \\
+              u_{k+1} &= \rho u_k + (1 - \rho) d_k^2 \\
+              s_k &= \eta_k \, d_k
 
     Parameters
     ----------
@@ -411,7 +414,8 @@ def adam(
 ) -> UpdateRule:
     r"""Return Adam: momentum, divided by the root mean square of the gradients, both corrected for their start at 0.
 
-    .. math:: m_{k+1} &= \beta_1 m_k + (1 - \beta_1) g_k, \qquad v_{k+1} = \beta_2 v_k + (1 - \beta_2) g_k^2 \\
+    .. math:: m_{k+1} &= \beta_1 m_k + (1 - \beta_1) g_k \\
+              v_{k+1} &= \beta_2 v_k + (1 - \beta_2) g_k^2 \\
               s_k &= -\eta_k \frac{\sqrt{1 - \beta_2^{k+1}}}{1 - \beta_1^{k+1}} \,
               \frac{m_{k+1}}{\sqrt{v_{k+1}} + \hat\epsilon}
 
@@ -533,9 +537,10 @@ def nadam(
 ) -> UpdateRule:
     r"""Return Nadam: Adam with Nesterov's look ahead, and a momentum that warms up.
 
-    .. math:: \mu_j &= \beta_1 (1 - \tfrac12 \, 0.96^{\,j}), \qquad \Pi_j = \mu_1 \mu_2 \cdots \mu_j \\
-              \hat m_{k+1} &= \frac{\mu_{k+2} \, m_{k+1}}{1 - \Pi_{k+2}} + \frac{(1 - \mu_{k+1}) \, g_k}{1 - \Pi_{k+1}},
-              \qquad \hat v_{k+1} = \frac{v_{k+1}}{1 - \beta_2^{k+1}} \\
+    .. math:: \mu_j &= \beta_1 (1 - \tfrac12 \, 0.96^{\,j}) \\
+              \Pi_j &= \mu_1 \mu_2 \cdots \mu_j \\
+              \hat m_{k+1} &= \frac{\mu_{k+2} \, m_{k+1}}{1 - \Pi_{k+2}} + \frac{(1 - \mu_{k+1}) \, g_k}{1 - \Pi_{k+1}} \\
+              \hat v_{k+1} &= \frac{v_{k+1}}{1 - \beta_2^{k+1}} \\
               s_k &= -\eta_k \frac{\hat m_{k+1}}{\sqrt{\hat v_{k+1}} + \epsilon}
 
     Parameters

@@ -2,7 +2,7 @@ r"""
 A smaller step makes a gradient check worse
 ===========================================
 
-A wrong :term:`gradient` does not crash, and the loss may fall all the same. So hold yours against the definition of a
+A wrong :term:`gradient` does not crash, and the :term:`loss` may fall all the same. So hold yours against the definition of a
 derivative: take a small step :math:`h` in one :term:`parameter` :math:`\theta_i` at a time, and see how the loss :math:`L`
 answers (:math:`e_i` is 1 at :math:`i` and 0 elsewhere).
 
@@ -44,7 +44,7 @@ use_style()
 
 # %%
 # A small Keras network on 20 points, and its gradient from :func:`gdexplain.trace_backprop`, computed in float64. First
-# the claim to be checked: backpropagation by hand is what Keras does.
+# the claim to be checked: :term:`backpropagation` by hand is what Keras does.
 data, loss = make_moons(20), "binary_crossentropy"
 model = build_mlp([3, 1], inputs=2, output_activation="sigmoid", seed=0)
 layers = as_layers(model)

@@ -100,7 +100,7 @@ assert len(two_ways) == 2
 assert backward(h2)[w] == sum(two_ways)  # one share from each use
 
 # %%
-# The node w appears on two lines, and its gradient is the sum of what it got there. A tape that wrote ``=`` in place of
+# The node w appears on two lines, and its :term:`gradient` is the sum of what it got there. A tape that wrote ``=`` in place of
 # ``+=`` would keep the later share and lose the other. The animation shows the same walk: values forward in blue, shares backward in orange.
 drawing, texts, frames = layout(h2), {}, []
 for step in forward_steps(h2):

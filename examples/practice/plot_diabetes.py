@@ -138,7 +138,7 @@ assert abs(calm.parameters[100, 4] / answer[4]) < 0.6
 # Exercises
 # ---------
 #
-# 1. Leave s1 out. What becomes of the condition number?
+# 1. Leave s1 out. What becomes of the :term:`condition number`?
 # 2. At the minimum the residuals are orthogonal to every column of :math:`A`. Check that on the trained weights.
 # 3. The intercept's weight is the mean of the targets. Why?
 #

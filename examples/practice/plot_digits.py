@@ -55,7 +55,7 @@ def outcome(name, rate, seed, rows):
 # Tuning: the same grid for all
 # -----------------------------
 #
-# Five optimizers, seven rates, two seeds; each run is 200 :term:`updates <update>`. What counts is the loss on 400 images
+# Five optimizers, seven rates, two seeds; each run is 200 :term:`updates <update>`. What counts is the :term:`loss` on 400 images
 # that no run has trained on.
 valid_loss = {}
 for name in optimizers:

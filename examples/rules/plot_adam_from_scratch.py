@@ -2,14 +2,16 @@ r"""
 Adam from scratch is Keras' Adam; two published rules are not what they say
 ===========================================================================
 
-One rate for all parameters is a poor compromise where one gradient is a thousand times larger than another. Three rules
+One rate for all parameters is a poor compromise where one :term:`gradient` is a thousand times larger than another. Three rules
 divide each :term:`gradient` by its own size instead. :term:`AdaGrad` sums the squares of all gradients, :term:`RMSProp`
 keeps a running mean of them, and :term:`Adam` adds :term:`momentum` and corrects both means for their start at zero:
 
-.. math:: a &\leftarrow a + g^2, & s &= -\frac{\eta \, g}{\sqrt{a + \varepsilon}} \\
-          v &\leftarrow \rho v + (1 - \rho) \, g^2, & s &= -\frac{\eta \, g}{\sqrt{v + \varepsilon}} \\
-          m &\leftarrow \beta_1 m + (1 - \beta_1) \, g, \quad v \leftarrow \beta_2 v + (1 - \beta_2) \, g^2, &
-          s &= -\eta \, \frac{\sqrt{1 - \beta_2^k}}{1 - \beta_1^k} \, \frac{m}{\sqrt v + \hat\varepsilon}
+.. math:: a \leftarrow a + g^2, \qquad s = -\frac{\eta \, g}{\sqrt{a + \varepsilon}}
+
+.. math:: v \leftarrow \rho v + (1 - \rho) \, g^2, \qquad s = -\frac{\eta \, g}{\sqrt{v + \varepsilon}}
+
+.. math:: m \leftarrow \beta_1 m + (1 - \beta_1) \, g, \quad v \leftarrow \beta_2 v + (1 - \beta_2) \, g^2, \quad
+          s = -\eta \, \frac{\sqrt{1 - \beta_2^k}}{1 - \beta_1^k} \, \frac{m}{\sqrt v + \hat\varepsilon}
 
 Here :math:`g` is the gradient of update :math:`k = 1, 2, \dots`, :math:`s` the :term:`step`, :math:`\eta` the
 :term:`learning rate` and :math:`\varepsilon` a tiny number. Look where it stands: it is not the same in each.

@@ -7,8 +7,9 @@ get it by adding :math:`\tfrac\lambda2 \lVert\theta\rVert^2` to the :term:`loss`
 :term:`gradient` is :math:`\lambda \theta`. So the two were long taken for one. Then came
 :term:`Adam`, which divides every gradient by its own size, and the penalty's with it:
 
-.. math:: \text{decay (AdamW):} \quad & \theta \leftarrow \theta - \eta \lambda \theta - \eta \, \frac{\hat m}{\sqrt{\hat v}} \\
-          \text{penalty (Adam + L2):} \quad & g \leftarrow g + \lambda \theta \ \text{ inside } \hat m \text{ and } \hat v
+.. math:: \text{decay (AdamW):} \quad \theta \leftarrow \theta - \eta \lambda \theta - \eta \, \frac{\hat m}{\sqrt{\hat v}}
+
+.. math:: \text{penalty (Adam + L2):} \quad g \leftarrow g + \lambda \theta \ \text{ inside } \hat m \text{ and } \hat v
 
 Here :math:`\eta` is the :term:`learning rate` and :math:`\hat m`, :math:`\hat v` are Adam's running means of the
 gradient and of its square (:ref:`sphx_glr_gallery_rules_plot_adam_from_scratch.py`). Take a weight that the data does not
@@ -154,7 +155,7 @@ assert (np.diff(left["Adam + L2"]) > -1e-3).all()
 # ---------
 #
 # 1. You want AdamW at rate 0.001 to halve a weight without gradient in 1000 updates. Which decay do you ask for?
-# 2. Does momentum make a difference between decay and penalty too? Compare ``SGD(0.01, momentum=0.9)`` with an L2
+# 2. Does :term:`momentum` make a difference between decay and penalty too? Compare ``SGD(0.01, momentum=0.9)`` with an L2
 #    penalty, on the silent weight, with the decay :math:`(1 - \eta\lambda)^{100}`.
 # 3. With Adam + L2, how many rates can the silent weight walk in 100 updates at most? How many does it walk?
 #

@@ -14,7 +14,7 @@ best possible :term:`contraction rates <contraction rate>` of plain descent and 
 .. math:: \rho = \frac{\kappa - 1}{\kappa + 1}, \qquad
           \rho = \sqrt{\beta^*} = \frac{\sqrt\kappa - 1}{\sqrt\kappa + 1}.
 
-.. index:: momentum
+.. index:: ! momentum
 
 One root makes hundreds of :term:`updates <update>` into tens. You need :term:`stability limit` and best rate from
 :ref:`sphx_glr_gallery_variants_plot_learning_rate.py`.
@@ -165,7 +165,7 @@ axes[0].set(ylabel="momentum β")
 # %%
 # The contours, from thick to thin, stand at 0.78, 0.85, 0.9 and 0.95; grey diverges. With momentum the stable rates grow,
 # up to twice as large; with Nesterov's they shrink, which is the price of looking ahead. On this bowl Nesterov's best is
-# the slower one. Its promise is another: it converges on every smooth convex loss, where plain momentum, tuned as here,
+# the slower one. Its promise is another: it converges on every smooth convex :term:`loss`, where plain momentum, tuned as here,
 # can circle for ever :cite:p:`lessard2016`.
 predicted = momentum_contraction_rate(hessian, *nesterov, nesterov=True)
 # A double root, so half of the digits

@@ -9,7 +9,7 @@ Two families, with first rate :math:`\eta_0` and s updates:
 .. math:: \text{cosine:} \quad \eta_k = \tfrac12 \eta_0 \left(1 + \cos \frac{\pi k}{s}\right), \qquad
           \text{1/t:} \quad \eta_k = \frac{\eta_0}{1 + r k / s}
 
-How large to start? A popular answer is the range test: raise the rate during one run, and read it off where the loss
+How large to start? A popular answer is the range test: raise the rate during one run, and read it off where the :term:`loss`
 turns :cite:p:`smith2017`. Below, that answer is more than twice the :term:`stability limit`, and you see why. You need
 :ref:`sphx_glr_gallery_variants_plot_learning_rate.py` and, for the noise,
 :ref:`sphx_glr_gallery_variants_plot_stochastic.py`.
@@ -38,7 +38,7 @@ updates, first = 4000, 0.05
 
 # %%
 # A schedule is a function of the number of updates made before. ``gdexplain.schedules`` has the usual ones, and so
-# has Keras, where you give it to the optimizer in place of the rate. The last one warms up: it starts from 0.
+# has Keras, where you give it to the :term:`optimizer` in place of the rate. The last one warms up: it starts from 0.
 plans = {
     "constant": schedules.constant(first),
     "step": schedules.step_decay(first, 1000, 0.25),

@@ -4,7 +4,7 @@ Adam can walk to the worst point there is, and stay
 
 :term:`Adam` divides each :term:`gradient` by the root of a running mean of squares. That is a promise of equal
 treatment: a rare large gradient and a frequent small one end up as steps of similar length. So the small ones can
-outvote the large one. Take a loss with one :term:`parameter` :math:`x` in :math:`[-1, 1]`, a mean over three examples:
+outvote the large one. Take a :term:`loss` with one :term:`parameter` :math:`x` in :math:`[-1, 1]`, a mean over three examples:
 
 .. math:: L(x) = \tfrac13 \left( C x - x - x \right), \qquad C = 3
 
@@ -52,7 +52,7 @@ def within_bounds(rule):
 
 
 # %%
-# The settings are the theorem's: no momentum, :math:`\beta_2 = 1 / (1 + C^2)`, a rate that falls with
+# The settings are the theorem's: no :term:`momentum`, :math:`\beta_2 = 1 / (1 + C^2)`, a rate that falls with
 # :math:`1 / \sqrt{k}`, and the examples in turn. AMSGrad is Adam whose denominator never shrinks.
 betas, updates = {"beta_1": 0.0, "beta_2": 1 / (1 + 3**2)}, 30_000
 turns = [[k % 3] for k in range(updates)]

@@ -37,7 +37,7 @@ data = Dataset(np.sqrt(3) * np.eye(3), np.sqrt(3) * v * strengths @ u.T, name="t
 np.testing.assert_allclose(data.inputs.T @ data.inputs / len(data), np.eye(3), atol=1e-15)
 
 # %%
-# Keras' ``mse`` is the mean over three outputs, 2/3 of the loss that the formula is for, so after k updates at the
+# Keras' ``mse`` is the mean over three outputs, 2/3 of the :term:`loss` that the formula is for, so after k updates at the
 # :term:`learning rate` :math:`\eta` the time is :math:`t = 2 \eta k / 3`. The formula is for small steps: one here is
 # 0.001 of its units.
 rate, updates = 0.0015, 6000

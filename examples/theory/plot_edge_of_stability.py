@@ -68,7 +68,7 @@ for rate, values in sharp.items():
 # Why it does not explode
 # -----------------------
 #
-# At the edge the steepest direction overshoots by as much as it corrects. The loss rises. But a bounce along that
+# At the edge the steepest direction overshoots by as much as it corrects. The :term:`loss` rises. But a bounce along that
 # direction also pushes the network to where the curvature is less, and the bounce dies out. Then the climb begins again.
 
 # sphinx_gallery_alt = "Loss against updates, log axis. At the smallest rate it falls smoothly, and then throws one spike after "

@@ -15,7 +15,8 @@ whose :term:`weights <weight>` are drawn with variance :math:`\operatorname{Var}
    &= n_{\text{out}} \operatorname{Var}(w) \operatorname E[\varphi'(z_l)^2]
    \end{aligned}
 
-.. index:: vanishing gradient, exploding gradient
+.. index:: ! vanishing gradient
+.. index:: ! exploding gradient
 
 Here :math:`z_l` is layer l's :term:`pre-activation`, :math:`\varphi` the :term:`activation`,
 :math:`\delta_l = \partial L / \partial z_l`, and :math:`n` counts inputs or units. ReLU drops half of a signal that is

@@ -3,8 +3,8 @@ Adam at rate 0.01 cannot reach y = 2x in 25 epochs
 ==================================================
 
 The notebook that this course starts from trains one neuron on four points of y = 2x with :term:`Adam` at rate 0.01, for
-25 epochs. The loss falls at every :term:`epoch`, and nothing looks wrong. But the answer is :math:`w = 2`, and the
-neuron is nowhere near it. The reason is the rule: Adam divides a mean of the recent gradients by their typical size,
+25 :term:`epochs <epoch>`. The :term:`loss` falls at every :term:`epoch`, and nothing looks wrong. But the answer is :math:`w = 2`, and the
+neuron is nowhere near it. The reason is the rule: Adam divides a mean of the recent :term:`gradients <gradient>` by their typical size,
 
 .. math:: \Delta\theta = -\eta \, \frac{\hat m}{\sqrt{\hat v} + \varepsilon},
 
@@ -26,7 +26,7 @@ rate, shown = 0.01, 25
 
 # %%
 # The notebook's settings, from :math:`w = b = 0`, and then on: 500 updates and more in place of 25. Its ``fit`` names no
-# batch size, so Keras takes 32; four examples fit in one :term:`batch`, and an epoch has one :term:`update`.
+# :term:`batch size`, so Keras takes 32; four examples fit in one :term:`batch`, and an epoch has one :term:`update`.
 run = train(build_linear(), data, optimizer=Adam(rate), batch_size=None, epochs=501)
 step = np.abs(np.diff(run.parameters, axis=0))
 print(f"largest step / rate: {step.max() / rate:.3f}")

@@ -9,7 +9,7 @@ minimum follows a law:
 .. math:: \theta_k - \theta^* = (I - \eta H)^k \, (\theta_0 - \theta^*)
 
 Here :math:`\theta_k = (w, b)` after k updates, :math:`\theta^*` is the minimum, :math:`\eta` the :term:`learning rate`
-and :math:`H` the :term:`Hessian`, the second derivatives of the loss. Look for two motions: one across the valley that
+and :math:`H` the :term:`Hessian`, the second derivatives of the :term:`loss`. Look for two motions: one across the valley that
 is over at once, and one along it that takes all the time.
 """
 

@@ -3,11 +3,11 @@ Twice the batch, half the updates; until the noise no longer matters
 ====================================================================
 
 A bigger :term:`batch` has less :term:`gradient noise`. You can spend that on a larger :term:`learning rate`, and so on
-fewer :term:`updates <update>`. How far does it go? To a given target, with the best rate for each batch size B, it takes about
+fewer :term:`updates <update>`. How far does it go? To a given target, with the best rate for each :term:`batch size` B, it takes about
 
 .. math:: \text{updates} \approx S_{\min} \left( 1 + \frac{B_c}{B} \right)
 
-.. index:: batch size
+.. index:: ! batch size
 
 Far below the critical size :math:`B_c` all is noise, and doubling the batch halves the updates. Far above it the curvature
 is all, and :math:`S_{\min}` updates are needed with no noise at all :cite:p:`mccandlish2018`. Look for the bend. It is
@@ -100,7 +100,7 @@ np.testing.assert_allclose(halvings, 2, rtol=0.1)
 assert len(set(updates[-2:])) == 1
 
 # %%
-# Where is the bend? McCandlish's noise scale compares the noise with the gradient, :math:`\operatorname{tr}(H \Sigma) /
+# Where is the bend? McCandlish's noise scale compares the noise with the :term:`gradient`, :math:`\operatorname{tr}(H \Sigma) /
 # g^\top H g`. The gradient shrinks on the way, so the scale grows; most updates are made near the end.
 gradient = hessian @ start
 scales = [gradient_noise_scale(hessian, noise, share * gradient) for share in (1, 0.1)]

@@ -59,7 +59,7 @@ for ax, (data, run), (a, b), name in zip(axes, runs.items(), views, "xz", strict
 
 # %%
 # Above, the steepest direction sets the rate and the flattest one waits for it. Below, no direction is steeper than
-# another. One update takes the loss from 30 to 0; what is left is rounding.
+# another. One update takes the :term:`loss` from 30 to 0; what is left is rounding.
 kappas = [np.linalg.cond(line_hessian(data)) for data in runs]
 slow, quick = runs.values()
 print(f"condition number: {kappas[0]:.2f} with x, {kappas[1]:.2f} with z")
@@ -117,7 +117,7 @@ ax.legend()
 # %%
 # As they are, each update takes less than a ten-thousandth off the distance along the flattest direction. Standardised,
 # the rest of the road is easy, though not one step: large flats have more rooms, and this correlation :math:`r` stays. The
-# eigenvalues are now 2 and :math:`2 (1 \pm r)`, so the :term:`condition number` is :math:`(1 + r)/(1 - r)`, whatever the
+# :term:`eigenvalues <eigenvalue>` are now 2 and :math:`2 (1 \pm r)`, so the :term:`condition number` is :math:`(1 + r)/(1 - r)`, whatever the
 # units were.
 r = np.corrcoef(area, rooms)[0, 1]
 np.testing.assert_allclose(kappa, (1 + r) / (1 - r), rtol=1e-12)

@@ -9,7 +9,7 @@ the curvature there. The worst direction sets the :term:`contraction rate`, and 
 .. math:: \rho(\eta) = \max_i |1 - \eta \lambda_i|, \qquad \eta_{\max} = \frac{2}{\lambda_{\max}}, \qquad
           \eta^* = \frac{2}{\lambda_{\min} + \lambda_{\max}}
 
-.. index:: exploding loss
+.. index:: ! exploding loss
 
 Above the :term:`stability limit` :math:`\eta_{\max}` the steepest direction overshoots by more than it corrects. At
 :math:`\eta^*` the steepest and the flattest direction shrink equally fast. Look for how close together the two are.
@@ -58,7 +58,7 @@ draw_loss(ax, *(descend_at(rate, updates=200) for rate in (0.01, 0.05, best, 0.1
 # The limit, by trial
 # -------------------
 #
-# Find the limit without theory. Train at a rate, and ask whether the loss went up or down after update 500, when the
+# Find the limit without theory. Train at a rate, and ask whether the :term:`loss` went up or down after update 500, when the
 # start is forgotten. Halve the interval, and ask again. A rate that is off by a millionth of itself moves the loss by a
 # part in a thousand until the end: little, but far more than float64 rounds.
 low, high = 0.1, 0.13

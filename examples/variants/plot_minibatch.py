@@ -2,13 +2,13 @@ r"""
 A mini-batch guesses the gradient: right on average, and better the bigger it is
 ================================================================================
 
-:term:`Mini-batch gradient descent` takes B of the N examples for each :term:`update`. Their mean gradient stands in for
-the gradient of the whole data set. Over all the batches that could have been drawn it is exact on average, and its
+:term:`Mini-batch gradient descent` takes B of the N examples for each :term:`update`. Their mean :term:`gradient` stands
+in for the gradient of the whole data set. Over all the batches that could have been drawn it is exact on average, and its
 spread is
 
 .. math:: \operatorname{E} \lVert g_B - \bar g \rVert^2 = \frac{\operatorname{tr} \Sigma}{B} \, \frac{N - B}{N - 1}
 
-.. index:: batch size
+.. index:: ! batch size
 
 Here :math:`g_B` is the gradient of a :term:`batch`, :math:`\bar g` that of all the data, and :math:`\Sigma` the
 covariance of the single examples' gradients. Look for clouds that shrink around one centre; then for what you pay.
@@ -50,7 +50,7 @@ fig, ax = plt.subplots()
 draw_gradient_noise(ax, gradients[1], batch_sizes=(1, 2, 3))
 
 # %%
-# Each point is one batch. All clouds have the same centre: on average no batch size is wrong. The float32 gradients are
+# Each point is one batch. All clouds have the same centre: on average no :term:`batch size` is wrong. The float32 gradients are
 # whole numbers or simple fractions, so the tolerances leave room for rounding only. By hand, the centre is
 # :math:`(-2\,\overline{xy}, -2\,\overline{y}) = (-30, -10)`.
 noise = []
@@ -98,7 +98,7 @@ fig, ax = plt.subplots()
 draw_loss(ax, *runs, x="epochs")
 
 # %%
-# The strong lines are means over an epoch, the faint ones the losses of single batches. At the same rate, small batches
+# The strong lines are means over an epoch, the faint ones the :term:`losses <loss>` of single batches. At the same rate, small batches
 # get further with the same reading, because they move more often; and the smaller they are, the more they jump.
 # In Keras all of this is one argument: ``model.fit(x, y, batch_size=2, epochs=60)``.
 for run in runs:

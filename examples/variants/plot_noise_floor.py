@@ -4,7 +4,7 @@ A constant rate stops short of the minimum; a rate that falls as 1/k gets there
 
 Near the :term:`minimum` :term:`stochastic gradient descent` meets two forces. The slope pulls it in, and the
 :term:`gradient noise` pushes it about. Where they balance, it hovers. Take the simplest case: one :term:`parameter`,
-curvature :math:`\lambda`, and examples whose gradients scatter with variance :math:`\sigma^2`. An :term:`update` at the
+curvature :math:`\lambda`, and examples whose :term:`gradients <gradient>` scatter with variance :math:`\sigma^2`. An :term:`update` at the
 :term:`learning rate` :math:`\eta` turns the variance S of the parameter into
 :math:`(1 - \eta\lambda)^2 S + \eta^2 \sigma^2`. It stays the same where
 

@@ -62,7 +62,7 @@ axes[1].set_xlabel("epoch")
 # ---------
 #
 # To measure it take 4,000 runs side by side. A third kind joins: shuffled once, and then the same order in every epoch.
-# That is what ``fit`` does with a seed (:ref:`sphx_glr_gallery_variants_plot_what_fit_does.py`).
+# That is what ``fit`` does with a :term:`seed` (:ref:`sphx_glr_gallery_variants_plot_what_fit_does.py`).
 
 
 def squared_error(rate, kind, runs=4000, epochs=24):
@@ -129,7 +129,7 @@ ax.set_xticks([], minor=True)
 ax.legend()
 
 # %%
-# The smaller the rate, the more shuffling gives: a fixed order falls as :math:`\eta^2`, new orders as :math:`\eta^3`, in
+# The smaller the rate, the more :term:`shuffling` gives: a fixed order falls as :math:`\eta^2`, new orders as :math:`\eta^3`, in
 # the end, where draws fall as :math:`\eta`. All nine points are where the formulas say. A mean over 4,000 runs knows a
 # variance to 2 %, hence the tolerance.
 for key, value in last.items():

@@ -3,7 +3,7 @@ Stochastic gradient descent jumps about, and still lands on y = 2x
 ==================================================================
 
 :term:`Stochastic gradient descent` looks at one example, moves, and looks at the next. Its :term:`update` follows that
-example's own gradient:
+example's own :term:`gradient`:
 
 .. math:: \theta_{k+1} = \theta_k - \eta \, g_i(\theta_k), \qquad g_i = 2 \, (w x_i + b - y_i) \, (x_i, 1)
 
@@ -99,7 +99,7 @@ np.testing.assert_allclose(late.mean(), later.mean(), rtol=0.1)  # it no longer 
 # Draw each example at random and ask for the mean squared distance to the minimum, over all the ways the draws can
 # fall. Below a :term:`stability limit` it shrinks, above it grows, and this limit is lower than the batch's. We can
 # measure it with no chance left: train one neuron for every possible sequence of eight draws, side by side in one model.
-# (Keras' loss is the mean over the n neurons, so the rate is multiplied by n.)
+# (Keras' :term:`loss` is the mean over the n neurons, so the rate is multiplied by n.)
 draws = np.array(list(product(data.inputs[:, 0], repeat=8))).T  # one sequence a column
 n = draws.shape[1]
 

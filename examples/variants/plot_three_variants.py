@@ -7,8 +7,8 @@ Batch, mini-batch and stochastic :term:`gradient descent` are one line of mathem
 .. math:: \theta_{k+1} = \theta_k - \eta \, g_B(\theta_k),
 
 where :math:`\theta = (w, b)` are the parameters, :math:`\eta` is the :term:`learning rate` and :math:`g_B` the mean
-gradient of a :term:`batch` of B examples. Only B differs: all of them, some of them, or one. Put the three on one
-:term:`loss surface` and compare four things: the path, the loss, the noise and the work.
+:term:`gradient` of a :term:`batch` of B examples. Only B differs: all of them, some of them, or one. Put the three on one
+:term:`loss surface` and compare four things: the path, the :term:`loss`, the noise and the work.
 """
 
 import matplotlib.pyplot as plt
@@ -27,7 +27,7 @@ minimum, epochs = LeastSquares(data).minimum, 300
 loss = line_loss(data)
 
 # %%
-# One start, one rate, one seed, and as many epochs. The start lies up the valley, so that there is a path to see.
+# One start, one rate, one :term:`seed`, and as many :term:`epochs <epoch>`. The start lies up the valley, so that there is a path to see.
 runs = [
     train(build_linear(-1.0, 3.0), data, optimizer=SGD(0.05), batch_size=size, epochs=epochs) for size in (1, 2, None)
 ]
@@ -97,7 +97,7 @@ ax.legend(loc="upper right")
 # %%
 # The noise falls while the path comes nearer, and does not die: the examples disagree even at the minimum. A path that
 # hovers around it meets a little more than the minimum's own. Where the path is, noise and prediction agree within
-# 15 %; not better, because shuffling lets each batch depend on those before it. The full batch has rounding only.
+# 15 %; not better, because :term:`shuffling` lets each batch depend on those before it. The full batch has rounding only.
 assert squares[2].max() < 1e-9
 for run, square in zip(runs[:2], squares[:2], strict=True):
     half = len(run) // 2
@@ -135,7 +135,7 @@ ax.legend(ncols=2, loc="upper left")
 #         train(model, data, optimizer="sgd", batch_size=batch_size, epochs=1000)
 #         print(batch_size, perf_counter() - begin)
 #
-# Try it: two runs from one start. Press *Step*, drag a data point, change the batch size.
+# Try it: two runs from one start. Press *Step*, drag a data point, change the :term:`batch size`.
 #
 # .. explorable:: playground
 #    :settings: batch=4&lr=0.05&also=sgd~1~0.05~0.9~0

@@ -6,7 +6,7 @@ Set a seed, and fit deals the same batches in every epoch
 :term:`update` for each. You can watch it with a spy. Give each example an input of its own, a 1 among zeros, and a
 :term:`weight` of its own. An update then moves the weights of its own batch, and no others:
 
-.. math:: \Delta w_i = \eta \, \frac{2}{B} \, (1 - w_i) \ \text{ if example } i \text{ is in the batch, else } 0
+.. math:: \Delta w_i = \eta \, \frac{2}{B} \, (1 - w_i) \quad \text{if example } i \text{ is in the batch, else } 0
 
 where the targets are 1, :math:`\eta` is the :term:`learning rate` and B the number of examples in this batch. Look for
 three things: each example comes once an :term:`epoch`, the last batch is short, and the order does not change.
@@ -103,7 +103,7 @@ for run in (by_fit, unseeded, by_train):
 # The short last batch is loud
 # ----------------------------
 #
-# The loss is a *mean* over the batch. So the two examples of the last batch pull twice as hard as those of a batch of
+# The :term:`loss` is a *mean* over the batch. So the two examples of the last batch pull twice as hard as those of a batch of
 # four. With a new order in each epoch that evens out. With a fixed one the same two are favoured all along.
 strength = pulls(by_fit).max(axis=1)[:3]
 print("pull on each example of the three batches:", strength.round(3))

@@ -246,7 +246,7 @@ def expected_squared_error(
     r"""Return the mean squared distance to the minimum at every update, for any schedule of rates.
 
     .. math:: E_{k+1} = \sum_i e_{i,k+1}, \qquad e_{i,k+1} = (1 - \eta_k \lambda_i)^2 e_{i,k} + \eta_k^2 C_{ii}
-              \text{ in the eigenvectors of } H
+              \quad \text{in the eigenvectors of } H
 
     Parameters
     ----------

@@ -226,7 +226,7 @@ def momentum_contraction_rate(
     Each eigenvalue λ of the Hessian makes its own recursion, whose two roots z decide:
 
     .. math:: z^2 - (1 + \beta - \eta \lambda) z + \beta = 0, \qquad
-              z^2 - (1 + \beta) (1 - \eta \lambda) z + \beta (1 - \eta \lambda) = 0 \text{ with Nesterov's}
+              z^2 - (1 + \beta) (1 - \eta \lambda) z + \beta (1 - \eta \lambda) = 0 \quad \text{with Nesterov's}
 
     Parameters
     ----------

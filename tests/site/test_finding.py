@@ -1,0 +1,76 @@
+"""A reader finds things: by the search, by three clicks from home, and from each page to the next."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from functools import cache
+from urllib.parse import quote, unquote
+
+import pytest
+from bs4 import BeautifulSoup
+from built_site import SITE, content_pages, gallery_pages
+
+# What a reader types, and the pages of which one must stand among the first three.
+QUESTIONS = {
+    "why does my loss explode": ("practice/common_mistakes.html",),
+    "exploding loss": ("gallery/variants/plot_learning_rate.html",),
+    "batch size": ("gallery/variants/plot_minibatch.html", "practice/which_optimizer.html"),
+    "vanishing gradient": ("gallery/theory/plot_initialisation.html",),
+    "momentum": ("gallery/rules/plot_momentum.html",),
+}
+FOUND = "/finished|found|did not match/i.test(document.querySelector('.search-summary')?.textContent ?? '')"
+USERS = {  # names of the package and a script that uses each
+    "gdexplain.train": "plot_three_variants",
+    "gdexplain.descend": "plot_noise_floor",
+    "gdexplain.draw_path": "plot_three_variants",
+    "gdexplain.momentum_contraction_rate": "plot_momentum",
+    "gdexplain.rules.momentum": "plot_momentum",
+}
+
+
+@cache
+def read(name: str) -> BeautifulSoup:
+    return BeautifulSoup((SITE / name).read_text(encoding="utf-8"), "html.parser")
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_the_search_answers_a_question_at_once(visit, server, question):
+    page = visit(server, f"search.html?q={quote(question)}").page
+    page.wait_for_function(FOUND)
+    page.wait_for_selector("ul.search li a")
+    links = page.locator("ul.search li > a").evaluate_all("links => links.map(link => link.href)")
+    found = [link.removeprefix(server).split("#")[0] for link in links[:3]]
+    assert {*found} & {*QUESTIONS[question]}, found
+
+
+def links_in_the_text(name: str) -> set[str]:
+    """List the pages that the text of a page links to; what stands around it leads everywhere anyway."""
+    found = (unquote(link["href"].split("#")[0]) for link in read(name).select("article a[href]"))
+    return {posixpath.normpath(posixpath.join(posixpath.dirname(name), link)) for link in found if link}
+
+
+def test_three_clicks_from_home_reach_every_page(site):
+    reached, newest = {"index.html"}, {"index.html"}
+    for _ in range(3):
+        newest = set().union(*map(links_in_the_text, newest)) & {*content_pages()} - reached
+        reached |= newest
+    assert sorted({*content_pages()} - reached) == []
+
+
+@pytest.mark.parametrize("name", gallery_pages())
+def test_a_gallery_page_ends_with_what_to_read_next(name):
+    paragraphs = [part for part in read(name).select("article p") if part.find_parent(class_="sphx-glr-footer") is None]
+    last = next(part for part in reversed(paragraphs) if re.match(r"(Next|Back)\b", part.get_text()))
+    following = [part.get_text() for part in last.find_all_next("p") if part in paragraphs]
+    assert last.select_one("a[href]") is not None
+    assert [text for text in following if len(text) > 40] == []
+
+
+@pytest.mark.parametrize("name", USERS)
+def test_the_page_of_a_function_shows_the_scripts_that_use_it(site, name):
+    page = read(f"reference/generated/{name}.html")
+    heading = next(part for part in page.select("article h2") if part.get_text().startswith("Examples that use"))
+    scripts = [link["href"] for link in heading.find_parent("section").select(".sphx-glr-thumbcontainer a")]
+    assert any(link.split("#")[0].endswith(f"{USERS[name]}.html") for link in scripts), scripts
+    assert all(image["alt"].strip() for image in heading.find_parent("section").select("img"))

@@ -7,7 +7,7 @@ must be the version's. `prepare` writes a new version and date into all four.
 from __future__ import annotations
 
 import argparse
-import datetime
+import datetime as dt
 import re
 import sys
 from pathlib import Path
@@ -99,7 +99,7 @@ def main(arguments: list[str], root: Path = ROOT) -> int:
     commands.add_parser("check").add_argument("tag", nargs="?", default="")
     preparing = commands.add_parser("prepare")
     preparing.add_argument("version")
-    preparing.add_argument("--date", default=datetime.datetime.now(datetime.UTC).date().isoformat())
+    preparing.add_argument("--date", default=dt.datetime.now(dt.UTC).date().isoformat())
     given = parser.parse_args(arguments)
     try:
         if given.command == "prepare":

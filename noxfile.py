@@ -77,13 +77,16 @@ def docs(session: nox.Session) -> None:
 def serve(session: nox.Session) -> None:
     """Serve the site on this machine and rebuild it at every change."""
     _install(session, "docs")
+    words = session.posargs or ["--port", "8000"]
+    if "--port" in words[:-1]:  # `--port 0` takes a free one
+        session.run("python", "tools/check_port.py", words[words.index("--port") + 1])
     out = ROOT / "docs" / "_build" / "serve"
     ignored = [f"docs/{name}" for name in ("_build", "gallery", "reference/generated", "sg_execution_times.rst")]
     session.run(
         *("sphinx-autobuild", "-n", "-q", "-d", str(out / "doctrees"), "docs", str(out / "html")),
         *("--host", "127.0.0.1", "--watch", "gdexplain", "--watch", "examples"),
         *(word for name in ignored for word in ("--ignore", str(ROOT / name))),
-        *(session.posargs or ["--port", "8000"]),
+        *words,
     )
 
 

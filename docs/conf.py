@@ -167,4 +167,4 @@ linkcheck_anchors = False  # many sites build their anchors with scripts
 def setup(app):
     """Have every page read again when the fingerprint changes (the value itself is used nowhere)."""
     app.add_config_value("gdexplain_fingerprint", FINGERPRINT, "env", str)
-    app.connect("build-finished", lambda app, error: recovery.end(WORK) if error is None else None)
+    app.connect("build-finished", lambda _, error: recovery.end(WORK) if error is None else None)

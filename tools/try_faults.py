@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-_LEFT_OUT = ("__pycache__", ".git", ".nox", ".cache", ".venv", "dist", "work", "serve", "unfinished", ".mypy_cache")
+_LEFT_OUT = ("__pycache__", ".git", ".nox", ".cache", ".venv", "work", "serve", "unfinished", ".mypy_cache")
 _BUILD = (sys.executable, "docs/_ext/build_site.py")
 
 

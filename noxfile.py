@@ -1,7 +1,7 @@
 #!/usr/bin/env -S uv run --script
 
 # /// script
-# requires-python = ">=3.11"
+# requires-python = ">=3.11,<3.14"
 # dependencies = ["nox[uv]>=2025.2.9"]
 # ///
 """Every task of the project: `nox -l` lists them, `nox -s docs` runs one."""
@@ -10,13 +10,23 @@ from __future__ import annotations
 
 import filecmp
 import hashlib
+import json
 import os
 import shutil
 import sys
-import tomllib
 from pathlib import Path
 
 import nox
+
+if not (3, 11) <= sys.version_info < (3, 14):
+    found = ".".join(map(str, sys.version_info[:2]))
+    sys.exit(
+        f"gdexplain needs Python 3.11, 3.12 or 3.13 (TensorFlow has wheels for no other), and this nox runs in Python {found}"
+        f" ({sys.executable}).\nInstall nox in one of these: python3.11 -m pip install 'nox[uv]' && python3.11 -m nox -s docs"
+        "\nWith uv there is nothing to install: uv run noxfile.py -s docs"
+    )
+
+import tomllib
 
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv|virtualenv"
@@ -69,13 +79,16 @@ def docs(session: nox.Session) -> None:
 def serve(session: nox.Session) -> None:
     """Serve the site on this machine and rebuild it at every change."""
     _install(session, "docs")
+    words = session.posargs or ["--port", "8000"]
+    if "--port" in words[:-1]:  # `--port 0` takes a free one
+        session.run("python", "tools/check_port.py", words[words.index("--port") + 1])
     out = ROOT / "docs" / "_build" / "serve"
     ignored = [f"docs/{name}" for name in ("_build", "gallery", "reference/generated", "sg_execution_times.rst")]
     session.run(
         *("sphinx-autobuild", "-n", "-q", "-d", str(out / "doctrees"), "docs", str(out / "html")),
         *("--host", "127.0.0.1", "--watch", "gdexplain", "--watch", "examples"),
         *(word for name in ignored for word in ("--ignore", str(ROOT / name))),
-        *(session.posargs or ["--port", "8000"]),
+        *words,
     )
 
 
@@ -122,6 +135,7 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("codespell")
+    session.run("zizmor", "--offline", "--quiet", "--persona=pedantic", ".github")
     session.run("repo-review", ".")
 
 
@@ -185,13 +199,79 @@ def linkcheck(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def build(session: nox.Session) -> None:
-    """Build the sdist and the wheel into dist/, and check both."""
+    """Build the sdist and the wheel into dist/, twice, and check both."""
     _install(session, "lint", project=False)
-    shutil.rmtree(ROOT / "dist", ignore_errors=True)
-    session.run("python", "-m", "build", "--no-isolation")
-    files = [str(path) for path in sorted((ROOT / "dist").iterdir())]
+    folders = ROOT / "dist", Path(session.create_tmp()).resolve() / "again"
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+        session.run("python", "-m", "build", "--no-isolation", "--outdir", str(folder), silent=True)
+    files = [str(path) for path in sorted(folders[0].iterdir())]
+    differing = [file for file in files if not filecmp.cmp(file, folders[1] / Path(file).name, shallow=False)]
+    if differing:
+        session.error("these archives differ between two builds: " + ", ".join(differing))
     session.run("check-wheel-contents", "dist")
     session.run("twine", "check", "--strict", *files)
+
+
+@nox.session(default=False)
+def audit(session: nox.Session) -> None:
+    """Look up every locked version among known vulnerabilities (it asks a service on the network)."""
+    _install(session, "lint", project=False)
+    report = Path(session.create_tmp()).resolve() / "report.json"
+    found, unknown = [], 0
+    for name in LOCKS:
+        command = ["pip-audit", "--require-hashes", "--disable-pip", "--progress-spinner=off", "--timeout=15"]
+        options = ["-r", f"requirements/{name}.txt", "--format=json", "--output", str(report), *session.posargs]
+        report.unlink(missing_ok=True)
+        said = session.run(*command, *options, silent=True, success_codes=[0, 1])
+        if not report.exists():
+            session.skip(f"nothing could be looked up: {str(said).strip()[-300:]}")
+        parts = json.loads(report.read_text(encoding="utf-8"))["dependencies"]
+        unknown += sum("skip_reason" in part for part in parts)
+        found += [f"{part['name']} {part['version']}: {flaw['id']}" for part in parts for flaw in part.get("vulns", ())]
+        session.log(f"{name}: {sum('vulns' in part for part in parts)} of {len(parts)} parts looked up")
+    if found:
+        session.error(
+            "known vulnerabilities; `nox -s lock -- --upgrade` may be enough:\n" + "\n".join(sorted({*found}))
+        )
+    if unknown:
+        session.skip(
+            f"the service did not know {unknown} of the parts (is it a mirror?), so nothing is sure about them"
+        )
+
+
+@nox.session(default=False)
+def sbom(session: nox.Session) -> None:
+    """List every part that the package is tested and the site is built with, as CycloneDX, into dist/."""
+    _install(session, "lint", project=False)
+    (ROOT / "dist").mkdir(exist_ok=True)
+    options = ["--pyproject", "pyproject.toml", "--mc-type", "library", "--output-reproducible", "--of", "JSON"]
+    for name in ("docs", "tests"):
+        target = f"dist/gdexplain-{name}.cdx.json"
+        command = ["cyclonedx-py", "requirements", f"requirements/{name}.txt", *options, "-o", target]
+        session.run(
+            *command, env={"PYTHONWARNINGS": "ignore::UserWarning"}
+        )  # a list of parts has no graph, and need not
+
+
+@nox.session(name="new-page", default=False, venv_backend="none")
+def new_page(session: nox.Session) -> None:
+    """Start a page of the gallery: `-- theory my-claim`, and `--dry-run` to see what would be written."""
+    session.run(sys.executable, "tools/new_page.py", *session.posargs, external=True)
+
+
+@nox.session(default=False, requires=["docs"])
+def picture(session: nox.Session) -> None:
+    """Take the README's picture of the home page, from the built site, in Chromium."""
+    _install(session, "tests")
+    session.run("python", "tools/take_picture.py", *session.posargs)
+
+
+@nox.session(default=False, requires=["docs"])
+def faults(session: nox.Session) -> None:
+    """Try each fault of docs/project/faults.md on copies of the real tree (minutes; some need root)."""
+    _install(session, "docs")
+    session.run("python", "tools/try_faults.py", *session.posargs)
 
 
 @nox.session(default=False, venv_backend="none")

@@ -11,10 +11,12 @@ ROOT = DOCS.parent
 WORK = DOCS / "_build"  # caches live here too; `nox -s docs` publishes to _build/html
 sys.path[:0] = [str(DOCS / "_ext"), str(DOCS), str(ROOT)]
 
-import build_state  # it is found through the line above
+import build_state  # it and `recovery` are found through the line above
+import recovery
 
 build_state.prepare_environment(WORK)  # before anything imports TensorFlow or starts a kernel
 build_state.hold_lock(WORK / "lock")
+recovery.begin(WORK, DOCS / "gallery")
 FINGERPRINT = build_state.fingerprint(ROOT)
 build_state.forget_stale_gallery(DOCS / "gallery", FINGERPRINT)
 
@@ -160,6 +162,7 @@ html_theme_options = {
 }
 html_static_path = ["_static", str(WORK / "katex" / "static")]
 html_css_files = ["custom.css"]
+html_js_files = [("versions.js", {"defer": "defer"}), ("switcher.js", {"defer": "defer"})]
 html_copy_source = True
 html_show_sourcelink = True
 html_show_sphinx = False
@@ -176,3 +179,4 @@ linkcheck_anchors = False  # many sites build their anchors with scripts
 def setup(app):
     """Have every page read again when the fingerprint changes (the value itself is used nowhere)."""
     app.add_config_value("gdexplain_fingerprint", FINGERPRINT, "env", str)
+    app.connect("build-finished", lambda _, error: recovery.end(WORK) if error is None else None)

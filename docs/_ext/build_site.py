@@ -14,6 +14,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 import build_state
+import recovery
 from check_site import check_site
 from sphinx.application import Sphinx
 from sphinx.errors import ConfigError, ExtensionError
@@ -26,21 +27,25 @@ WORK = BUILD / "work"
 
 def build() -> int:
     """Build, check and publish; return 0, or 1 after a failure, with the published site as it was."""
-    build_state.prepare_environment(BUILD)
     try:
+        build_state.prepare_environment(BUILD)
         build_state.hold_lock(BUILD / "lock")
-    except ConfigError as error:
-        print(error, file=sys.stderr)
+        recovery.begin(BUILD, DOCS / "gallery")
+    except (ConfigError, OSError) as error:  # nothing has been touched, and what is there may belong to another build
+        print(explain(error), file=sys.stderr)
         return 1
-    faults = _run_sphinx() or [str(fault) for fault in check_site(WORK / "html", cache=WORK / "checked.json")]
-    if faults:
-        # Sphinx warns about a page only when it reads it: forget what it read, so that the next build says it again.
-        shutil.rmtree(WORK / "doctrees", ignore_errors=True)
-        kept = f"\n{BUILD / 'html'} is still the last good site." if (BUILD / "html").exists() else ""
-        print(*faults, f"\nThe build failed.{kept}", sep="\n", file=sys.stderr)
-        return 1
-    publish(WORK / "html", BUILD / "html")
-    return 0
+    try:
+        faults = _run_sphinx() or [str(fault) for fault in check_site(WORK / "html", cache=WORK / "checked.json")]
+        if not faults:
+            publish(WORK / "html", BUILD / "html")
+            return 0
+    except OSError as error:
+        faults = [explain(error)]
+    # Sphinx warns about a page only when it reads it: forget what it read, so that the next build says it again.
+    shutil.rmtree(WORK / "doctrees", ignore_errors=True)
+    kept = f"\n{BUILD / 'html'} is still the last good site." if (BUILD / "html").exists() else ""
+    print(*faults, f"\nThe build failed.{kept}", sep="\n", file=sys.stderr)
+    return 1
 
 
 def _run_sphinx() -> list[str]:
@@ -58,9 +63,12 @@ def _run_sphinx() -> list[str]:
                 warningiserror=True,
             )
             app.build()
-        return ["Sphinx warned, see above"] * bool(app.statuscode)
+        faults = ["Sphinx warned, see above"] * bool(app.statuscode)
     except Exception as error:  # noqa: BLE001  # a page may fail in any way; `explain` says how
-        return [explain(error)]
+        faults = [explain(error)]
+    if not any(map(recovery.no_room, faults)):
+        recovery.end(BUILD)  # a page that is wrong leaves nothing half written; a full disk does
+    return faults
 
 
 def explain(error: BaseException) -> str:
@@ -69,17 +77,27 @@ def explain(error: BaseException) -> str:
     while (cause := causes[-1].__cause__ or getattr(causes[-1], "orig_exc", None)) is not None:
         causes.append(cause)
     cell = causes[-1]
+    if refused := next(filter(recovery.no_room, causes), None):
+        return f"a file could not be written: {_one_line(refused)}"
     if type(cell).__name__ == "CellExecutionError":
         page = Path(str(causes[-2]))
         return f"{locate(page, _plain(cell.traceback))}: {cell.ename}: {cell.evalue}"
     if isinstance(cell, (ConfigError, ExtensionError)):
         return str(cell)
+    if isinstance(cell, PermissionError):
+        return f"a file could not be written; the site is built inside this checkout, which must be yours: {cell}"
     frames = [
         frame for frame in traceback.extract_tb(cell.__traceback__) if "/examples/" in Path(frame.filename).as_posix()
     ]
     if frames:
         return f"{frames[-1].filename}:{frames[-1].lineno}: {type(cell).__name__}: {cell}"
     return "".join(traceback.format_exception(error))
+
+
+def _one_line(error: BaseException) -> str:
+    """Say an error of the system, which may have come from another process with its whole traceback, in one line."""
+    found = re.search(r"\[Errno \d+\][^\n]{,200}", str(error))
+    return found[0] if found else str(error)
 
 
 def _plain(text: str) -> str:
@@ -107,17 +125,23 @@ def locate(page: Path, text: str) -> str:
 def publish(new: Path, site: Path) -> None:
     """Put a copy of a folder in place of another in one step, so that nobody ever sees half of it."""
     incoming, outgoing = site.with_name("html.new"), site.with_name("html.old")
-    for folder in (incoming, outgoing):
-        shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(new, incoming, ignore=shutil.ignore_patterns(".buildinfo*"))  # it is about the folder built in
+    recovery.put_back(site)
+    try:
+        shutil.copytree(new, incoming, ignore=shutil.ignore_patterns(".buildinfo*"))  # it is about the folder built in
+    except OSError:
+        shutil.rmtree(incoming, ignore_errors=True)  # the disk is full: take no more of it than before
+        raise
     if site.exists():
         site.rename(outgoing)
-    incoming.rename(site)
+    incoming.rename(site)  # whoever is stopped before this line leaves html.old, and the next build puts it back
     shutil.rmtree(outgoing, ignore_errors=True)
 
 
 if __name__ == "__main__":
-    status = build()
+    try:
+        status = build()
+    except KeyboardInterrupt:
+        sys.exit("\nStopped. The last good site is as it was; the next build mends what this one left half done.")
     if status == 0:
         index = BUILD / "html" / "index.html"
         print(f"\nThe site is built: {index}\nOpen {index.as_uri()} in a browser, or serve it with `nox -s serve`.")

@@ -234,7 +234,7 @@ def _broken_links(site: Path, pages: dict[str, Page]) -> list[tuple[str, str, st
 def _read_pages(site: Path, cache: Path | None) -> dict[str, Page]:
     """Read every page, those that have not changed since the last time from the cache."""
     own = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
-    known = json.loads(cache.read_text()) if cache and cache.exists() else {}
+    known = _read_cache(cache)
     pages, kept = {}, {}
     for path in sorted(site.rglob("*.html")):
         name = path.relative_to(site).as_posix()
@@ -246,8 +246,16 @@ def _read_pages(site: Path, cache: Path | None) -> dict[str, Page]:
         pages[name] = page
         kept[key] = asdict(page)
     if cache:
-        cache.write_text(json.dumps(kept))
+        cache.write_text(json.dumps(kept), encoding="utf-8")
     return pages
+
+
+def _read_cache(cache: Path | None) -> dict[str, dict]:
+    """Read what is known of pages already checked; nothing, where a stopped build has left half a file."""
+    try:
+        return json.loads(cache.read_text(encoding="utf-8")) if cache else {}
+    except (OSError, ValueError):
+        return {}
 
 
 def check_site(site: Path, *, cache: Path | None = None) -> list[Fault]:

@@ -26,7 +26,9 @@ logger = logging.getLogger(__name__)
 def install(docs: Path, work: Path) -> None:
     """Fetch the locked KaTeX if it is not there yet, and lay out what the site ships."""
     if npm.install(docs, work) or not (work / "static").exists():
-        _lay_out(work / "node_modules" / "katex" / "dist", work / "static" / "katex")
+        shutil.rmtree(work / "laid-out", ignore_errors=True)
+        _lay_out(work / "node_modules" / "katex" / "dist", work / "laid-out" / "katex")
+        (work / "laid-out").rename(work / "static")  # all of it or nothing, if the build is stopped right here
 
 
 def _lay_out(dist: Path, target: Path) -> None:

@@ -1,0 +1,67 @@
+"""What the tasks say before they begin: a Python that will not do, a port that is taken, a fault that is listed."""
+
+import ast
+import pathlib
+import re
+import socket
+import subprocess
+import sys
+import types
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+def run_noxfile(version):
+    """Execute the head of the noxfile, up to its first task, as that Python would."""
+    text = (ROOT / "noxfile.py").read_text(encoding="utf-8")
+    head = text[: text.index("import tomllib")]
+    fake = types.SimpleNamespace(version_info=version, executable="/bin/python", exit=sys.exit)
+    code = head.replace("import sys\n", "").replace("import nox\n", "")
+    exec(compile(code, "noxfile.py", "exec"), {"sys": fake, "__name__": "noxfile", "__file__": "noxfile.py"})  # noqa: S102
+
+
+@pytest.mark.parametrize("version", [(3, 10, 13), (3, 9, 1), (3, 14, 0)])
+def test_a_python_that_will_not_do_is_refused_before_anything_else_in_words(version):
+    with pytest.raises(SystemExit) as refusal:
+        run_noxfile(version)
+    assert f"Python 3.{version[1]} (/bin/python)" in str(refusal.value)
+    assert "needs Python 3.11, 3.12 or 3.13" in str(refusal.value)
+
+
+@pytest.mark.parametrize("version", [(3, 11, 0), (3, 12, 4), (3, 13, 9)])
+def test_a_python_that_will_do_is_not(version):
+    run_noxfile(version)
+
+
+def test_a_taken_port_is_said_in_words_and_a_free_one_is_not():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        number = str(server.getsockname()[1])
+        command = [sys.executable, str(ROOT / "tools" / "check_port.py"), number]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.strip()) == (
+        1,
+        f"port {number} of this machine is taken; name another: nox -s serve -- --port 8001",
+    )
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def test_every_row_of_the_table_of_faults_names_what_repeats_it():
+    page = (ROOT / "docs" / "project" / "faults.md").read_text(encoding="utf-8")
+    tests = (ROOT / "tests" / "site" / "test_faults.py").read_text(encoding="utf-8")
+    trials = {
+        node.name for node in ast.parse((ROOT / "tools" / "try_faults.py").read_text()).body if hasattr(node, "name")
+    }
+    rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| ")][2:]
+    assert len(rows) > 10
+    for *_, repeated in rows:
+        names = re.findall(r"(real tree )?`([\w/.]+)`", repeated)
+        assert names, repeated
+        for on_real_tree, name in names:
+            if on_real_tree:
+                assert name in trials
+            elif name.startswith("tests/"):
+                assert (ROOT / name).exists()
+            else:
+                assert f"def test_{name}" in tests

@@ -18,7 +18,7 @@ from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.docutils import SphinxDirective
 
 _VIDEO = (
-    '<video class="{theme}" {play} playsinline width="{width}" height="{height}" poster="{poster}" aria-label="{alt}" role="img">'
+    '<video class="{theme}" {play} playsinline width="{width}" height="{height}" poster="{poster}" aria-label="{alt}">'
     '<source src="{video}" type="video/mp4"{media}><img src="{poster}" alt="{alt}"></video>'
 )
 

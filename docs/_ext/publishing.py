@@ -43,7 +43,7 @@ def root_path(base: str | None) -> str:
 
 def shorten(text: str, longest: int = LONGEST) -> str:
     """Cut a text to whole sentences, or to whole words where the first sentence is too long."""
-    text = " ".join(text.split())
+    text = re.sub(r"[,:]$", " …", " ".join(text.split()))
     if len(text) <= longest:
         return text
     ends = [found.end() for found in re.finditer(r"[.!?](?= )", text[: longest + 1])]
@@ -67,10 +67,11 @@ def _paragraphs(doctree: Any) -> Iterable[Any]:
     from docutils import nodes
     from sphinx import addnodes
 
-    aside = (nodes.Admonition, nodes.table, nodes.topic, nodes.sidebar, addnodes.only, nodes.footnote)
+    described = (addnodes.desc, addnodes.desc_content)  # Sphinx derives these from docutils' admonitions
+    aside = (nodes.Admonition, nodes.table, nodes.topic, nodes.sidebar, nodes.footnote)
     for paragraph in doctree.findall(nodes.paragraph):
         parent = paragraph.parent
-        while parent is not None and not isinstance(parent, aside):
+        while parent is not None and (isinstance(parent, described) or not isinstance(parent, aside)):
             parent = parent.parent
         if parent is None:
             yield paragraph
@@ -90,16 +91,17 @@ def _words(paragraph: Any) -> str:
 _GREEK = {
     "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "epsilon": "ε", "eta": "η", "theta": "θ", "kappa": "κ",
     "lambda": "λ", "mu": "μ", "rho": "ρ", "sigma": "σ", "nabla": "∇", "partial": "∂", "le": "≤", "ge": "≥",
-    "cdot": "·", "times": "×", "to": "→", "infty": "∞", "pm": "±", "approx": "≈",
+    "cdot": "·", "times": "×", "to": "→", "infty": "∞", "pm": "±", "approx": "≈", "lVert": "‖", "rVert": "‖",
 }  # fmt: skip
 
 
 def _plain(latex: str) -> str:
     """Write a short formula without LaTeX's marks."""
+    part = r"\s*(?:\{([^{}]*)\}|(\\[a-zA-Z]+|\w))"
     latex = re.sub(r"\\(?:mathrm|text|mathbf|operatorname|hat|bar)\s*\{([^{}]*)\}", r"\1", latex)
-    latex = re.sub(r"\\d?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}", r"\1/\2", latex)
-    latex = re.sub(r"\\([a-zA-Z]+)", lambda found: _GREEK.get(found[1], found[1]), latex)
-    return re.sub(r"[{}_\\]|\^(?=\{)", "", latex)
+    latex = re.sub(rf"\\[dt]?frac{part}{part}", lambda found: "{}{}/{}{}".format(*(word or "" for word in found.groups())), latex)
+    latex = re.sub(r"\\([a-zA-Z]+)\s?", lambda found: _GREEK.get(found[1], found[1]), latex).replace("^2", "²")
+    return re.sub(r"[{}_\\]", "", latex)
 
 
 def sitemap(base: str, uris: Iterable[str]) -> str:

@@ -21,6 +21,7 @@ _VIDEO = (
     '<video class="{theme}" {play} playsinline width="{width}" height="{height}" poster="{poster}" aria-label="{alt}">'
     '<source src="{video}" type="video/mp4"{media}><img src="{poster}" alt="{alt}"></video>'
 )
+_STILL = '<img class="film-still" width="{width}" height="{height}" src="{poster}" alt="{alt}">'  # for paper: browsers print no poster
 
 
 class animation(nodes.General, nodes.Element):
@@ -75,6 +76,7 @@ def visit_animation(translator, node):
         translator.body.append(
             _VIDEO.format(theme=theme, play=play, media=media, width=node["width"], height=node["height"], **words)
         )
+    translator.body.append(_STILL.format(width=node["width"], height=node["height"], **words))
     raise nodes.SkipNode
 
 

@@ -27,7 +27,12 @@ _WORDS = {
     '<div role="list" class="citation-list">': '<div class="citation-list">',
     # sphinx-gallery's own attribute is no HTML.
     '<div class="sphx-glr-thumbcontainer" tooltip="': '<div class="sphx-glr-thumbcontainer" data-tooltip="',
+    # What the validator finds in the theme's and sphinx-gallery's own markup.
+    '<button class="theme-toggle"': '<button type="button" class="theme-toggle"',
+    '<input class="sidebar-search"': '<input type="text" class="sidebar-search"',
+    ' class = "sphx-glr-single-img"/>': ' class="sphx-glr-single-img">',
 }
+_SUMMARY = re.compile(r"<summary[^>]*>.*?</summary>", re.DOTALL)  # holds phrases only; MyST-NB writes paragraphs
 _SKIP = re.compile(r'<a class="skip-to-content.*?</a>\s*', re.DOTALL)
 _BODY = re.compile(r"<body[^>]*>\s*")
 
@@ -36,6 +41,7 @@ def mend(html: str, *, site: str = "Site", page: str = "On this page") -> str:
     """Name the landmarks, drop what is no HTML, and make the link that skips to the content the first of the page."""
     for theirs, ours in _WORDS.items():
         html = html.replace(theirs, ours.format(site=site, page=page))
+    html = _SUMMARY.sub(lambda found: re.sub(r"<(/?)p\b", r"<\1span", found.group()), html)
     skip, body = _SKIP.search(html), _BODY.search(html)
     if skip and body:
         html = html.replace(skip.group(), "", 1)

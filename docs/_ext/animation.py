@@ -70,7 +70,7 @@ def visit_animation(translator, node):
     builder = translator.builder
     urls = {suffix: f"{builder.imgpath}/{builder.images[name]}" for suffix, name in node["files"].items()}
     for theme, suffix in (("only-light", ".mp4"), ("only-dark", "_dark.mp4")):
-        play = "autoplay loop muted" if node["autoplay"] else 'controls preload="none"'
+        play = "autoplay loop muted controls" if node["autoplay"] else 'controls preload="none"'
         media = ' media="(prefers-reduced-motion: no-preference)"' if node["autoplay"] else ""
         words = {"alt": html.escape(node["alt"]), "poster": urls[".png"], "video": urls[suffix]}
         translator.body.append(

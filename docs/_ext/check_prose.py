@@ -14,7 +14,32 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 NUMBER = re.compile(r"(?<![\w.^])[-−]?(?:\d+\.\d+(?:e[-−+]?\d+)?|\d+e[-−+]?\d+)(?![\w.]*\w)", re.IGNORECASE)
-GIVEN: dict[str, tuple[str, ...]] = {}
+_N = r"[-−]?(?:\d+\.\d+|\d+e[-−+]?\d+|\d+)"
+GIVEN = {
+    "a learning rate is chosen, and so is another hyperparameter": (
+        rf"\brates? (?:of )?{_N}(?:(?:, | and | or ){_N})*",
+        rf"\bAdam at {_N}",
+        rf"\bmomentum of {_N}",
+        rf"Which of {_N}(?:(?:, | and ){_N})* brings the loss below {_N}",
+        "half the floor of 0.1[?] It is not 0.05",
+        "of at most about 0.01 each",
+        "float32: with 0.01 and 0.9 that",
+        "weight 1e-7",
+    ),
+    "25 updates of Adam, each of at most the rate, by hand": ("0.25 at most", "further than 0.25"),
+    "the original notebook printed it": ("notebook prints 0.432", "printed loss, 23.7309"),
+    "Keras or a format defines it": ("starts? at 0.1", "0.01 becomes 0.009999999776"),
+    "a plot or an exercise chooses it": (
+        "steps from 1e-15 to 0.1",
+        "best in float64, 1e-5",
+        "from -4 to -3.999",
+        "stand at 0.78, 0.85, 0.9 and 0.95",
+        "log scale from 1e-4 to 1",
+        "mode of strength 0.1",
+        "one wants -0.5, the other 0.5",
+    ),
+    "a rule of thumb, with its source beside it": ("- up to (?:1e-7|1e-4|1e-2):",),
+}
 _PROSE_DIRECTIVES = "note|tip|important|warning|admonition|dropdown|glossary|seealso|grid|grid-item-card|figure|margin"
 
 
@@ -59,8 +84,8 @@ def numbers_in(path: Path, text: str) -> list[tuple[int, str, str]]:
     """Find decimal numbers in a page's prose: (line, number, the line's text)."""
     readers = {".md": prose_of_markdown, ".rst": prose_of_rst, ".py": prose_of_script}
     prose = readers[path.suffix](text)
-    for pattern in GIVEN:
-        prose = _blank(prose, pattern, re.MULTILINE)
+    for pattern in (pattern for patterns in GIVEN.values() for pattern in patterns):
+        prose = _blank(prose, pattern.replace(" ", r"\s+"), re.MULTILINE)
     lines = prose.split("\n")
     return [(k, found.group(), line.strip()) for k, line in enumerate(lines, 1) for found in NUMBER.finditer(line)]
 

@@ -25,6 +25,7 @@ GIVEN = {
         "of at most about 0.01 each",
         "float32: with 0.01 and 0.9 that",
         "weight 1e-7",
+        "at a of 0.01",  # the word between is a role
     ),
     "25 updates of Adam, each of at most the rate, by hand": ("0.25 at most", "further than 0.25"),
     "the original notebook printed it": ("notebook prints 0.432", "printed loss, 23.7309"),
@@ -36,6 +37,8 @@ GIVEN = {
         "stand at 0.78, 0.85, 0.9 and 0.95",
         "log scale from 1e-4 to 1",
         "mode of strength 0.1",
+        "at most 1.1 times",
+        "all until the loss is below 0.01",
         "one wants -0.5, the other 0.5",
     ),
     "a rule of thumb, with its source beside it": ("- up to (?:1e-7|1e-4|1e-2):",),

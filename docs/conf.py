@@ -20,6 +20,8 @@ recovery.begin(WORK, DOCS / "gallery")
 FINGERPRINT = build_state.fingerprint(ROOT)
 build_state.forget_stale_gallery(DOCS / "gallery", FINGERPRINT)
 
+import publishing
+
 # -- the project ------------------------------------------------------------------------------------------------------
 
 from gdexplain import __version__ as version
@@ -29,6 +31,7 @@ author = "the gdexplain authors"
 release = version
 language = "en"
 html_title = "gdexplain"
+html_baseurl = publishing.base_url()  # GDEXPLAIN_BASE_URL, the one place that says where the site will be
 
 extensions = [
     "sphinx.ext.autodoc",
@@ -51,6 +54,7 @@ extensions = [
     "page_frame",
     "slides",
     "translations",
+    "publishing",
 ]
 exclude_patterns = [
     "_build",
@@ -62,6 +66,11 @@ exclude_patterns = [
     "node_modules",
 ]
 templates_path = ["_templates"]
+template_bridge = "page_finish.FinishedPages"  # the security policy, landmarks, images
+if html_baseurl:  # a card for shared links is an absolute address or nothing
+    extensions.append("sphinxext.opengraph")
+    ogp_site_url = html_baseurl
+    ogp_social_cards = {"line_color": "#0072b2"}
 nitpicky = True
 nitpick_ignore_regex = [
     # The build reads nothing from the network, so no inventory of other projects is at hand: their names stay plain text.
@@ -151,7 +160,6 @@ html_math_renderer = "katex"
 
 # What a deployment knows and a build on your own machine does not: the site's address, and the public repository
 # whose branch holds the site (owner/name, or owner/name@branch), for links to Colab and Binder.
-html_baseurl = os.environ.get("GDEXPLAIN_BASE_URL", "")
 gdexplain_repository = os.environ.get("GDEXPLAIN_REPOSITORY", "")
 
 html_theme = "furo"
@@ -161,15 +169,15 @@ html_theme_options = {
     "dark_css_variables": {"color-brand-primary": "#6cb6ee", "color-brand-content": "#6cb6ee"},
 }
 html_static_path = ["_static", str(WORK / "katex" / "static")]
-html_css_files = ["custom.css"]
-html_js_files = [("versions.js", {"defer": "defer"}), ("switcher.js", {"defer": "defer"})]
+html_css_files = ["custom.css", "access.css", ("print.css", {"media": "print"})]
+html_js_files = [(f"{name}.js", {"defer": "defer"}) for name in ("versions", "switcher", "scrollers")]
 html_copy_source = True
 html_show_sourcelink = True
 html_show_sphinx = False
 html_show_copyright = False
 html_last_updated_fmt = None
-pygments_style = "tango"
-pygments_dark_style = "one-dark"
+pygments_style = "code_styles.Light"  # Tango and One Dark, each colour with the contrast that WCAG asks for
+pygments_dark_style = "code_styles.Dark"
 copybutton_exclude = ".linenos, .gp, .go"
 linkcheck_timeout = 20
 linkcheck_retries = 2

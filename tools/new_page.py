@@ -147,8 +147,9 @@ def _with_lesson(text: str, claim: str, page: str) -> str:
     """Add a lesson at the end of the table, under the number of the last one: give it its own if it has one."""
     start = text.index("CURRICULUM = (\n")
     end = text.index("\n)\n", start) + 1
-    number = re.findall(r"^    Lesson\((\d+),", text[start:end], re.MULTILINE)[-1]
-    return f'{text[:end]}    Lesson({number}, "{claim}", "{page}"),\n{text[end:]}'
+    number = re.findall(r"^    Lesson\(\s*(\d+),", text[start:end], re.MULTILINE)[-1]
+    lesson = f'({number}, "{claim}", "{page}", (r"predicted (\\S+), measured \\1\\n",))'
+    return f"{text[:end]}    Lesson{lesson},\n{text[end:]}"
 
 
 def main(arguments: list[str], root: Path = ROOT) -> int:

@@ -11,6 +11,7 @@ measured where it is installed (``nox -s bench -- --torch`` installs it by pip).
 from __future__ import annotations
 
 import importlib.util
+import itertools
 
 import keras
 import numpy as np
@@ -93,10 +94,12 @@ def _stacked(record):
 def fit_and_callback(task):
     model, loss = task.model(), task.keras_loss()
     model.compile(keras.optimizers.SGD(task.learning_rate), loss)
-    recorder, x, y = Recorder(task, loss), task.x, task.y
+    recorder, x, y, epochs = Recorder(task, loss), task.x, task.y, task.epochs
+    if len(task.x) == task.batch_size:  # an epoch costs fit more than an update: let it be one long epoch
+        x, y, epochs = np.tile(x, (epochs, 1)), np.tile(y, (epochs, 1)), 1
 
     def run():
-        options = {"batch_size": task.batch_size, "epochs": task.epochs, "shuffle": False, "verbose": 0}
+        options = {"batch_size": task.batch_size, "epochs": epochs, "shuffle": False, "verbose": 0}
         model.fit(x, y, callbacks=[recorder], **options)
         return _stacked(recorder.record)
 
@@ -146,8 +149,9 @@ def tf_function_step(task):
 def torch_loop(task):
     import torch
 
+    torch.set_num_threads(1)  # more threads only wait for each other in matrices as small as these
     layers = []
-    for inputs, outputs in zip(task.units, task.units[1:], strict=False):
+    for inputs, outputs in itertools.pairwise(task.units):
         layers += [torch.nn.Linear(inputs, outputs), torch.nn.Tanh()]
     model = torch.nn.Sequential(*layers[:-1])
     parameters = list(model.parameters())
@@ -212,7 +216,10 @@ def jax_scan(task):
     order = task.order
     ragged = len(order[-1]) < len(order[0])
     if ragged:
-        epochs = [order[first : first + len(order) // task.epochs] for first in range(0, len(order), len(order) // task.epochs)]
+        epochs = [
+            order[first : first + len(order) // task.epochs]
+            for first in range(0, len(order), len(order) // task.epochs)
+        ]
         full = jnp.asarray(np.array([np.stack(batches[:-1]) for batches in epochs]), jnp.int32)
         short = jnp.asarray(np.array([batches[-1:] for batches in epochs]), jnp.int32)
     else:
@@ -269,7 +276,7 @@ def numpy_by_hand(task):
 def _views(flat, units):
     """Return the kernels and the biases inside a flat row."""
     kernels, biases, first = [], [], 0
-    for inputs, outputs in zip(units, units[1:], strict=False):
+    for inputs, outputs in itertools.pairwise(units):
         kernels.append(flat[first : first + inputs * outputs].reshape(inputs, outputs))
         first += inputs * outputs
         biases.append(flat[first : first + outputs])

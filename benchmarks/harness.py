@@ -6,7 +6,7 @@ is compared is the best and the median of all its calls. Ratios within one run m
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import gc
 import importlib.metadata
 import os
@@ -29,19 +29,21 @@ def race(ways: Mapping[str, Way], *, rounds: int, budget: float = 0.1) -> dict[s
     """
     calls = {}
     for name, way in ways.items():
-        way()
-        start = time.perf_counter()
-        way()
-        calls[name] = int(np.clip(budget / (time.perf_counter() - start), 1, 500))
+        slow = _seconds(way) > 2  # then it is not compiling that took so long
+        calls[name] = 1 if slow else int(np.clip(budget / _seconds(way), 1, 500))
     times: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(rounds):
         for name, way in ways.items():
             gc.collect()
-            for _ in range(calls[name]):
-                start = time.perf_counter()
-                way()
-                times[name].append(time.perf_counter() - start)
+            times[name] += [_seconds(way) for _ in range(calls[name])]
     return {name: summary(seconds) for name, seconds in times.items()}
+
+
+def _seconds(way: Way) -> float:
+    """Return how long one call takes."""
+    start = time.perf_counter()
+    way()
+    return time.perf_counter() - start
 
 
 def summary(seconds: list[float]) -> dict[str, float]:
@@ -65,7 +67,7 @@ def machine() -> dict[str, object]:
         "processor": _processor(),
         "cores": os.cpu_count(),
         "system": platform.system(),
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "date": dt.datetime.now(dt.UTC).date().isoformat(),
         "versions": versions,
     }
 

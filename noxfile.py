@@ -40,6 +40,7 @@ LOCKS = {
     "docs": ["--extra", "cpu", "--group", "serve"],
     "tests": ["--extra", "cpu", "--group", "test", "--group", "typing", "--group", "browser"],
     "lint": ["--group", "lint", "--group", "build"],
+    "bench": ["--extra", "cpu", "--group", "bench"],
 }
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # every kernel and every test run would compile everything again
 os.environ["UV_COMPILE_BYTECODE"] = "1"
@@ -193,6 +194,17 @@ def reproducible(session: nox.Session) -> None:
     if differing:
         session.error("these files differ between two builds:\n" + "\n".join(sorted(differing)))
     session.log(f"two clean builds agree in every byte of {len(names[0])} files")
+
+
+@nox.session(default=False, venv_backend="virtualenv")
+def bench(session: nox.Session) -> None:
+    """Measure speed and renew the table of the benchmark page (`-- --torch` installs PyTorch too)."""
+    _install(session, "bench")
+    words = list(session.posargs)
+    if "--torch" in words:  # by pip: it heeds the index or the local wheels that you have set up for the CPU build
+        words.remove("--torch")
+        session.install("torch")
+    session.run("python", "-m", "benchmarks", *words)
 
 
 @nox.session(default=False)

@@ -158,8 +158,8 @@ html_math_renderer = "katex"
 
 # -- the look ---------------------------------------------------------------------------------------------------------
 
-# What a deployment knows and a build on your own machine does not: the site's address, and the public repository
-# whose branch holds the site (owner/name, or owner/name@branch), for links to Colab and Binder.
+# What a deployment knows and a build on your own machine does not: the public repository whose branch holds the site
+# (owner/name, or owner/name@branch), for links to Colab and Binder.
 gdexplain_repository = os.environ.get("GDEXPLAIN_REPOSITORY", "")
 
 html_theme = "furo"

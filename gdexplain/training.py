@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Collection, Sequence
+from functools import partial, reduce
 from typing import Any
 
 import keras
@@ -23,7 +24,7 @@ _CHUNK_UPDATES = 8192
 _PROGRESS_CHUNKS = 50
 
 Arrays = dict[str, NDArray[Any]]
-Loop = Callable[[Any, Any, Any], tuple[int, bool, Arrays]]
+Loop = Callable[[NDArray[np.int32]], tuple[int, list[Any], Arrays]]
 
 
 def train(
@@ -108,26 +109,25 @@ def train(
     every = positive_int("record_every", record_every)
     dtype = _check_model(model)
     x, y, n = _as_arrays(dataset, dtype)
-    order = batch_order(n, batch_size, epochs, seed=seed, shuffle=shuffle)
+    order = _as_matrix(batch_order(n, batch_size, epochs, seed=seed, shuffle=shuffle))
     with _keras.floatx(dtype):
         _prepare(model, x, y, optimizer, loss, jit=jit)
         chunk = _chunk_length(model, len(order), len(kinds), every, progress=progress)
         loop = _compile_loop(model, (x, y), order, kinds, chunk, every, jit=jit)
         record_of, diverged = _run(loop, model, order, chunk, progress=progress)
-    last = _keras.flat_parameters(model)
     if model.optimizer.use_ema:  # as fit does when it ends
         model.optimizer.finalize_variable_values(model.trainable_variables)
     total = len(record_of["loss"])
-    nothing = np.empty((0, len(last)), last.dtype)
+    nothing = np.empty((0, _keras.parameter_count(model)), dtype)
     return Trajectory(
-        parameters=np.vstack([record_of["parameters"], last]) if "parameters" in kinds else nothing,
+        parameters=record_of.get("parameters", nothing),
         loss=record_of["loss"],
         gradients=record_of.get("gradients", nothing),
         updates_per_epoch=len(order) // epochs,
         diverged=diverged,
         label=_keras.label(model.optimizer),
         updates=np.append(np.arange(0, total, every), total),
-        batch_size=len(order[0]),
+        batch_size=order.shape[1],
         layout=_keras.layout(model),
         provenance={
             "data": dataset.name if isinstance(dataset, Dataset) else "arrays",
@@ -254,10 +254,10 @@ def _make_step(model: keras.Model, data: tuple[Any, Any], dtype: str) -> Callabl
         gradients = tape.gradient(loss, [variable.value for variable in variables])
         model.optimizer.apply(gradients, variables)
         dense = [
-            tf.zeros(variable.shape, dtype) if gradient is None else tf.cast(tf.convert_to_tensor(gradient), dtype)
+            tf.zeros(variable.shape, dtype) if gradient is None else gradient
             for gradient, variable in zip(gradients, variables, strict=True)
         ]
-        return tf.cast(loss, dtype), _flat(dense)
+        return tf.cast(loss, dtype), _flat(dense, dtype)
 
     return step
 
@@ -265,7 +265,7 @@ def _make_step(model: keras.Model, data: tuple[Any, Any], dtype: str) -> Callabl
 def _compile_loop(
     model: keras.Model,
     data: tuple[Any, Any],
-    order: Sequence[NDArray[np.int64]],
+    order: NDArray[np.int32],
     kinds: tuple[str, ...],
     length: int,
     every: int,
@@ -274,81 +274,92 @@ def _compile_loop(
 ) -> Loop:
     """Write the loop over at most `length` updates as one tf.function; it stops at the first that is not finite."""
     dtype = _keras.record_dtype(model)
-    step, variables = _make_step(model, data, dtype), model.trainable_variables
-    size = _keras.parameter_count(model)
-    width, tail = len(order[0]), len(order[-1])
-    # Slot s keeps update s * every: each slot is overwritten until then. One more slot takes the chunk's rest.
-    shapes = {"loss": (length, []), **{kind: (length // every + 1, [size]) for kind in kinds}}
+    step, variables, state = _make_step(model, data, dtype), model.trainable_variables, _state(model)
+    widths = sorted({int(np.count_nonzero(rows >= 0)) for rows in order[[0, -1]]}, reverse=True)
+    # Slot s keeps what is after s * every updates: each slot is overwritten until then, the last one to the end.
+    row = (_keras.parameter_count(model),)
+    slots: dict[str, tuple[int, tuple[int, ...]]] = {"loss": (length, ())}
+    slots |= dict.fromkeys(kinds, (length // every + 1, row))
 
     def parameters() -> Any:
-        return _flat([tf.cast(variable.value, dtype) for variable in variables])
+        return _flat([variable.value for variable in variables], dtype)
 
-    def loop(rows: Any, short: Any, count: Any) -> tuple[Any, Any, Any]:
-        def body(k: Any, _: Any, before: Any, *arrays: Any) -> Any:
-            if tail == width:
-                loss, gradient = step(rows[k])
-            else:  # a static shape for each of the two lengths, so that XLA can compile both
-                loss, gradient = tf.cond(short[k], lambda: step(rows[k, :tail]), lambda: step(rows[k]))
-            after = parameters()
-            now = {"loss": loss, "parameters": before, "gradients": gradient}
-            slot = (k + every - 1) // every
-            written = [
-                array.write(k if kind == "loss" else slot, now[kind])
-                for kind, array in zip(shapes, arrays, strict=True)
-            ]
-            finite = tf.math.is_finite(loss) & _all_finite(gradient) & _all_finite(after)
-            return k + 1, finite, after, *written
+    def update(rows: Any, width: int, k: Any, _: Any, arrays: dict[str, Any]) -> tuple[Any, Any, dict[str, Any]]:
+        loss, gradient = step(rows[k, :width])
+        after = parameters()
+        now = {
+            "loss": (k, loss),
+            "parameters": (k // every + 1, after),
+            "gradients": ((k + every - 1) // every, gradient),
+        }
+        written = {kind: array.write(*now[kind]) for kind, array in arrays.items()}
+        finite = tf.math.is_finite(loss) & tf.math.is_finite(gradient) & tf.math.is_finite(after)
+        return k + 1, tf.reduce_all(finite), written
 
-        empty = [tf.TensorArray(dtype, slots, element_shape=shape) for slots, shape in shapes.values()]
-        start = (tf.constant(0), tf.constant(True), parameters(), *empty)
-        done, finite, _, *arrays = tf.while_loop(
-            lambda k, finite, *_: finite & (k < count), body, start, parallel_iterations=1
-        )
-        return done, finite, [array.stack() for array in arrays]
+    def loop(rows: Any) -> tuple[Any, Any, Any]:
+        before = [tf.identity(variable.value) for variable in state]
+        arrays = {kind: tf.TensorArray(dtype, size, element_shape=shape) for kind, (size, shape) in slots.items()}
+        if "parameters" in kinds:
+            arrays["parameters"] = arrays["parameters"].write(0, parameters())
+        examples = tf.math.count_nonzero(rows >= 0, axis=1, dtype=tf.int32)
+
+        def batches(now: Any, width: int) -> Any:  # all that follow with this many examples: XLA must know how many
+            return _while(lambda k, finite, _: finite & (examples[k] == width), partial(update, rows, width), now)
+
+        def epochs(now: Any) -> Any:  # batches of the one width, then of the other, until there are no more
+            return _while(
+                lambda k, finite, _: finite & (examples[k] > 0), lambda *now: reduce(batches, widths, now), now
+            )
+
+        begin = tf.constant(0), tf.constant(True), arrays
+        done, finite, arrays = epochs(begin) if len(widths) > 1 else batches(begin, *widths)
+        return done - tf.cast(~finite, tf.int32), before, {kind: array.stack() for kind, array in arrays.items()}
 
     # A concrete function is traced once, here; TensorFlow would warn of a tf.function made anew for each training run.
-    specs = tf.TensorSpec([length, width], tf.int32), tf.TensorSpec([length], tf.bool), tf.TensorSpec([], tf.int32)
-    compiled = tf.function(loop, jit_compile=jit, autograph=False).get_concrete_function(*specs)
+    rows = tf.TensorSpec([length + 1, order.shape[1]], tf.int32)
+    compiled = tf.function(loop, jit_compile=jit, autograph=False).get_concrete_function(rows)
 
-    def call(rows: Any, short: Any, count: Any) -> tuple[int, bool, Arrays]:
-        done, finite, stacked = compiled(rows, short, count)
-        kept = -(-int(done) // every)
-        record = {
-            kind: array.numpy()[: int(done) if kind == "loss" else kept]
-            for kind, array in zip(shapes, stacked, strict=True)
-        }
-        return int(done), bool(finite), record
+    def call(rows: NDArray[np.int32]) -> tuple[int, list[Any], Arrays]:
+        done, before, stacked = compiled(tf.constant(rows))
+        good = int(done)
+        kept = {"loss": good, "parameters": -(-good // every) + 1, "gradients": -(-good // every)}
+        return good, before, {kind: np.asarray(array)[: kept[kind]] for kind, array in stacked.items()}
 
     return call
 
 
 def _run(
-    loop: Loop,
-    model: keras.Model,
-    order: Sequence[NDArray[np.int64]],
-    length: int,
-    *,
-    progress: bool,
+    loop: Loop, model: keras.Model, order: NDArray[np.int32], length: int, *, progress: bool
 ) -> tuple[Arrays, bool]:
     """Run the loop chunk by chunk; a chunk that diverges is taken back and run again up to its last finite update."""
-    state = [*model.variables, *model.optimizer.variables]
     chunks: list[Arrays] = []
     diverged = False
     with _progress_bar(len(order), shown=progress) as bar:
         for first in range(0, len(order), length):
-            rows, short, count = _pad(order, first, length)
-            saved = [tf.identity(variable.value) for variable in state]
-            done, finite, record = loop(rows, short, count)
-            if not finite:
-                diverged = True
-                for variable, value in zip(state, saved, strict=True):
+            chunk = order[first : first + length]
+            rows = np.full((length + 1, order.shape[1]), -1, np.int32)  # an update without examples ends the loop
+            rows[: len(chunk)] = chunk
+            good, before, record = loop(rows)
+            diverged = good < len(chunk)
+            if diverged:
+                for variable, value in zip(_state(model), before, strict=True):
                     variable.assign(value)
-                done, _, record = loop(rows, short, tf.constant(done - 1))
+                rows[good:] = -1
+                _, _, record = loop(rows)
+            if chunks and "parameters" in record:  # where the last chunk ended
+                record["parameters"] = record["parameters"][1:]
             chunks.append(record)
-            bar.update(done)
+            bar.update(good)
             if diverged:
                 break
+    if len(chunks) == 1:
+        return chunks[0], diverged
     return {kind: np.concatenate([chunk[kind] for chunk in chunks]) for kind in chunks[0]}, diverged
+
+
+def _state(model: keras.Model) -> list[Any]:
+    """Return every variable that an update may change."""
+    return [*model.variables, *model.optimizer.variables]
 
 
 def _progress_bar(total: int, *, shown: bool) -> Any:
@@ -360,22 +371,20 @@ def _progress_bar(total: int, *, shown: bool) -> Any:
     return widget(total=total, unit="update")
 
 
-def _pad(order: Sequence[NDArray[np.int64]], first: int, length: int) -> tuple[Any, Any, Any]:
-    """Return a chunk's rows as one matrix of a fixed shape, which of its updates are short, and how many it has."""
-    chunk, width = order[first : first + length], len(order[0])
-    rows = np.zeros((length, width), np.int32)
-    short = np.zeros(length, bool)
-    for place, batch in enumerate(chunk):
-        rows[place, : len(batch)] = batch
-        short[place] = len(batch) < width
-    return tf.constant(rows), tf.constant(short), tf.constant(len(chunk))
+def _as_matrix(order: Sequence[NDArray[np.int64]]) -> NDArray[np.int32]:
+    """Return the order as one matrix, a row an update; -1 stands in the places that a short batch leaves."""
+    width = len(order[0])
+    lengths = np.array([len(rows) for rows in order])
+    matrix = np.full((len(order), width), -1, np.int32)
+    matrix[np.arange(width) < lengths[:, np.newaxis]] = np.concatenate(order)
+    return matrix
 
 
-def _flat(tensors: Sequence[Any]) -> Any:
+def _while(condition: Callable[..., Any], body: Callable[..., Any], carried: tuple[Any, ...]) -> Any:
+    """Repeat `body` in the compiled graph, one update after the other."""
+    return tf.while_loop(condition, body, carried, parallel_iterations=1)
+
+
+def _flat(tensors: Sequence[Any], dtype: str) -> Any:
     """Return tensors as one flat row."""
-    return tf.concat([tf.reshape(tensor, [-1]) for tensor in tensors], axis=0)
-
-
-def _all_finite(tensor: Any) -> Any:
-    """Return whether no entry is NaN or infinite."""
-    return tf.reduce_all(tf.math.is_finite(tensor))
+    return tf.concat([tf.reshape(tf.cast(tf.convert_to_tensor(tensor), dtype), [-1]) for tensor in tensors], axis=0)

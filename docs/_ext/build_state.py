@@ -40,8 +40,12 @@ def prepare_environment(work: Path) -> None:
 
 
 def fingerprint(root: Path) -> str:
-    """Hash everything an output may depend on besides the page itself: package, lock, settings, Python."""
-    files = [root / "requirements" / "docs.txt", root / "docs" / "conf.py"]
+    """Hash everything an output may depend on besides the page itself: package, lock, settings, tables, Python."""
+    files = [
+        root / "requirements" / "docs.txt",
+        root / "docs" / "conf.py",
+        root / "docs" / "project" / "benchmarks.json",
+    ]
     for folder in (root / "gdexplain", root / "docs" / "_ext"):
         files += [path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
     digest = hashlib.sha256(f"{platform.python_version()} {sys.platform} {platform.machine()}".encode())

@@ -307,6 +307,7 @@ def _vector(name: str, values: ArrayLike, **bounds: float) -> NDArray[np.float64
 def _matrix(name: str, values: ArrayLike, size: int) -> NDArray[np.float64]:
     """Return rows of parameters; a factor may be the same for all runs or for all parameters."""
     array = finite_array(name, values)
+    widths: tuple[int, ...]
     if name == "scale":
         array = array[np.newaxis] if array.ndim == 1 else array
         widths, shapes = (1, size), f"(R, {size}), (R, 1) or ({size},)"

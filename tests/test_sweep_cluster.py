@@ -66,7 +66,7 @@ def test_a_cluster_gives_the_same_sweep_and_still_does_when_a_worker_is_killed(s
     assassin = threading.Thread(target=kill_one_half_way)
     assassin.start()
     with joblib.parallel_config(backend="dask"):
-        survived = runs(steps=300_000, tiles=16, checkpoint=tmp_path)
+        survived = runs(steps=50_000, tiles=16, checkpoint=tmp_path)
     assassin.join()
     assert 4 <= killed[0] < 16  # it died in the middle of the sweep
-    assert_equal(survived, runs(steps=300_000, tiles=16))
+    assert_equal(survived, runs(steps=50_000, tiles=16))

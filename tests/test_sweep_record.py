@@ -51,8 +51,8 @@ def test_a_file_that_is_no_sweep_is_refused_in_words(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({}, "3 runs of 10 updates. 1 diverged, after 3 updates. Loss of the others: 0.25 to 0.5. "
-             "2 reached a loss of 0.5, after 4 to 10 updates."),
+        ({}, ("3 runs of 10 updates. 1 diverged, after 3 updates. Loss of the others: 0.25 to 0.5. "
+              "2 reached a loss of 0.5, after 4 to 10 updates.")),
         ({"target": None, "diverged": [True] * 3, "updates": [1, 1, 1]},
          "3 runs of 10 updates. 3 diverged, after 1 update."),
         ({"diverged": [False] * 3, "steps_to_target": [-1] * 3, "target": 0.01},

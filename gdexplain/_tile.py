@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from gdexplain import _keras
 from gdexplain.data import batch_order
-from gdexplain.training import _all_finite, _as_optimizer, _flat
+from gdexplain.training import _as_optimizer, _flat
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -198,13 +198,13 @@ def make_gradient(task: Task, model: keras.Model) -> tuple[Callable[..., Any], C
                 "the memory of the other rows alone, which a sweep cannot do: use SGD without momentum."
             )
         gradients = [tf.convert_to_tensor(piece) for piece in gradients]
-        finite = tf.math.is_finite(loss) & _all_finite(_flat([tf.cast(piece, task.dtype) for piece in gradients]))
+        finite = tf.reduce_all(tf.math.is_finite(_flat([loss, *gradients], task.dtype)))
         if config.get("clipnorm") is not None:
             gradients = [tf.clip_by_norm(piece, config["clipnorm"]) for piece in gradients]
         if config.get("global_clipnorm") is not None:
             norm = tf.sqrt(tf.add_n([tf.reduce_sum(tf.square(piece)) for piece in gradients]))
             gradients = [piece * tf.minimum(config["global_clipnorm"] / norm, 1.0) for piece in gradients]
-        return loss, _flat([tf.cast(piece, task.dtype) for piece in gradients]), finite
+        return loss, _flat(gradients, task.dtype), finite
 
     return lambda theta, inputs, targets: loss_at(weights_of(theta), inputs, targets), gradient
 
@@ -220,9 +220,10 @@ def _make_constraint(model: keras.Model, dtype: str) -> Callable[[Any], Any] | N
         pieces = [tf.reshape(piece, variable.shape) for piece, variable in zip(pieces, variables, strict=True)]
         return _flat(
             [
-                piece if variable.constraint is None else tf.cast(variable.constraint(piece), dtype)
+                piece if variable.constraint is None else variable.constraint(piece)
                 for piece, variable in zip(pieces, variables, strict=True)
-            ]
+            ],
+            dtype,
         )
 
     return lambda theta: _vectorised(constrain, theta)

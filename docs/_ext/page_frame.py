@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pickle
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from docutils import nodes
 from images import shrink
+from sphinx.application import ENV_PICKLE_FILENAME
 from sphinx.util import logging
 
 import gdexplain
@@ -81,8 +83,20 @@ def rewrite_if_contents_changed(app, env):
     return [] if before == contents else sorted(env.all_docs)
 
 
+def keep_search_entries(app, exception):
+    """Save the environment once more at the end of a build: the search's index entries are only in it by then.
+
+    Sphinx saves it before it writes pages, so the next build would know the entries of the pages that it writes itself,
+    and the search would find less than after a clean build.
+    """
+    if exception is None and app.builder.format == "html":
+        with Path(app.doctreedir, ENV_PICKLE_FILENAME).open("wb") as handle:
+            pickle.dump(app.env, handle, pickle.HIGHEST_PROTOCOL)
+
+
 def setup(app):
     """Connect the checks."""
+    app.connect("build-finished", keep_search_entries)
     app.connect("env-updated", rewrite_if_contents_changed)
     app.connect("doctree-resolved", finish_images)
     app.connect("html-page-context", frame, priority=900)

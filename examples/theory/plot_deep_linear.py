@@ -39,7 +39,7 @@ np.testing.assert_allclose(data.inputs.T @ data.inputs / len(data), np.eye(3), a
 # %%
 # Keras' ``mse`` is the mean over three outputs, 2/3 of the loss that the formula is for, so after k updates at the
 # :term:`learning rate` :math:`\eta` the time is :math:`t = 2 \eta k / 3`. The formula is for small steps: one here is
-# 0.001 of its units.
+# a small part of its units.
 rate, updates = 0.0015, 6000
 times = 2 * rate * np.arange(updates + 1) / 3
 
@@ -86,7 +86,7 @@ for i, s in enumerate(strengths):
 # Stairs in the loss
 # ------------------
 #
-# The loss is the sum of what the modes still lack. One layer alone, from the same 0.0009 of each mode, learns the same
+# The loss is the sum of what the modes still lack. One layer alone, from the same start of each mode, learns the same
 # map with no stairs: there :math:`da / dt = s - a`, all modes at one pace from the start.
 shallow, _ = learn(share**2 * v @ u.T)
 unaligned, found = learn(*0.02 * rng.standard_normal((2, 3, 3)))

@@ -128,7 +128,7 @@ ax.legend()
 
 # %%
 # Above the limit the mean explodes while the median shrinks: most runs are fine, and a few unlucky ones draw x = 4 again
-# and again and are thrown far out. By the eighth update the growth is within 0.2 % of its prediction. And the sides of
+# and again and are thrown far out. By the eighth update the growth is all but what the theory predicts. And the sides of
 # the limit are sharp: one percent below it the mean still shrinks, one percent above it grows.
 before, after = square[-2:].mean(axis=1)
 np.testing.assert_allclose(after / before, growth, rtol=2e-3)

@@ -111,6 +111,7 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("codespell")
+    session.run("python", "docs/_ext/check_prose.py")
     session.run("repo-review", ".")
 
 
@@ -119,6 +120,20 @@ def typing(session: nox.Session) -> None:
     """Check the types, strictly."""
     _install(session, "tests")
     session.run("mypy", *session.posargs)
+
+
+@nox.session(requires=["docs"])
+def html(session: nox.Session) -> None:
+    """Validate the HTML of the built site."""
+    _install(session, "docs")
+    session.run("python", "tests/html/check_html.py")
+
+
+@nox.session(default=False, requires=["docs"])
+def lighthouse(session: nox.Session) -> None:
+    """Measure three pages of the built site (or those named) with Lighthouse."""
+    _install(session, "docs")
+    session.run("python", "tests/lighthouse/serve_and_measure.py", *session.posargs)
 
 
 @nox.session

@@ -18,8 +18,9 @@ build_state.hold_lock(WORK / "lock")
 FINGERPRINT = build_state.fingerprint(ROOT)
 build_state.forget_stale_gallery(DOCS / "gallery", FINGERPRINT)
 
-# -- the project ------------------------------------------------------------------------------------------------------
+import publishing
 
+# -- the project ------------------------------------------------------------------------------------------------------
 from gdexplain import __version__ as version
 
 project = "gdexplain"
@@ -27,6 +28,7 @@ author = "the gdexplain authors"
 release = version
 language = "en"
 html_title = "gdexplain"
+html_baseurl = publishing.base_url()  # GDEXPLAIN_BASE_URL, the one place that says where the site will be
 
 extensions = [
     "sphinx.ext.autodoc",
@@ -45,6 +47,7 @@ extensions = [
     "gallery",
     "katex_offline",
     "page_frame",
+    "publishing",
 ]
 exclude_patterns = [
     "_build",
@@ -55,6 +58,11 @@ exclude_patterns = [
     "node_modules",
 ]
 templates_path = ["_templates"]
+template_bridge = "page_finish.FinishedPages"  # the security policy, landmarks, images
+if html_baseurl:  # a card for shared links is an absolute address or nothing
+    extensions.append("sphinxext.opengraph")
+    ogp_site_url = html_baseurl
+    ogp_social_cards = {"line_color": "#0072b2"}
 nitpicky = True
 nitpick_ignore_regex = [
     # The build reads nothing from the network, so no inventory of other projects is at hand: their names stay plain text.
@@ -147,14 +155,15 @@ html_theme_options = {
     "dark_css_variables": {"color-brand-primary": "#6cb6ee", "color-brand-content": "#6cb6ee"},
 }
 html_static_path = ["_static", str(WORK / "katex" / "static")]
-html_css_files = ["custom.css"]
+html_css_files = ["custom.css", "access.css", ("print.css", {"media": "print"})]
+html_js_files = [("scrollers.js", {"defer": "defer"})]
 html_copy_source = True
 html_show_sourcelink = True
 html_show_sphinx = False
 html_show_copyright = False
 html_last_updated_fmt = None
-pygments_style = "tango"
-pygments_dark_style = "one-dark"
+pygments_style = "code_styles.Light"  # Tango and One Dark, each colour with the contrast that WCAG asks for
+pygments_dark_style = "code_styles.Dark"
 copybutton_exclude = ".linenos, .gp, .go"
 linkcheck_timeout = 20
 linkcheck_retries = 2

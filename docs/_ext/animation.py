@@ -18,9 +18,10 @@ from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.docutils import SphinxDirective
 
 _VIDEO = (
-    '<video class="{theme}" {play} playsinline width="{width}" height="{height}" poster="{poster}" aria-label="{alt}" role="img">'
+    '<video class="{theme}" {play} playsinline width="{width}" height="{height}" poster="{poster}" aria-label="{alt}">'
     '<source src="{video}" type="video/mp4"{media}><img src="{poster}" alt="{alt}"></video>'
 )
+_STILL = '<img class="film-still" width="{width}" height="{height}" src="{poster}" alt="{alt}">'  # for paper: browsers print no poster
 
 
 class animation(nodes.General, nodes.Element):
@@ -69,12 +70,13 @@ def visit_animation(translator, node):
     builder = translator.builder
     urls = {suffix: f"{builder.imgpath}/{builder.images[name]}" for suffix, name in node["files"].items()}
     for theme, suffix in (("only-light", ".mp4"), ("only-dark", "_dark.mp4")):
-        play = "autoplay loop muted" if node["autoplay"] else 'controls preload="none"'
+        play = "autoplay loop muted controls" if node["autoplay"] else 'controls preload="none"'
         media = ' media="(prefers-reduced-motion: no-preference)"' if node["autoplay"] else ""
         words = {"alt": html.escape(node["alt"]), "poster": urls[".png"], "video": urls[suffix]}
         translator.body.append(
             _VIDEO.format(theme=theme, play=play, media=media, width=node["width"], height=node["height"], **words)
         )
+    translator.body.append(_STILL.format(width=node["width"], height=node["height"], **words))
     raise nodes.SkipNode
 
 

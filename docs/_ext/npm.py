@@ -16,7 +16,7 @@ NODE = _NODE_FOLDER / ("node.exe" if sys.platform == "win32" else "node")
 
 
 def install(docs: Path, work: Path, *, dev: bool = False) -> bool:
-    """Fetch what `docs/package-lock.json` names into a folder, unless it is there; return whether it was fetched."""
+    """Fetch what the `package-lock.json` beside a folder's `package.json` names into another folder, unless it is there; return whether it was fetched."""
     lock = (docs / "package-lock.json").read_text()
     stamp = work / "installed.json"
     if stamp.exists() and stamp.read_text() == lock:
@@ -35,6 +35,8 @@ def install(docs: Path, work: Path, *, dev: bool = False) -> bool:
         text=True,
     )
     if done.returncode:
-        raise ExtensionError(f"npm ci could not fetch what docs/package-lock.json names:\n{done.stdout}{done.stderr}")
+        raise ExtensionError(
+            f"npm ci could not fetch what {docs.name}/package-lock.json names:\n{done.stdout}{done.stderr}"
+        )
     stamp.write_text(lock)
     return True

@@ -34,9 +34,8 @@ def finish_images(app, doctree, docname):
     """Refuse images without alt text, and make the notebooks' double-resolution figures small files."""
     for image in doctree.findall(nodes.image):
         if "thumb" in Path(image["uri"]).parts:  # sphinx-gallery leaves it empty; the title stands below it
-            image["alt"] = (
-                f"Thumbnail of “{' '.join(link.astext() for link in image.parent.findall(nodes.reference)).strip()}”"
-            )
+            title = next(image.findall(nodes.reference, include_self=False, siblings=True), None)
+            image["alt"] = f"Thumbnail of “{title.astext() if title else ''}”"
         if not (image.get("alt") or "").strip():
             logger.warning("image without alt text: %s", image["uri"], location=image, type="gdexplain", subtype="alt")
         path = Path(app.srcdir, image["uri"])

@@ -133,7 +133,7 @@ class GdxBackprop extends HTMLElement {
       event.preventDefault();
       this.goto(this.k + way);
     });
-    this.replaceChildren(card);
+    this.replaceChildren(card, ...this.querySelectorAll(":scope > .gdx-static")); // the still figure is what is printed
   }
 
   /** The fields of the leaves. */

@@ -111,7 +111,7 @@ class GdxMap extends HTMLElement {
         h("label", { class: "gdx-range" }, ui.names[0], ui.rate), h("label", { class: "gdx-range" }, ui.names[1], ui.other)),
       ui.say,
       h("div", { class: "gdx-bar" }, h("button", { type: "button", class: "gdx-main", onclick: () => this.open(true) }, "Open this run in the playground")),
-      ui.badge));
+      ui.badge), ...this.querySelectorAll(":scope > .gdx-static")); // the still figure is what is printed
   }
 
   /** @param {string} by */

@@ -262,7 +262,8 @@ class GdxPlayground extends HTMLElement {
             button("Reset", () => this.reset()), ui.back, button("Step", () => this.step(1), { class: "gdx-main" }), ui.play, ui.speed, ui.count),
           h("div", { class: "gdx-fit" }, this.plots.fit.svg, edits),
           h("div", { class: "gdx-curve" }, this.plots.curve.svg)),
-        ui.equations, ui.say, ui.notes, this.form(), this.extras(), ui.badge));
+        ui.equations, ui.say, ui.notes, this.form(), this.extras(), ui.badge),
+      ...this.querySelectorAll(":scope > .gdx-static")); // the still figure is what is printed
   }
 
   /** The handle of the start, on the surface. */

@@ -18,7 +18,7 @@ def pages() -> list[str]:
 
 def content_pages() -> list[str]:
     """List the pages that somebody wrote: not the indices that Sphinx makes."""
-    return [name for name in pages() if name not in {"genindex.html", "search.html", "py-modindex.html"}]
+    return [name for name in pages() if name not in {"404.html", "genindex.html", "search.html", "py-modindex.html"}]
 
 
 def gallery_pages() -> list[str]:

@@ -1,0 +1,144 @@
+"""What is done to every page after its template: a security policy, landmarks with names, images that load late.
+
+Sphinx lets a project name its own template bridge; ours renders as Sphinx's own does and passes each page through
+`finish`. The functions here take and give text, and import nothing of Sphinx, so that the tests can call them.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Callable
+
+# -- what the theme and the writers leave to be mended: the text they write, and ours ---------------------------------
+
+_WORDS = {
+    # The same meta element is written by the theme and by docutils.
+    '<meta name="viewport" content="width=device-width, initial-scale=1" />\n': "",
+    # Two landmarks of one kind need names to be told apart.
+    '<aside class="sidebar-drawer">': '<aside class="sidebar-drawer" aria-label="{site}">',
+    '<aside class="toc-drawer">': '<aside class="toc-drawer" aria-label="{page}">',
+    '<aside class="toc-drawer no-toc">': '<aside class="toc-drawer no-toc" aria-label="{page}">',
+    # A heading in ARIA has a level; these stand above groups of the contents.
+    '<p class="caption" role="heading">': '<p class="caption" role="heading" aria-level="2">',
+    # ARIA 1.3 takes this role back, and a list may hold nothing but its items.
+    ' role="doc-biblioentry"': "",
+    '<div role="list" class="citation-list">': '<div class="citation-list">',
+    # sphinx-gallery's own attribute is no HTML.
+    '<div class="sphx-glr-thumbcontainer" tooltip="': '<div class="sphx-glr-thumbcontainer" data-tooltip="',
+    # What the validator finds in the theme's and sphinx-gallery's own markup.
+    '<button class="theme-toggle"': '<button type="button" class="theme-toggle"',
+    '<input class="sidebar-search"': '<input type="text" class="sidebar-search"',
+    ' class = "sphx-glr-single-img"/>': ' class="sphx-glr-single-img">',
+}
+_SUMMARY = re.compile(r"<summary[^>]*>.*?</summary>", re.DOTALL)  # holds phrases only; MyST-NB writes paragraphs
+_SKIP = re.compile(r'<a class="skip-to-content.*?</a>\s*', re.DOTALL)
+_BODY = re.compile(r"<body[^>]*>\s*")
+
+
+def mend(html: str, *, site: str = "Site", page: str = "On this page") -> str:
+    """Name the landmarks, drop what is no HTML, and make the link that skips to the content the first of the page."""
+    for theirs, ours in _WORDS.items():
+        html = html.replace(theirs, ours.format(site=site, page=page))
+    html = _SUMMARY.sub(lambda found: re.sub(r"<(/?)p\b", r"<\1span", found.group()), html)
+    skip, body = _SKIP.search(html), _BODY.search(html)
+    if skip and body:
+        html = html.replace(skip.group(), "", 1)
+        html = html[: body.end()] + skip.group() + html[body.end() :]
+    return html
+
+
+# -- images -----------------------------------------------------------------------------------------------------------
+
+_IMAGE = re.compile(r"<img\s[^>]*>")
+
+
+def delay_images(html: str, size_of: Callable[[str], tuple[int, int] | None]) -> str:
+    """Give every image its size, so that nothing moves when it arrives, and load all but the first when they are near.
+
+    `size_of` takes an image's address as the page has it and gives its size in CSS pixels, or None.
+    """
+    seen = 0
+
+    def rewrite(found: re.Match[str]) -> str:
+        nonlocal seen
+        seen += 1
+        tag = found.group()
+        more = "" if "decoding=" in tag else ' decoding="async"'
+        if seen > 1 and "loading=" not in tag:
+            more += ' loading="lazy"'
+        source = re.search(r'\ssrc="([^"]+)"', tag)
+        if source and not re.search(r"\swidth=", tag) and (size := size_of(source[1])):
+            more += f' width="{size[0]}" height="{size[1]}"'
+        return f"<img{more}{tag[4:]}"
+
+    return _IMAGE.sub(rewrite, html)
+
+
+# -- addresses of a page that may be shown anywhere -------------------------------------------------------------------
+
+_ADDRESS = re.compile(r'(\s(?:href|src|action|poster|data-content_root)=")(?![a-z][a-z0-9+.-]*:|#|/)(?:\./)?([^"]*)"')
+
+
+def anchor_addresses(html: str, root: str) -> str:
+    """Begin every relative address with the site's root: a host shows its 404 page under any address."""
+    return _ADDRESS.sub(lambda found: f'{found[1]}{root}{found[2]}"', html)
+
+
+# -- the security policy ----------------------------------------------------------------------------------------------
+
+_SCRIPT = re.compile(r"<script(?P<attributes>[^>]*)>(?P<text>.*?)</script>", re.DOTALL)
+_STYLE = re.compile(r"<style[^>]*>(?P<text>.*?)</style>", re.DOTALL)
+_META_CHARSET = '<meta charset="utf-8">'
+
+
+def _hashes(texts: list[str]) -> str:
+    """Name inline texts as a policy does: by their SHA-256."""
+    digests = {base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in texts}
+    return "".join(f" 'sha256-{digest}'" for digest in sorted(digests))
+
+
+def policy(html: str) -> str:
+    """Write the strictest policy that a page works under.
+
+    Nothing is allowed but what is named. Scripts come from the site, or are one of the page's own by its hash; data in
+    a script element is not run and needs no leave. `style-src-attr` is open because KaTeX places every symbol by an
+    inline style. Browsers that know only `style-src` get both in one.
+    """
+    inline = [
+        found["text"]
+        for found in _SCRIPT.finditer(html)
+        if " src=" not in found["attributes"] and "application/json" not in found["attributes"]
+    ]
+    styles = [found["text"] for found in _STYLE.finditer(html)]
+    return "; ".join(
+        [
+            "default-src 'none'",
+            f"script-src 'self'{_hashes(inline)}",
+            "style-src 'self' 'unsafe-inline'",
+            f"style-src-elem 'self'{_hashes(styles)}",
+            "style-src-attr 'unsafe-inline'",
+            "img-src 'self' data:",
+            "font-src 'self'",
+            "media-src 'self'",
+            "connect-src 'self'",  # the search reads the pages that it found, for their summaries
+            "form-action 'self'",
+            "base-uri 'none'",
+        ]
+    )
+
+
+def protect(html: str) -> str:
+    """Write the page's policy into its head, before anything that could load."""
+    return html.replace(
+        _META_CHARSET, f'{_META_CHARSET}\n    <meta http-equiv="Content-Security-Policy" content="{policy(html)}">', 1
+    )
+
+
+def finish(html: str, size_of: Callable[[str], tuple[int, int] | None], *, root: str = "", **names: str) -> str:
+    """Finish a page: see the module. With `root` the page is one that a host shows under any address."""
+    if not html.lstrip().lower().startswith("<!doctype html"):
+        return html
+    html = delay_images(mend(html, **names), size_of)
+    return protect(anchor_addresses(html, root) if root else html)

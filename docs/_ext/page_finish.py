@@ -1,0 +1,36 @@
+"""Sphinx's template bridge, with every page finished: `finish` says how."""
+
+from __future__ import annotations
+
+import posixpath
+from pathlib import Path
+from typing import Any
+
+from finish import finish
+from images import png_size
+from publishing import root_path
+from sphinx.jinja2glue import BuiltinTemplateLoader
+from sphinx.locale import _
+
+
+class FinishedPages(BuiltinTemplateLoader):
+    """Render as Sphinx does, then finish the page."""
+
+    def init(self, builder: Any, *arguments: Any, **options: Any) -> None:
+        """Keep the builder: it knows where the images of a page come from."""
+        super().init(builder, *arguments, **options)
+        self.builder = builder
+
+    def render(self, template: str, context: dict[str, Any]) -> str:
+        """Render one page and finish it."""
+        html = super().render(template, context)
+        root = root_path(self.builder.config.html_baseurl) if context.get("pagename") == "404" else ""
+        return finish(html, self._size_of, root=root, site=_("Contents"), page=_("On this page"))
+
+    def _size_of(self, address: str) -> tuple[int, int] | None:
+        """Look up the size of an image, by the name that it has on the site."""
+        name = posixpath.basename(address)
+        sources = {named: source for source, named in self.builder.images.items()}  # Sphinx fills this page by page
+        copied = Path(self.builder.outdir, "_images", name)  # and sphinx-gallery copies its figures itself
+        path = Path(self.builder.srcdir, sources[name]) if name in sources else copied
+        return png_size(path) if path.suffix == ".png" and path.exists() else None

@@ -1,0 +1,160 @@
+"""What a published site needs beyond its pages: a description of each, its one address, a map, a page for lost readers.
+
+`GDEXPLAIN_BASE_URL` names the address that the site will have. Without it nothing on the site needs to know: there
+are no canonical links, no map and no cards, all of which are absolute addresses or nothing.
+"""
+
+from __future__ import annotations
+
+import html
+import os
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+VARIABLE = "GDEXPLAIN_BASE_URL"
+LONGEST = 200  # characters of a description that search engines show, or nearly so
+UNLISTED = frozenset({"404", "search", "genindex", "py-modindex"})
+FIXED = {
+    "404": "This page is not there. Here is the way back to the course on gradient descent and backpropagation.",
+    "search": "Search the course, the gallery and the reference of gdexplain.",
+    "genindex": "Every function, class and module of gdexplain, from A to Z.",
+    "py-modindex": "The modules of gdexplain.",
+}
+
+
+def base_url(environment: Mapping[str, str] = os.environ) -> str:
+    """Read the site's address, "" or absolute and with a slash at its end."""
+    value = environment.get(VARIABLE, "").strip()
+    if not value:
+        return ""
+    parts = urlsplit(value)
+    if parts.scheme not in {"http", "https"} or not parts.netloc or parts.query or parts.fragment:
+        raise ValueError(f"{VARIABLE} is {value!r}; it must be an absolute http or https address, without ? and #")
+    return value.rstrip("/") + "/"
+
+
+def root_path(base: str | None) -> str:
+    """Give the path of the site on its host, "" where there is no address."""
+    return urlsplit(base).path or "/" if base else ""
+
+
+def shorten(text: str, longest: int = LONGEST) -> str:
+    """Cut a text to whole sentences, or to whole words where the first sentence is too long."""
+    text = re.sub(r"[,:]$", " …", " ".join(text.split()))
+    if len(text) <= longest:
+        return text
+    ends = [found.end() for found in re.finditer(r"[.!?](?= )", text[: longest + 1])]
+    if ends and ends[-1] > longest // 3:
+        return text[: ends[-1]]
+    return text[:longest].rsplit(" ", 1)[0].rstrip(",;: ") + " …"
+
+
+def describe(name: str, title: str, doctree: Any) -> str:
+    """Describe a page by its first paragraph; an API page by its name and its docstring's first sentence."""
+    if name in FIXED:
+        return FIXED[name]
+    text = next(filter(None, map(_words, _paragraphs(doctree))), "")
+    if name.startswith("reference/generated/"):
+        return shorten(f"{title}: {text}" if text else f"{title}, in the reference of gdexplain.")
+    return shorten(text) or f"{title}: a page of gdexplain."
+
+
+def _paragraphs(doctree: Any) -> Iterable[Any]:
+    """Go through the paragraphs that a reader takes for the page's text."""
+    from docutils import nodes
+    from sphinx import addnodes
+
+    described = (addnodes.desc, addnodes.desc_content)  # Sphinx derives these from docutils' admonitions
+    aside = (nodes.Admonition, nodes.table, nodes.topic, nodes.sidebar, nodes.footnote)
+    for paragraph in doctree.findall(nodes.paragraph):
+        parent = paragraph.parent
+        while parent is not None and (isinstance(parent, described) or not isinstance(parent, aside)):
+            parent = parent.parent
+        if parent is None:
+            yield paragraph
+
+
+def _words(paragraph: Any) -> str:
+    r"""Read a paragraph's text, its formulas in plain letters: `$\beta_1$` as β1."""
+    from docutils import nodes
+
+    parts = []
+    for node in paragraph.findall(nodes.Text):
+        is_formula = isinstance(node.parent, (nodes.math, nodes.math_block))
+        parts.append(_plain(node.astext()) if is_formula else node.astext())
+    return " ".join("".join(parts).split())
+
+
+_GREEK = {
+    "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "epsilon": "ε", "eta": "η", "theta": "θ", "kappa": "κ",
+    "lambda": "λ", "mu": "μ", "rho": "ρ", "sigma": "σ", "nabla": "∇", "partial": "∂", "le": "≤", "ge": "≥",
+    "cdot": "·", "times": "×", "to": "→", "infty": "∞", "pm": "±", "approx": "≈", "lVert": "‖", "rVert": "‖",
+}  # fmt: skip
+
+
+def _plain(latex: str) -> str:
+    """Write a short formula without LaTeX's marks."""
+    part = r"\s*(?:\{([^{}]*)\}|(\\[a-zA-Z]+|\w))"
+    latex = re.sub(r"\\(?:mathrm|text|mathbf|operatorname|hat|bar)\s*\{([^{}]*)\}", r"\1", latex)
+    latex = re.sub(
+        rf"\\[dt]?frac{part}{part}", lambda found: "{}{}/{}{}".format(*(word or "" for word in found.groups())), latex
+    )
+    latex = re.sub(r"\\([a-zA-Z]+)\s?", lambda found: _GREEK.get(found[1], found[1]), latex).replace("^2", "²")
+    return re.sub(r"[{}_\\]", "", latex)
+
+
+def sitemap(base: str, uris: Iterable[str]) -> str:
+    """Write the map of the site for search engines: every address, in order."""
+    entries = "".join(f"  <url><loc>{html.escape(base + quote(uri))}</loc></url>\n" for uri in sorted(uris))
+    return (
+        '<?xml version="1.0" encoding="utf-8"?>\n'
+        f'<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">\n{entries}</urlset>\n'
+    )
+
+
+def robots(base: str) -> str:
+    """Let every reader in, and say where the map is."""
+    return f"User-agent: *\nAllow: /\nSitemap: {base}sitemap.xml\n"
+
+
+# -- Sphinx -----------------------------------------------------------------------------------------------------------
+
+
+def add_head(app, pagename, templatename, context, doctree):
+    """Give the page its description, and words for its card where there are cards."""
+    title = re.sub(r"<[^>]+>", "", context.get("title") or app.config.project)
+    tags = context.get("metatags") or ""
+    given = re.search(r'<meta content="([^"]*)" name="description"|<meta name="description" content="([^"]*)"', tags)
+    if given:
+        words = html.unescape(given[1] or given[2])
+    else:
+        words = describe(pagename, html.unescape(title), doctree) if doctree is not None else FIXED.get(pagename, title)
+        tags += f'\n<meta name="description" content="{html.escape(words)}">'
+    if pagename == "404":
+        tags += '\n<meta name="robots" content="noindex">'
+        context["pageurl"] = None  # whatever address it is shown under is not its own
+    context["metatags"] = tags
+    if context.get("meta") is None:
+        context["meta"] = {}
+    context["meta"].setdefault("og:description", html.escape(words))
+
+
+def write_map(app, exception):
+    """Write the map and the note for robots, where the site has an address."""
+    base = app.config.html_baseurl
+    if exception or not base or app.builder.format != "html":
+        return
+    pages = sorted(app.env.found_docs - UNLISTED)
+    uris = [app.builder.get_target_uri(name) for name in pages]
+    Path(app.outdir, "sitemap.xml").write_text(sitemap(base, uris), encoding="utf-8")
+    Path(app.outdir, "robots.txt").write_text(robots(base), encoding="utf-8")
+
+
+def setup(app):
+    """Connect; the cards' extension reads `og:description` after this has written it."""
+    app.connect("html-page-context", add_head, priority=400)
+    app.connect("build-finished", write_map)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,149 @@
+"""The pieces that finish and publish a page, each by itself."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+
+import check_prose
+import publishing
+import pytest
+from finish import anchor_addresses, delay_images, finish, mend, policy
+
+PAGE = """<!doctype html>
+<html data-content_root="./"><head><meta charset="utf-8"><style>b {}</style></head><body>
+<p>Before</p><script>one()</script><script src="a.js"></script><script type="application/json">{"a": 1}</script>
+<a class="skip-to-content muted-link" href="#c">Skip</a><a href="index.html">Home</a><a href="https://example.org/">Far</a>
+<img src="a.png" alt="A"><img src="b.png" alt="B" width="3" height="4"></body></html>"""
+
+
+def digest(text):
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def test_the_policy_names_inline_scripts_and_styles_by_hash_and_data_not_at_all():
+    stated = policy(PAGE)
+    assert f"script-src 'self' 'sha256-{digest('one()')}';" in stated
+    assert f"style-src-elem 'self' 'sha256-{digest('b {}')}';" in stated
+    assert stated.count("sha256-") == 2
+
+
+def test_a_changed_script_has_another_policy():
+    assert policy(PAGE) != policy(PAGE.replace("one()", "two()"))
+
+
+def test_images_get_their_sizes_and_the_second_waits():
+    html = delay_images(PAGE, lambda name: (7, 8) if name == "a.png" else None)
+    assert '<img decoding="async" width="7" height="8" src="a.png" alt="A">' in html
+    assert '<img decoding="async" loading="lazy" src="b.png" alt="B" width="3" height="4">' in html
+
+
+def test_the_link_to_the_content_comes_first():
+    html = mend(PAGE)
+    assert html.index("skip-to-content") < html.index("Before")
+    assert html.count("skip-to-content") == 1
+
+
+def test_a_summary_holds_no_paragraph():
+    assert "<summary><span class='a'>Show</span></summary><p>" in mend("<summary><p class='a'>Show</p></summary><p>")
+
+
+def test_relative_addresses_are_anchored_and_others_are_not():
+    html = anchor_addresses(PAGE, "/some/sub/")
+    assert 'href="/some/sub/index.html"' in html
+    assert 'data-content_root="/some/sub/"' in html
+    assert 'href="#c"' in html
+    assert 'href="https://example.org/"' in html
+
+
+def test_a_finished_page_has_its_policy_before_anything_that_loads_and_what_is_no_page_is_left_alone():
+    html = finish(PAGE, lambda _: None)
+    assert 0 < html.index("Content-Security-Policy") < html.index("<style>")
+    assert finish("<feed/>", lambda _: None) == "<feed/>"
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        ("", ""),
+        ("  ", ""),
+        ("https://example.org/a", "https://example.org/a/"),
+        ("http://localhost:8000/", "http://localhost:8000/"),
+    ],
+)
+def test_the_sites_address_is_empty_or_ends_with_a_slash(given, read):
+    assert publishing.base_url({publishing.VARIABLE: given}) == read
+    assert publishing.base_url({}) == ""
+
+
+@pytest.mark.parametrize(
+    "given", ["example.org", "ftp://example.org", "https://", "https://example.org/?a", "https://example.org/#a"]
+)
+def test_what_is_no_address_is_refused_by_name(given):
+    with pytest.raises(ValueError, match=publishing.VARIABLE):
+        publishing.base_url({publishing.VARIABLE: given})
+
+
+def test_the_root_of_the_site_is_the_path_of_its_address():
+    assert [publishing.root_path(base) for base in ("", None, "https://a.org/", "https://a.org/b/c/")] == [
+        "",
+        "",
+        "/",
+        "/b/c/",
+    ]
+
+
+def test_the_map_lists_every_address_in_order():
+    text = publishing.sitemap("https://a.org/", ["b.html", "a b.html"])
+    assert text.index("https://a.org/a%20b.html") < text.index("https://a.org/b.html")
+    assert publishing.robots("https://a.org/").endswith("Sitemap: https://a.org/sitemap.xml\n")
+
+
+def test_a_description_ends_with_a_sentence_or_says_that_it_goes_on():
+    assert publishing.shorten("One. " * 60) == ("One. " * 40).strip()
+    assert publishing.shorten("word " * 60).endswith("word …")
+    assert publishing.shorten("It follows a law:") == "It follows a law …"
+
+
+@pytest.mark.parametrize(
+    ("latex", "words"),
+    [(r"\beta_1", "β1"), (r"\tfrac\lambda2 \lVert\theta\rVert^2", "λ/2 ‖θ‖²"), (r"\frac{a}{b}", "a/b")],
+)
+def test_a_short_formula_is_read_in_plain_letters(latex, words):
+    assert publishing._plain(latex).replace(" ", "") == words.replace(" ", "")
+
+
+MARKDOWN = "---\nx: 1.5\n---\nSee $1.5$ and `1.5` and {eq}`1.5` and [a](1.5).\n\n```{code-cell}\n1.5\n```\n\n:::{note}\nIt is 2.5 and 3e-4.\n:::\n"
+SCRIPT = (
+    '"""\nTitle\n=====\n\nThe loss is :math:`1.5`, or 2.5.\n"""\nx = 1.5\n# %%\n# It fell to 3.5.\nx = 4.5\n# why 5.5\n'
+)
+
+
+def test_typed_numbers_are_found_in_prose_and_only_there(tmp_path):
+    page, script = tmp_path / "a.md", tmp_path / "a.py"
+    assert [found[:2] for found in check_prose.numbers_in(page, MARKDOWN)] == [(11, "2.5"), (11, "3e-4")]
+    assert [found[:2] for found in check_prose.numbers_in(script, SCRIPT)] == [(5, "2.5"), (9, "3.5")]
+
+
+def test_what_is_given_is_no_fault_and_what_is_measured_beside_it_is(tmp_path):
+    found = check_prose.numbers_in(tmp_path / "a.md", "At a rate of 0.1 or 0.2 the loss is 0.3.\n")
+    assert [number for _, number, _ in found] == ["0.3"]
+
+
+def test_every_phrase_that_is_allowed_is_used():
+    import re
+
+    readers = {
+        ".md": check_prose.prose_of_markdown,
+        ".rst": check_prose.prose_of_rst,
+        ".py": check_prose.prose_of_script,
+    }
+    prose = "\n".join(
+        readers[path.suffix](path.read_text(encoding="utf-8")) for path in check_prose.sources(check_prose.ROOT)
+    )
+    patterns = [pattern.replace(" ", r"\s+") for patterns in check_prose.GIVEN.values() for pattern in patterns]
+    assert [pattern for pattern in patterns if not re.search(pattern, prose)] == []
+
+
+def test_no_page_has_a_typed_number(capsys):
+    assert check_prose.main(check_prose.ROOT) == 0, capsys.readouterr().out

@@ -1,0 +1,54 @@
+"""A page on paper: nothing to press, nothing cut off, films and explorables as still figures."""
+
+from __future__ import annotations
+
+import pytest
+from built_site import content_pages
+
+PAPER = 680  # CSS pixels between the margins of a sheet of A4, and a little less than of Letter
+HIDDEN = (".sidebar-drawer", ".toc-drawer", ".mobile-header", ".related-pages", ".skip-to-content", "button", "video")
+WIDER = """() => [...document.querySelectorAll("article *")].filter((one) => {
+    const box = one.getBoundingClientRect();
+    return box.width > 2 && box.right > innerWidth + 1 && !one.closest(".katex-mathml, svg");
+}).map((one) => one.outerHTML.slice(0, 120)).slice(0, 3)"""
+
+
+@pytest.fixture(scope="module")
+def paper(browser):
+    """Give one page, as wide as paper, that shows what is printed; from the dark theme, which paper does not have."""
+    context = browser.new_context(viewport={"width": PAPER, "height": 1000}, color_scheme="dark")
+    page = context.new_page()
+    page.emulate_media(media="print")
+    yield page
+    context.close()
+
+
+@pytest.mark.parametrize("name", [name for name in content_pages() if "/generated/" not in name])
+def test_a_printed_page_has_no_menus_and_nothing_runs_over_its_edge(paper, server, name):
+    paper.goto(server + name)
+    for selector in HIDDEN:
+        shown = paper.locator(selector)
+        assert not any(shown.nth(k).is_visible() for k in range(shown.count())), selector
+    assert paper.evaluate("document.documentElement.scrollWidth") <= PAPER
+    assert paper.evaluate(WIDER) == []
+
+
+def test_the_solutions_of_exercises_are_printed(paper, server):
+    paper.goto(server + "tutorial/batch.html")
+    folded = paper.locator("details:not([open]) > :not(summary)")
+    assert folded.count() > 0
+    assert all(folded.nth(k).bounding_box()["height"] > 20 for k in range(folded.count()))
+
+
+def test_films_and_explorables_are_printed_as_still_figures(paper, server):
+    for name, selector in (("index.html", ".film-still"), ("explore/index.html", ".gdx-static")):
+        paper.goto(server + name)
+        stills = paper.locator(selector)
+        assert stills.count() >= 1
+        assert all(stills.nth(k).is_visible() for k in range(stills.count()))
+    assert paper.locator(".gdx-card").count() == stills.count()
+
+
+def test_paper_is_light(paper, server):
+    paper.goto(server + "index.html")
+    assert paper.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"

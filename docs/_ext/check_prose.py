@@ -96,7 +96,12 @@ def numbers_in(path: Path, text: str) -> list[tuple[int, str, str]]:
 def sources(root: Path) -> list[Path]:
     """List the pages that people write."""
     made = {"_build", "gallery", "generated", "node_modules"}
-    found = [*root.glob("docs/**/*.md"), *root.glob("docs/**/*.rst"), *root.glob("examples/**/*.py"), *root.glob("examples/**/*.rst")]
+    found = [
+        *root.glob("docs/**/*.md"),
+        *root.glob("docs/**/*.rst"),
+        *root.glob("examples/**/*.py"),
+        *root.glob("examples/**/*.rst"),
+    ]
     return sorted(path for path in found if not made & {*path.relative_to(root).parts})
 
 

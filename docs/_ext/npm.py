@@ -35,6 +35,8 @@ def install(docs: Path, work: Path, *, dev: bool = False) -> bool:
         text=True,
     )
     if done.returncode:
-        raise ExtensionError(f"npm ci could not fetch what {docs.name}/package-lock.json names:\n{done.stdout}{done.stderr}")
+        raise ExtensionError(
+            f"npm ci could not fetch what {docs.name}/package-lock.json names:\n{done.stdout}{done.stderr}"
+        )
     stamp.write_text(lock)
     return True

@@ -99,7 +99,9 @@ def _plain(latex: str) -> str:
     """Write a short formula without LaTeX's marks."""
     part = r"\s*(?:\{([^{}]*)\}|(\\[a-zA-Z]+|\w))"
     latex = re.sub(r"\\(?:mathrm|text|mathbf|operatorname|hat|bar)\s*\{([^{}]*)\}", r"\1", latex)
-    latex = re.sub(rf"\\[dt]?frac{part}{part}", lambda found: "{}{}/{}{}".format(*(word or "" for word in found.groups())), latex)
+    latex = re.sub(
+        rf"\\[dt]?frac{part}{part}", lambda found: "{}{}/{}{}".format(*(word or "" for word in found.groups())), latex
+    )
     latex = re.sub(r"\\([a-zA-Z]+)\s?", lambda found: _GREEK.get(found[1], found[1]), latex).replace("^2", "²")
     return re.sub(r"[{}_\\]", "", latex)
 

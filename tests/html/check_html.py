@@ -13,7 +13,6 @@ sys.path.insert(0, str(ROOT / "docs" / "_ext"))
 
 import npm  # it is found through the line above
 
-
 # All of html-validate's recommended rules hold but these.
 RELAXED = {
     "attribute-boolean-style": "a matter of style: both forms are valid",

@@ -64,7 +64,12 @@ def measure(address: str, work: Path) -> dict:
         sys.exit(f"no browser found (looked for {', '.join(BROWSERS)}); on Debian: apt-get install chromium")
     report = work / "report.json"
     command = [npm.NODE, work / "node_modules" / "lighthouse" / "cli" / "index.js", address, "--quiet"]
-    command += ["--only-categories=performance,accessibility,best-practices,seo", "--output=json", f"--output-path={report}", "--chrome-flags=--headless=new --no-sandbox --disable-gpu"]
+    command += [
+        "--only-categories=performance,accessibility,best-practices,seo",
+        "--output=json",
+        f"--output-path={report}",
+        "--chrome-flags=--headless=new --no-sandbox --disable-gpu",
+    ]
     subprocess.run(command, check=True, env={**os.environ, "CHROME_PATH": browser})
     return json.loads(report.read_text(encoding="utf-8"))
 

@@ -64,21 +64,33 @@ def test_a_finished_page_has_its_policy_before_anything_that_loads_and_what_is_n
 
 @pytest.mark.parametrize(
     ("given", "read"),
-    [("", ""), ("  ", ""), ("https://example.org/a", "https://example.org/a/"), ("http://localhost:8000/", "http://localhost:8000/")],
+    [
+        ("", ""),
+        ("  ", ""),
+        ("https://example.org/a", "https://example.org/a/"),
+        ("http://localhost:8000/", "http://localhost:8000/"),
+    ],
 )
 def test_the_sites_address_is_empty_or_ends_with_a_slash(given, read):
     assert publishing.base_url({publishing.VARIABLE: given}) == read
     assert publishing.base_url({}) == ""
 
 
-@pytest.mark.parametrize("given", ["example.org", "ftp://example.org", "https://", "https://example.org/?a", "https://example.org/#a"])
+@pytest.mark.parametrize(
+    "given", ["example.org", "ftp://example.org", "https://", "https://example.org/?a", "https://example.org/#a"]
+)
 def test_what_is_no_address_is_refused_by_name(given):
     with pytest.raises(ValueError, match=publishing.VARIABLE):
         publishing.base_url({publishing.VARIABLE: given})
 
 
 def test_the_root_of_the_site_is_the_path_of_its_address():
-    assert [publishing.root_path(base) for base in ("", None, "https://a.org/", "https://a.org/b/c/")] == ["", "", "/", "/b/c/"]
+    assert [publishing.root_path(base) for base in ("", None, "https://a.org/", "https://a.org/b/c/")] == [
+        "",
+        "",
+        "/",
+        "/b/c/",
+    ]
 
 
 def test_the_map_lists_every_address_in_order():
@@ -94,14 +106,17 @@ def test_a_description_ends_with_a_sentence_or_says_that_it_goes_on():
 
 
 @pytest.mark.parametrize(
-    ("latex", "words"), [(r"\beta_1", "β1"), (r"\tfrac\lambda2 \lVert\theta\rVert^2", "λ/2 ‖θ‖²"), (r"\frac{a}{b}", "a/b")]
+    ("latex", "words"),
+    [(r"\beta_1", "β1"), (r"\tfrac\lambda2 \lVert\theta\rVert^2", "λ/2 ‖θ‖²"), (r"\frac{a}{b}", "a/b")],
 )
 def test_a_short_formula_is_read_in_plain_letters(latex, words):
     assert publishing._plain(latex).replace(" ", "") == words.replace(" ", "")
 
 
 MARKDOWN = "---\nx: 1.5\n---\nSee $1.5$ and `1.5` and {eq}`1.5` and [a](1.5).\n\n```{code-cell}\n1.5\n```\n\n:::{note}\nIt is 2.5 and 3e-4.\n:::\n"
-SCRIPT = '"""\nTitle\n=====\n\nThe loss is :math:`1.5`, or 2.5.\n"""\nx = 1.5\n# %%\n# It fell to 3.5.\nx = 4.5\n# why 5.5\n'
+SCRIPT = (
+    '"""\nTitle\n=====\n\nThe loss is :math:`1.5`, or 2.5.\n"""\nx = 1.5\n# %%\n# It fell to 3.5.\nx = 4.5\n# why 5.5\n'
+)
 
 
 def test_typed_numbers_are_found_in_prose_and_only_there(tmp_path):
@@ -118,7 +133,11 @@ def test_what_is_given_is_no_fault_and_what_is_measured_beside_it_is(tmp_path):
 def test_every_phrase_that_is_allowed_is_used():
     import re
 
-    readers = {".md": check_prose.prose_of_markdown, ".rst": check_prose.prose_of_rst, ".py": check_prose.prose_of_script}
+    readers = {
+        ".md": check_prose.prose_of_markdown,
+        ".rst": check_prose.prose_of_rst,
+        ".py": check_prose.prose_of_script,
+    }
     prose = "\n".join(
         readers[path.suffix](path.read_text(encoding="utf-8")) for path in check_prose.sources(check_prose.ROOT)
     )

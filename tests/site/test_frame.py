@@ -34,7 +34,7 @@ def test_no_two_pages_have_the_same_description_or_title(site):
         found = {name: soup(name).select(what) for name in pages()}
         assert [name for name, tags in found.items() if len(tags) != 1 and what != "title"] == []
         words = [(tags[0].get("content") or tags[0].get_text()).strip() for tags in found.values()]
-        assert min(map(len, words)) >= (9 if what == "title" else 40)
+        assert min(map(len, words)) >= (9 if what == "title" else 30)
         assert sorted({word for word in words if words.count(word) > 1}) == []
 
 

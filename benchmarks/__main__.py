@@ -53,16 +53,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("sections", nargs="*", help=f"of {', '.join(SECTIONS)}; all if none is named")
     parser.add_argument("--rounds", type=int, default=5, help="how often each way gets its turn")
-    parser.add_argument("--output", type=Path, default=TABLE, help="the table, where all sections are measured")
+    parser.add_argument("--output", type=Path, default=TABLE, help="the table; sections that are not measured stay")
     options = parser.parse_args()
     if unknown := set(options.sections) - set(SECTIONS):
         parser.error(f"no such section: {', '.join(sorted(unknown))}")
-    table = {"machine": harness.machine(), "rounds": options.rounds, "load before": harness.load()}
+    table = json.loads(options.output.read_text(encoding="utf-8")) if options.output.exists() else {}
+    if table.get("machine") != (machine := harness.machine()):
+        table = {"machine": machine}  # sections of two machines, versions or days do not belong on one page
     for name in options.sections or SECTIONS:
         table[name] = SECTIONS[name](options.rounds)
         print(f"{name}: {json.dumps(table[name], indent=1)}", flush=True)
-    table["load after"] = harness.load()
-    if not options.sections:
         options.output.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
 
 

@@ -72,11 +72,6 @@ def machine() -> dict[str, object]:
     }
 
 
-def load() -> float | None:
-    """Return how many processes wanted a core in the last minute: above `cores`, the machine was shared."""
-    return round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None
-
-
 def _processor() -> str:
     """Return the processor's name."""
     path = Path("/proc/cpuinfo")

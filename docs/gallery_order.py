@@ -38,4 +38,9 @@ ORDER = {
         "plot_diabetes.py",
         "plot_digits.py",
     ],
+    "maps": [
+        "plot_map_of_momentum.py",
+        "plot_map_of_starts.py",
+        "plot_map_of_batches.py",
+    ],
 }

@@ -40,10 +40,11 @@ for size, limit, runs in zip(sizes, limits, sweeps, strict=True):
 
 # %%
 # The limits rise with the batch, and that of the full batch is :math:`2/\lambda_{\max}`.
+np.testing.assert_allclose(limits[-1], max_stable_learning_rate(line_hessian(data)), rtol=1e-9)
+
 # sphinx_gallery_alt = "Four maps, one for each batch size, learning rate against order of the examples. Left of a dashed "
 # sphinx_gallery_alt = "line, which moves right as the batch grows, all cells are light: small losses. For batches of one to three "
 # sphinx_gallery_alt = "light cells reach far beyond their line with ragged ends; for the full batch they end on it."
-np.testing.assert_allclose(limits[-1], max_stable_learning_rate(line_hessian(data)), rtol=1e-9)
 fig, axes = plt.subplots(1, 4, figsize=(9, 3.4), sharey=True)
 norm = LogNorm(1e-12, 1e12)
 for ax, size, limit, runs in zip(axes, sizes, limits, sweeps, strict=True):

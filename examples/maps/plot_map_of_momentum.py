@@ -42,7 +42,7 @@ print(runs.label)
 print(runs.summary())
 
 # %%
-# The theory's border, and the pair that :func:`gdexplain.theory.optimal_momentum` says is best in the long run:
+# The theory's border, and the pair that :func:`gdexplain.optimal_momentum` says is best in the long run:
 border = 2 * (1 + momenta) / largest
 best = optimal_momentum(line_hessian(data))
 print(f"best pair: rate {best.learning_rate:.6f}, momentum {best.beta:.6f}")

@@ -38,6 +38,11 @@ ORDER = {
         "plot_diabetes.py",
         "plot_digits.py",
     ],
+    "maps": [
+        "plot_map_of_momentum.py",
+        "plot_map_of_starts.py",
+        "plot_map_of_batches.py",
+    ],
 }
 
 # Figures that teachers show: section/script_number, then the lecture of docs/teachers.md and what the figure says.

@@ -48,6 +48,7 @@ _HOME = {
         "draw_gradient_noise",
         "draw_loss",
         "draw_loss_surface",
+        "draw_map",
         "draw_minimum",
         "draw_path",
         "look_of",
@@ -129,6 +130,7 @@ if TYPE_CHECKING:  # what a type checker and an editor see
     from gdexplain.plotting import draw_gradient_noise as draw_gradient_noise
     from gdexplain.plotting import draw_loss as draw_loss
     from gdexplain.plotting import draw_loss_surface as draw_loss_surface
+    from gdexplain.plotting import draw_map as draw_map
     from gdexplain.plotting import draw_minimum as draw_minimum
     from gdexplain.plotting import draw_path as draw_path
     from gdexplain.plotting import look_of as look_of

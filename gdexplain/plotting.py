@@ -12,7 +12,8 @@ import numpy as np
 from matplotlib.animation import FuncAnimation
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.colors import to_hex, to_rgb, to_rgba
+from matplotlib.collections import QuadMesh
+from matplotlib.colors import ListedColormap, LogNorm, to_hex, to_rgb, to_rgba
 from matplotlib.contour import QuadContourSet
 from matplotlib.lines import Line2D
 from matplotlib.patches import Ellipse
@@ -22,7 +23,7 @@ from gdexplain._checks import finite_array, one_of, positive_int
 from gdexplain.data import Dataset
 from gdexplain.landscape import Plane, Slice, batch_gradients, evaluate, line_loss
 from gdexplain.objectives import LeastSquares
-from gdexplain.trajectory import Trajectory
+from gdexplain.trajectory import Sweep, Trajectory
 
 Array: TypeAlias = NDArray[np.float64]
 INK = "#767676"
@@ -105,7 +106,7 @@ def look_of(trajectory: Trajectory, *, by: str = "variant") -> Look:
     Examples
     --------
     >>> from gdexplain.plotting import look_of
-    >>> from gdexplain.trajectory import Trajectory
+    >>> from gdexplain.trajectory import Sweep, Trajectory
     >>> run = Trajectory([[0.0], [1.0]], [1.0], [[-1.0]], updates_per_epoch=4, diverged=False, label="SGD(0.1)",
     ...                  batch_size=1)
     >>> look_of(run)
@@ -171,7 +172,7 @@ def draw_loss(
     --------
     >>> from matplotlib.figure import Figure
     >>> from gdexplain.plotting import draw_loss
-    >>> from gdexplain.trajectory import Trajectory
+    >>> from gdexplain.trajectory import Sweep, Trajectory
     >>> run = Trajectory([[0.0, 0.0], [1.5, 0.5], [1.8, 0.6]], [30.0, 1.5], [[-30.0, -10.0], [-6.0, -2.0]],
     ...                  updates_per_epoch=1, diverged=False, label="SGD(0.05)")
     >>> draw_loss(Figure().subplots(), run)[0].get_ydata().tolist()
@@ -249,6 +250,78 @@ def draw_loss_surface(ax: Axes, surface: Slice, *, levels: int = 9, numbers: boo
     return lines
 
 
+def draw_map(
+    ax: Axes, sweeps: Sweep | Sequence[Sweep], x: ArrayLike, y: ArrayLike, *, value: str = "loss"
+) -> list[QuadMesh]:
+    """Draw a sweep as a map: each run is a cell, and its colour is what became of it.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+        Where.
+    sweeps : Sweep or sequence of Sweep
+        The runs; several sweeps are taken one after the other.
+    x, y : array_like, shape (R,)
+        The place of each run. The places make a full grid, in any order.
+    value : {"loss", "steps_to_target", "updates"}
+        What the colour says, on a logarithmic scale.
+
+    Returns
+    -------
+    list of matplotlib.collections.QuadMesh
+        The cells in colour, and over them those of the runs that diverged, in grey. A run that did not diverge and never
+        reached the target has no colour.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If there is no sweep, the places are no grid, or nothing was counted to the target.
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> from gdexplain.plotting import draw_map
+    >>> from gdexplain.trajectory import Sweep
+    >>> runs = Sweep(loss=[1.0, 2.0], diverged=[False, True], parameters=[[0.0], [0.0]], updates=[5, 3], steps=5,
+    ...              label="SGD")
+    >>> colours, lost = draw_map(Figure().subplots(), runs, [0.1, 0.2], [0, 0])
+    >>> lost.get_array().mask.tolist()
+    [[True, False]]
+    """
+    runs = [sweeps] if isinstance(sweeps, Sweep) else list(sweeps)
+    if not runs or not all(isinstance(run, Sweep) for run in runs):
+        raise TypeError(f"sweeps must be a Sweep or several, not {sweeps!r}.")
+    one_of("value", value, ("loss", "steps_to_target", "updates"))
+    values = np.concatenate([getattr(run, value) for run in runs])
+    lost = np.concatenate([run.diverged for run in runs])
+    if len(values) != len(lost):
+        raise ValueError("value must be one that the sweep has: steps_to_target needs a sweep with a target.")
+    columns, rows, place = _grid(x, y, len(lost))
+    shown = np.ma.masked_array(values, (values < 0) | lost).astype(np.float64)[place]
+    above = np.ma.masked_less_equal(shown, 0).compressed()  # a logarithm has no place for an exact 0: the lowest colour
+    low, high = (above.min(), above.max()) if above.size else (1.0, 10.0)
+    shown = np.ma.clip(shown, low, None)
+    norm = LogNorm(low, high if high > low else 2 * low)
+    colours = ax.pcolormesh(columns, rows, shown, norm=norm, cmap="viridis_r", shading="nearest", rasterized=True)
+    grey = ListedColormap([to_rgba(INK, 0.45)])
+    gone = np.ma.masked_array(lost.astype(np.float64), ~lost)[place]
+    cells = ax.pcolormesh(columns, rows, gone, cmap=grey, shading="nearest", rasterized=True)
+    ax.grid(visible=False)
+    return [colours, cells]
+
+
+def _grid(x: ArrayLike, y: ArrayLike, runs: int) -> tuple[Array, Array, NDArray[np.int64]]:
+    """Return the columns and rows of a grid, and which run stands at each place."""
+    places = [finite_array(name, values, ndim=1) for name, values in (("x", x), ("y", y))]
+    if {len(values) for values in places} != {runs}:
+        raise ValueError(f"x and y must have one number for each of {runs} runs, not {[len(v) for v in places]}.")
+    (columns, column), (rows, row) = (np.unique(values, return_inverse=True) for values in places)
+    cell = row * len(columns) + column
+    if len(columns) * len(rows) != runs or len(np.unique(cell)) != runs:
+        raise ValueError(f"x and y must make a full grid, but {len(columns)} x {len(rows)} places have {runs} runs.")
+    return columns, rows, np.argsort(cell).reshape(len(rows), len(columns))
+
+
 def draw_path(ax: Axes, trajectory: Trajectory, plane: Plane | None = None, *, by: str = "variant") -> list[Line2D]:
     """Draw the path of the parameters, with its start and its end.
 
@@ -277,7 +350,7 @@ def draw_path(ax: Axes, trajectory: Trajectory, plane: Plane | None = None, *, b
     --------
     >>> from matplotlib.figure import Figure
     >>> from gdexplain.plotting import draw_path
-    >>> from gdexplain.trajectory import Trajectory
+    >>> from gdexplain.trajectory import Sweep, Trajectory
     >>> run = Trajectory([[0.0, 0.0], [1.5, 0.5], [1.8, 0.6]], [30.0, 1.5], [[-30.0, -10.0], [-6.0, -2.0]],
     ...                  updates_per_epoch=1, diverged=False, label="SGD(0.05)")
     >>> path, start, end = draw_path(Figure().subplots(), run)
@@ -412,7 +485,7 @@ def draw_fits(
     >>> from matplotlib.figure import Figure
     >>> from gdexplain.data import make_line
     >>> from gdexplain.plotting import draw_fits
-    >>> from gdexplain.trajectory import Trajectory
+    >>> from gdexplain.trajectory import Sweep, Trajectory
     >>> run = Trajectory([[0.0, 0.0], [1.5, 0.5], [1.8, 0.6]], [30.0, 1.5], [[-30.0, -10.0], [-6.0, -2.0]],
     ...                  updates_per_epoch=1, diverged=False, label="SGD(0.05)")
     >>> [line.get_label() for line in draw_fits(Figure().subplots(), make_line(), run)]
@@ -533,7 +606,7 @@ def draw_descent(
     >>> from matplotlib.figure import Figure
     >>> from gdexplain.data import make_line
     >>> from gdexplain.plotting import draw_descent
-    >>> from gdexplain.trajectory import Trajectory
+    >>> from gdexplain.trajectory import Sweep, Trajectory
     >>> run = Trajectory([[0.0, 0.0], [1.5, 0.5], [1.8, 0.6]], [30.0, 1.5], [[-30.0, -10.0], [-6.0, -2.0]],
     ...                  updates_per_epoch=1, diverged=False, label="SGD(0.05)")
     >>> path, end, line = draw_descent(Figure(layout="constrained").subplots(1, 2), make_line(), run)
@@ -608,7 +681,7 @@ def animate_descent(
     --------
     >>> from gdexplain.data import make_line
     >>> from gdexplain.plotting import animate_descent
-    >>> from gdexplain.trajectory import Trajectory
+    >>> from gdexplain.trajectory import Sweep, Trajectory
     >>> run = Trajectory([[0.0, 0.0], [1.5, 0.5], [1.8, 0.6]], [30.0, 1.5], [[-30.0, -10.0], [-6.0, -2.0]],
     ...                  updates_per_epoch=1, diverged=False, label="SGD(0.05)")
     >>> film = animate_descent(make_line(), run)

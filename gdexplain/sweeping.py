@@ -10,6 +10,7 @@ import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from types import CodeType, FunctionType
 from typing import Any
 
 import joblib
@@ -29,6 +30,7 @@ _BOUNDS: dict[str, dict[str, float]] = {  # what a hyperparameter may be
     "weight_decay": {"at_least": 0},
 }
 _FORMAT = 1
+_TRIED: set[str] = set()
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -216,7 +218,7 @@ def _make_task(
         "jit": jit,
     }
     frozen = [value for value, weight in zip(task["weights"], model.weights, strict=True) if not weight.trainable]
-    settled = {name: value for name, value in task.items() if name not in ("model", "classes", "weights")}
+    settled = {name: value for name, value in task.items() if name not in ("model", "weights")}
     return _tile.Task(key=_digest(_nameless(config), frozen, settled), **task)
 
 
@@ -232,7 +234,9 @@ def _check_layers(model: keras.Model, x: Any, y: Any, loss: Any) -> None:
 
 
 def _check_step(task: _tile.Task) -> None:
-    """Try one step of one run before a thousand are sent away, and say what is wrong in words."""
+    """Try a step before thousands are sent away, once for each kind of task, and say what is wrong in words."""
+    if task.key in _TRIED:
+        return
     try:
         with _keras.floatx(task.dtype):
             model = _tile.rebuild(task)
@@ -245,6 +249,7 @@ def _check_step(task: _tile.Task) -> None:
         raise ValueError(
             f"model, loss and data must make a step that a sweep can vectorise. It fails with: {error}"
         ) from error
+    _TRIED.add(task.key)
 
 
 def _make_rows(
@@ -488,8 +493,13 @@ def _nameless(config: Mapping[str, Any]) -> str:
 def _digest(*parts: Any) -> str:
     """Return a hash of numbers, arrays, text and nested lists and dicts of them."""
     total = hashlib.sha256()
+    seen: set[int] = set()  # a class is in the closure of its own methods
 
     def feed(value: Any) -> None:
+        if callable(value):
+            if id(value) in seen:
+                return
+            seen.add(id(value))
         if isinstance(value, np.ndarray):
             total.update(f"{value.dtype.str}{value.shape}".encode())
             total.update(np.ascontiguousarray(value).tobytes())
@@ -501,10 +511,20 @@ def _digest(*parts: Any) -> str:
             total.update(f"list of {len(value)}".encode())
             for item in value:
                 feed(item)
+        elif isinstance(value, CodeType):  # its repr has an address in it
+            feed([value.co_code, value.co_names, value.co_consts])
+        elif isinstance(value, type):
+            feed(
+                [
+                    value.__qualname__,
+                    {name: item for name, item in vars(value).items() if isinstance(item, FunctionType)},
+                ]
+            )
+        elif isinstance(value, FunctionType):
+            cells = [cell.cell_contents for cell in value.__closure__ or ()]
+            feed([value.__qualname__, value.__code__, value.__defaults__, cells])
         elif callable(value):
-            code = getattr(value, "__code__", None)
-            feed(f"{value.__module__}.{value.__qualname__}")
-            feed("" if code is None else repr((code.co_code, code.co_consts)))
+            feed([type(value).__qualname__, vars(value)])
         else:
             total.update(f"{type(value).__name__}:{value!r};".encode())
 

@@ -20,13 +20,14 @@ from gdexplain.plotting import (
     draw_gradient_noise,
     draw_loss,
     draw_loss_surface,
+    draw_map,
     draw_minimum,
     draw_path,
     look_of,
     use_style,
 )
 from gdexplain.theory import minibatch_gradient_variance
-from gdexplain.trajectory import Trajectory
+from gdexplain.trajectory import Sweep, Trajectory
 
 LINE = make_line(noise=0.5)
 START = np.zeros(2)
@@ -570,3 +571,53 @@ def test_a_film_too_short_or_too_long_is_refused(frames, error):
 def test_a_film_of_nothing_is_refused():
     with pytest.raises(ValueError, match="at least one Trajectory"):
         animate_descent(LINE)
+
+
+def swept(**changes):
+    values = {
+        "loss": [1.0, 2.0, 0.0, 4.0],
+        "diverged": [False, False, False, True],
+        "parameters": np.zeros((4, 1)),
+        "updates": [9, 9, 9, 3],
+        "steps": 9,
+        "label": "SGD",
+        "target": 1.0,
+        "steps_to_target": [5, -1, 7, -1],
+    }
+    return Sweep(**values | changes)
+
+
+def test_a_map_has_each_run_at_its_place_and_the_lost_ones_in_grey():
+    x, y = [0.2, 0.1, 0.1, 0.2], [1, 1, 0, 0]
+    colours, lost = draw_map(Figure().subplots(), swept(), x, y)
+    np.testing.assert_array_equal(colours.get_array().mask, [[False, True], [False, False]])
+    np.testing.assert_array_equal(colours.get_array().compressed(), [1, 2, 1])  # 0 has the lowest colour
+    np.testing.assert_array_equal(lost.get_array().mask, [[True, False], [True, True]])
+    counted, _ = draw_map(Figure().subplots(), swept(), x, y, value="steps_to_target")
+    np.testing.assert_array_equal(counted.get_array().compressed(), [7, 5])
+    halves = [swept(), swept(loss=[5.0] * 4)]
+    both, _ = draw_map(Figure().subplots(), halves, [*x, *x], [1, 1, 0, 0, 3, 3, 2, 2])
+    assert both.get_array().shape == (4, 2)
+
+
+def test_a_map_of_runs_that_are_all_lost_or_all_alike_has_a_scale_too():
+    place = [0, 1, 0, 1], [0, 0, 1, 1]
+    draw_map(Figure().subplots(), swept(diverged=[True] * 4), *place)
+    colours, _ = draw_map(Figure().subplots(), swept(loss=[3.0] * 4), *place)
+    assert colours.norm.vmax > colours.norm.vmin
+
+
+@pytest.mark.parametrize(
+    ("sweeps", "x", "options", "error", "words"),
+    [
+        ("sweep", [0, 1, 0, 1], {}, TypeError, "sweeps must be a Sweep or several"),
+        ([], [0, 1, 0, 1], {}, TypeError, "sweeps must be a Sweep or several"),
+        (swept(), [0, 1, 0, 1], {"value": "time"}, ValueError, "value must be one of"),
+        (swept(target=None, steps_to_target=[]), [0, 1, 0, 1], {"value": "steps_to_target"}, ValueError, "with a target"),
+        (swept(), [0, 1, 0], {}, ValueError, "one number for each of 4 runs"),
+        (swept(), [0, 0, 0, 1], {}, ValueError, "must make a full grid"),
+    ],
+)  # fmt: skip
+def test_maps_that_are_no_grid_are_refused_in_words(sweeps, x, options, error, words):
+    with pytest.raises(error, match=words):
+        draw_map(Figure().subplots(), sweeps, x, [0, 0, 1, 1], **options)

@@ -281,6 +281,29 @@ def test_a_loss_of_your_own_and_graph_mode_work():
     assert runs.provenance["jit"] == "False"
 
 
+def test_a_function_that_captures_another_number_is_another_loss():
+    def scaled(factor):
+        return lambda y, prediction: factor * keras.ops.mean(keras.ops.square(y - prediction))
+
+    for factor in (1.0, 0.5):
+        runs = sweep(build_linear(), make_line(), optimizer="sgd", loss=scaled(factor), steps=1)
+        np.testing.assert_allclose(runs.parameters, [[0.3 * factor, 0.1 * factor]], rtol=1e-6)
+
+
+class Absolute:
+    def __init__(self, power):
+        self.power = power
+
+    def __call__(self, y, prediction):
+        return keras.ops.mean(keras.ops.abs(y - prediction) ** self.power)
+
+
+def test_an_object_that_can_be_called_is_a_loss_too():
+    for power, start in ((2.0, 30.0), (1.0, 5.0)):
+        runs = sweep(build_linear(), make_line(), optimizer="sgd", loss=Absolute(power), steps=1, learning_rate=0)
+        assert runs.loss.tolist() == [start]
+
+
 def few(**changes):
     """A small sweep of four runs in two tiles."""
     values = {"model": build_linear(), "dataset": make_line(), "optimizer": "sgd", "steps": 5}

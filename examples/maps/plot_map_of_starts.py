@@ -1,0 +1,111 @@
+r"""
+One layer has one limit; two layers make a limit for each start
+===============================================================
+
+For a linear neuron the :term:`stability limit` is the same wherever you start: :math:`2/\lambda_{\max}`, for its
+:term:`Hessian` is the same everywhere. Put a second layer on top, :math:`y = w_2 w_1 x`, and the loss has a valley of
+minima, :math:`w_1 w_2 = 2`, some steep and some flat. While the steps are small the quantity
+
+.. math:: c = w_1^2 - w_2^2
+
+does not change :cite:p:`saxe2014`, so a start leads to a minimum of known curvature,
+:math:`\lambda = 2 \overline{x^2} \sqrt{c^2 + 16}`. Look at what happens to the runs whose :term:`learning rate` is too
+large for *that* minimum. You need :ref:`sphx_glr_gallery_variants_plot_learning_rate.py`.
+"""
+
+import keras
+import matplotlib.pyplot as plt
+import numpy as np
+
+from gdexplain import build_linear, make_line, sweep
+from gdexplain.plotting import draw_map, use_style
+from gdexplain.theory import line_hessian, max_stable_learning_rate
+
+use_style()
+data = make_line()
+mean_square = np.mean(data.inputs**2)
+
+# %%
+# Both maps: a start in each row, a rate in each column, 300 full-batch updates in each cell. First the neuron, from
+# weights between -6 and 6 and bias 0.
+rates, weights = np.linspace(0.002, 0.16, 120), np.linspace(-6, 6, 80)
+rate, weight = (values.ravel() for values in np.meshgrid(rates, weights))
+line = sweep(
+    build_linear(),
+    data,
+    optimizer="sgd",
+    steps=300,
+    learning_rate=rate,
+    start=np.column_stack([weight, np.zeros_like(weight)]),
+)
+limit = max_stable_learning_rate(line_hessian(data))
+falls, grows = rate < 0.98 * limit, rate > 1.02 * limit
+at_start = mean_square * (weight - 2) ** 2
+# two per cent from the limit, 300 updates change the steep part of the loss by 10,000 or more
+assert np.all(line.loss[falls] < at_start[falls])
+assert np.all(line.diverged[grows] | (line.loss[grows] > at_start[grows]))
+print(f"one layer: {line.summary()}")
+
+# %%
+# Now two layers without biases, from :math:`w_2 = 0.5` and :math:`w_1` between 0.1 and 5.
+layers = [keras.layers.Dense(1, use_bias=False), keras.layers.Dense(1, use_bias=False)]
+deep = keras.Sequential([keras.Input((1,)), *layers])
+small, first = np.linspace(0.001, 0.06, 150), np.linspace(0.1, 5, 120)
+rate_2, first_2 = (values.ravel() for values in np.meshgrid(small, first))
+valley = sweep(
+    deep,
+    data,
+    optimizer="sgd",
+    steps=300,
+    learning_rate=rate_2,
+    start=np.column_stack([first_2, np.full_like(first_2, 0.5)]),
+)
+print(f"two layers: {valley.summary()}")
+
+# %%
+# The prediction for small steps, drawn over the map: the curvature of the minimum at the end of the valley that the
+# start belongs to.
+predicted = 2 / (2 * mean_square * np.sqrt((first**2 - 0.25) ** 2 + 16))
+
+# sphinx_gallery_alt = "Two maps of learning rate and start. For one layer the border between small losses and explosion is a "
+# sphinx_gallery_alt = "straight vertical line. For two layers it bends to smaller rates as the first weight grows, and coloured "
+# sphinx_gallery_alt = "cells go on beyond the dashed prediction before grey begins."
+fig, (left, right) = plt.subplots(1, 2, figsize=(9, 4.2))
+cells, _ = draw_map(left, line, rate, weight)
+left.axvline(limit, color="#D55E00", linestyle="--", linewidth=2)
+left.set(title="one layer", xlabel="learning rate", ylabel="weight at the start")
+fig.colorbar(cells, label="loss after 300 updates")
+cells, _ = draw_map(right, valley, rate_2, first_2)
+right.plot(predicted, first, "--", color="#D55E00", linewidth=2)
+right.set(title="two layers", xlabel="learning rate", ylabel="first weight at the start", ylim=first[[0, -1]])
+fig.colorbar(cells, label="loss after 300 updates")
+plt.show()
+
+# %%
+# On the left the border is a straight line, and it stands where the theory says. On the right the border bends: the
+# further the two weights are apart, the steeper the minimum ahead. And runs go on settling *beyond* the dashed
+# line: a run whose minimum is too steep for its rate does not explode at once. It is thrown out of it, across the
+# valley, and lands where the valley is flatter. The dark corner is a third thing: too large a rate for the flattest
+# minimum there is, and too small to explode. These runs wander for ever.
+#
+# **Check.** A tenth below the prediction every run converges. And each run that converges, wherever, has
+# ended at a minimum that its rate can bear: curvature below :math:`2/\eta`.
+below = rate_2 < 0.9 * np.repeat(predicted, len(small))
+assert not np.any(valley.diverged[below])
+arrived = ~valley.diverged & (valley.loss < 1e-8)
+w1, w2 = valley.parameters[arrived].T
+curvature = 2 * mean_square * (w1**2 + w2**2)
+# one per cent: on the way to a minimum at the very edge, the loss shrinks too slowly to be as small as 1e-8
+assert np.all(curvature < 1.01 * 2 / rate_2[arrived])
+beyond = arrived & (rate_2 > 1.05 * np.repeat(predicted, len(small)))
+flatter = np.abs(valley.parameters[beyond, 0] ** 2 - valley.parameters[beyond, 1] ** 2)
+assert np.all(flatter < np.abs(first_2[beyond] ** 2 - 0.25))
+print(f"{beyond.sum():,} runs converge beyond the line, all at a flatter minimum than the one ahead of their start")
+
+# %%
+# What it does not show
+# ---------------------
+# Two weights and four points without noise. In a large network nobody knows the valley's shape beforehand, but the same
+# search for flatter ground is measured there (:ref:`sphx_glr_gallery_theory_plot_edge_of_stability.py`).
+#
+# Next: :ref:`sphx_glr_gallery_maps_plot_map_of_batches.py`.

@@ -20,6 +20,7 @@ ORDER = {
         "plot_noise_floor.py",
         "plot_shuffling.py",
         "plot_batch_size_and_rate.py",
+        "plot_data_parallel.py",
         "plot_adam_on_the_notebook.py",
     ],
     "rules": [
@@ -38,4 +39,11 @@ ORDER = {
         "plot_diabetes.py",
         "plot_digits.py",
     ],
+}
+
+# Scripts that are no pages, because they cannot run inside the build: each is shown on the page named first, and really
+# run by the test named second. The build fails where either does not name the script.
+COMPANIONS = {
+    # starts processes of its own, each of which must meet TensorFlow before anything else does
+    "practice/multiworker_descent.py": ("variants/plot_data_parallel.py", "test_multiworker.py"),
 }

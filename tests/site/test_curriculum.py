@@ -41,6 +41,7 @@ CURRICULUM = (
     Lesson(11, "the noise floor, and the decay that passes it", "gallery/variants/plot_noise_floor.html"),
     Lesson(12, "shuffling beats drawing", "gallery/variants/plot_shuffling.html"),
     Lesson(13, "twice the batch, half the updates, to a floor", "gallery/variants/plot_batch_size_and_rate.html"),
+    Lesson(14, "two replicas make the update of one bigger batch", "gallery/variants/plot_data_parallel.html"),
     Lesson(15, "momentum takes the root of the condition number", "gallery/rules/plot_momentum.html"),
     Lesson(16, "the adaptive rules from scratch are Keras'", "gallery/rules/plot_adam_from_scratch.html"),
     Lesson(17, "Adam can end at the worst point", "gallery/rules/plot_when_adam_fails.html"),
@@ -53,8 +54,8 @@ CURRICULUM = (
     Lesson(24, "every optimizer with the same grid and budget", "gallery/practice/plot_digits.html"),
 )
 
-# 14 (two replicas are one larger batch) and 23 (the fractal boundary) have no page yet: write one, and its number leaves here.
-UNWRITTEN = {14, 23}
+# 23 (the fractal boundary) has no page yet: write one, and its number leaves here.
+UNWRITTEN = {23}
 
 # These four share their subject with a page of the tutorial (batch, stochastic, minibatch), and its exercises stand there.
 WITHOUT_EXERCISES = {

@@ -55,6 +55,7 @@ _HOME = {
     ],
     "theory": [
         "OptimalMomentum",
+        "box_dimension",
         "contraction_rate",
         "cyclic_contraction_rate",
         "deep_linear_half_time",
@@ -133,6 +134,7 @@ if TYPE_CHECKING:  # what a type checker and an editor see
     from gdexplain.plotting import look_of as look_of
     from gdexplain.plotting import use_style as use_style
     from gdexplain.theory import OptimalMomentum as OptimalMomentum
+    from gdexplain.theory import box_dimension as box_dimension
     from gdexplain.theory import contraction_rate as contraction_rate
     from gdexplain.theory import cyclic_contraction_rate as cyclic_contraction_rate
     from gdexplain.theory import deep_linear_half_time as deep_linear_half_time

@@ -53,6 +53,7 @@ _HOME = {
         "look_of",
         "use_style",
     ],
+    "sweeping": ["sweep"],
     "theory": [
         "OptimalMomentum",
         "box_dimension",
@@ -78,7 +79,7 @@ _HOME = {
         "stationary_covariance",
     ],
     "training": ["train"],
-    "trajectory": ["Trajectory"],
+    "trajectory": ["Sweep", "Trajectory"],
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
@@ -133,6 +134,7 @@ if TYPE_CHECKING:  # what a type checker and an editor see
     from gdexplain.plotting import draw_path as draw_path
     from gdexplain.plotting import look_of as look_of
     from gdexplain.plotting import use_style as use_style
+    from gdexplain.sweeping import sweep as sweep
     from gdexplain.theory import OptimalMomentum as OptimalMomentum
     from gdexplain.theory import box_dimension as box_dimension
     from gdexplain.theory import contraction_rate as contraction_rate
@@ -156,6 +158,7 @@ if TYPE_CHECKING:  # what a type checker and an editor see
     from gdexplain.theory import reshuffled_covariance as reshuffled_covariance
     from gdexplain.theory import stationary_covariance as stationary_covariance
     from gdexplain.training import train as train
+    from gdexplain.trajectory import Sweep as Sweep
     from gdexplain.trajectory import Trajectory as Trajectory
 
 

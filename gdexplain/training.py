@@ -198,6 +198,14 @@ def _prepare(
     model: keras.Model, x: Any, y: Any, optimizer: str | keras.optimizers.Optimizer, loss: Any, *, jit: bool
 ) -> None:
     """Build and compile the model as fit would find it, and check that the data fits it."""
+    _check_fit(model, x, y, loss)
+    model.compile(optimizer=_as_optimizer(optimizer), loss=loss, jit_compile=jit, auto_scale_loss=False)
+    if not model.optimizer.built:
+        model.optimizer.build(model.trainable_variables)
+
+
+def _check_fit(model: keras.Model, x: Any, y: Any, loss: Any) -> None:
+    """Build the model, and refuse data that does not fit it."""
     try:
         prediction = model(keras.tree.map_structure(lambda leaf: leaf[:1], x))
     except ValueError as error:
@@ -208,9 +216,6 @@ def _prepare(
         shape = tuple(prediction.shape)
         if y.ndim == len(shape) and y.shape[1:] != shape[1:]:
             raise ValueError(f"y must have the shape of the predictions, {('N', *shape[1:])}, not {y.shape}.")
-    model.compile(optimizer=_as_optimizer(optimizer), loss=loss, jit_compile=jit, auto_scale_loss=False)
-    if not model.optimizer.built:
-        model.optimizer.build(model.trainable_variables)
 
 
 def _as_optimizer(optimizer: str | keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
@@ -351,13 +356,13 @@ def _run(
     return {kind: np.concatenate([chunk[kind] for chunk in chunks]) for kind in chunks[0]}, diverged
 
 
-def _progress_bar(total: int, *, shown: bool) -> Any:
+def _progress_bar(total: int, *, shown: bool, unit: str = "update") -> Any:
     """Return a bar for the terminal or the notebook; tqdm.auto warns where widgets are missing, so only if asked."""
     if not shown:
         return tqdm(total=total, disable=True)
     from tqdm.auto import tqdm as widget
 
-    return widget(total=total, unit="update")
+    return widget(total=total, unit=unit)
 
 
 def _pad(order: Sequence[NDArray[np.int64]], first: int, length: int) -> tuple[Any, Any, Any]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Layout = tuple[tuple[str, tuple[int, ...]], ...]
 _FORMAT = 1
+_SWEEP_ARRAYS = ("loss", "diverged", "parameters", "updates", "learning_rate", "steps_to_target", "seed")
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,10 +98,7 @@ class Trajectory:
             object.__setattr__(self, name, frozen(array))
         object.__setattr__(self, "updates", frozen(updates))
         size = arrays["parameters"].shape[1]
-        layout = tuple((name, tuple(shape)) for name, shape in self.layout) or (("theta", (size,)),)
-        if sum(int(np.prod(shape)) for _, shape in layout) != size:
-            raise ValueError(f"layout must describe {size} parameters, not {layout}.")
-        object.__setattr__(self, "layout", layout)
+        object.__setattr__(self, "layout", _checked_layout(self.layout, size))
 
     def __len__(self) -> int:
         """Return the number of updates T."""
@@ -136,13 +134,7 @@ class Trajectory:
         KeyError
             If no weight has this name, or several have.
         """
-        names = [known for known, _ in self.layout]
-        if names.count(name) != 1:
-            raise KeyError(f"name must be one of {', '.join(map(repr, names))}, and only one, not {name!r}.")
-        place = names.index(name)
-        sizes = [int(np.prod(shape)) for _, shape in self.layout]
-        first = sum(sizes[:place])
-        return self.parameters[:, first : first + sizes[place]].reshape(-1, *self.layout[place][1])
+        return _weight(self.parameters, self.layout, name)
 
     def summary(self) -> str:
         """Say in words what happened.
@@ -203,10 +195,8 @@ class Trajectory:
         pathlib.Path
             The file written.
         """
-        target = Path(path)
-        target = target if target.suffix == ".npz" else target.with_name(target.name + ".npz")
+        target = _npz(path)
         text = {
-            "format": _FORMAT,
             "updates_per_epoch": self.updates_per_epoch,
             "diverged": self.diverged,
             "label": self.label,
@@ -214,20 +204,7 @@ class Trajectory:
             "layout": self.layout,
             "provenance": dict(self.provenance),
         }
-        draft = target.with_name(f"{target.name}.{os.getpid()}.part")
-        try:
-            with draft.open("wb") as file:
-                np.savez_compressed(
-                    file,
-                    parameters=self.parameters,
-                    loss=self.loss,
-                    gradients=self.gradients,
-                    updates=self.updates,
-                    about=np.array(json.dumps(text)),
-                )
-            draft.replace(target)
-        finally:
-            draft.unlink(missing_ok=True)
+        _write(target, text, parameters=self.parameters, loss=self.loss, gradients=self.gradients, updates=self.updates)
         return target
 
     @classmethod
@@ -251,16 +228,257 @@ class Trajectory:
         ValueError
             If the file is not a record of this format.
         """
-        with Path(path).open("rb") as file:
-            try:
-                with np.load(file, allow_pickle=False) as archive:
-                    arrays = {name: archive[name] for name in ("parameters", "loss", "gradients", "updates")}
-                    text = json.loads(str(archive["about"]))
-                if text.pop("format") != _FORMAT:
-                    raise ValueError("another format")
-            except Exception as error:
-                raise ValueError(f"{os.fspath(path)!r} is not a Trajectory saved by gdexplain ({error}).") from error
+        arrays, text = _read(path, cls.__name__, ("parameters", "loss", "gradients", "updates"))
         return cls(**arrays, **text)
+
+
+@dataclass(frozen=True, eq=False)
+class Sweep:
+    r"""What became of many training runs, one a row.
+
+    Parameters
+    ----------
+    loss : array_like, shape (R,)
+        The loss over all examples at the run's last parameters. For a run that diverged, the loss of the batch of its
+        last update, the last finite loss that it had (the largest number of the dtype if it made no update).
+    diverged : array_like of bool, shape (R,)
+        Whether a loss, gradient or parameter of the run was not finite.
+    parameters : array_like, shape (R, P)
+        Each run's last finite parameters, flat and in Keras' weight order.
+    updates : array_like of int, shape (R,)
+        How many updates each run made: all of `steps`, or fewer if it diverged.
+    steps : int
+        How many updates each run was asked to make.
+    label : str
+        Says what ran, made from the optimizer's own configuration.
+    learning_rate : array_like, shape (R,)
+        Each run's learning rate; no row, shape (0,), if a schedule set it.
+    target : float, optional
+        The loss that `steps_to_target` waits for.
+    steps_to_target : array_like of int, shape (R,), optional
+        How many updates each run had made when the loss of its batch was first at most `target`; -1 if it never was.
+        No row if there is no target.
+    hyperparameters : mapping of str to array_like, each of shape (R,), optional
+        The optimizer's options that differ from run to run.
+    seed : array_like of int, shape (R,), optional
+        The seed of each run's batches.
+    batch_size : int, optional
+        How many examples an update saw.
+    layout : tuple of (name, shape), optional
+        The name and shape of each weight, in order; the sizes add up to P.
+    provenance : mapping of str to str, optional
+        How to repeat the sweep: versions, data, whether it was compiled with XLA.
+
+    Raises
+    ------
+    ValueError
+        If the shapes disagree with each other, or a value is not finite.
+
+    Examples
+    --------
+    >>> from gdexplain import Sweep
+    >>> runs = Sweep(
+    ...     loss=[0.25, 9.0], diverged=[False, True], parameters=[[0.5], [7.0]], updates=[10, 3], steps=10,
+    ...     label="SGD(0.1 to 2)", learning_rate=[0.1, 2.0],
+    ... )
+    >>> runs
+    Sweep('SGD(0.1 to 2)': 2 runs of 10 updates, 1 parameter, 1 diverged)
+    >>> runs.summary()
+    '2 runs of 10 updates. 1 diverged, after 3 updates. Loss of the other: 0.25.'
+    """
+
+    loss: NDArray[Any]
+    diverged: NDArray[np.bool_]
+    parameters: NDArray[Any]
+    updates: NDArray[np.int64]
+    steps: int
+    label: str
+    learning_rate: NDArray[Any] = field(default_factory=lambda: np.empty(0))
+    target: float | None = None
+    steps_to_target: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    hyperparameters: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    seed: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    batch_size: int | None = None
+    layout: Layout = ()
+    provenance: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check that the arrays fit together and freeze them."""
+        kinds = {"diverged": np.bool_, "updates": np.int64, "steps_to_target": np.int64, "seed": np.int64}
+        arrays = {name: np.asarray(getattr(self, name), dtype=kinds.get(name)) for name in _SWEEP_ARRAYS}
+        options = {name: np.asarray(values) for name, values in self.hyperparameters.items()}
+        runs, size = arrays["loss"].size, arrays["parameters"].shape[-1]
+        for name, array in (arrays | options).items():
+            shape = (runs, size) if name == "parameters" else (runs,)
+            missing = name in ("learning_rate", "steps_to_target", "seed") and array.shape == (0,)
+            if array.shape != shape and not missing:
+                raise ValueError(f"{name} must have shape {shape}, not {array.shape}.")
+            if not np.all(np.isfinite(array)):
+                raise ValueError(f"{name} must be finite; keep the last finite value of a run that diverged.")
+        for name, array in arrays.items():
+            object.__setattr__(self, name, frozen(array))
+        object.__setattr__(self, "hyperparameters", {name: frozen(array) for name, array in options.items()})
+        object.__setattr__(self, "layout", _checked_layout(self.layout, size))
+
+    def __len__(self) -> int:
+        """Return the number of runs R."""
+        return len(self.loss)
+
+    def __repr__(self) -> str:
+        """Return the label and the essentials in one line."""
+        size, lost = self.parameters.shape[1], int(np.sum(self.diverged))
+        runs = f"{_count(len(self), 'run')} of {_count(self.steps, 'update')}, {_count(size, 'parameter')}"
+        return f"Sweep({self.label!r}: {runs}{f', {lost:,} diverged' if lost else ''})"
+
+    def weight(self, name: str) -> NDArray[Any]:
+        """Return one weight of every run in its own shape.
+
+        Parameters
+        ----------
+        name : str
+            A name from `layout`, such as ``"dense/kernel"``.
+
+        Returns
+        -------
+        ndarray, shape (R, ...)
+            The weight at each run's end.
+
+        Raises
+        ------
+        KeyError
+            If no weight has this name, or several have.
+        """
+        return _weight(self.parameters, self.layout, name)
+
+    def summary(self) -> str:
+        """Say in words what happened.
+
+        Returns
+        -------
+        str
+            How many runs there were, how many diverged and when, the losses of the others, and how many of them
+            reached the target.
+        """
+        text = f"{_count(len(self), 'run')} of {_count(self.steps, 'update')}."
+        lost = self.updates[self.diverged]
+        if len(lost):
+            text += f" {len(lost):,} diverged, after {_range(lost, '{:,}')} update{'' if np.all(lost == 1) else 's'}."
+        rest = self.loss[~self.diverged]
+        if len(rest):
+            whose = "" if not len(lost) else " of the other" if len(rest) == 1 else " of the others"
+            text += f" Loss{whose}: {_range(rest, '{:.4g}')}."
+        if self.target is not None:
+            there = self.steps_to_target[self.steps_to_target >= 0]
+            text += f" {len(there):,} reached a loss of {self.target:.4g}"
+            text += f", after {_range(there, '{:,}')} updates." if len(there) else "."
+        return text
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the record to one ``.npz`` file; a file that is there is replaced only once the new one is whole.
+
+        Parameters
+        ----------
+        path : path
+            Where to; ``.npz`` is added if the name does not end so.
+
+        Returns
+        -------
+        pathlib.Path
+            The file written.
+        """
+        target = _npz(path)
+        names = ("steps", "label", "target", "batch_size", "layout")
+        text = {name: getattr(self, name) for name in names} | {
+            "provenance": dict(self.provenance),
+            "hyperparameters": list(self.hyperparameters),
+        }
+        options = {f"hyperparameters/{name}": values for name, values in self.hyperparameters.items()}
+        _write(target, text, **{name: getattr(self, name) for name in _SWEEP_ARRAYS}, **options)
+        return target
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Sweep:
+        """Read a record that `save` wrote.
+
+        Parameters
+        ----------
+        path : path
+            The ``.npz`` file.
+
+        Returns
+        -------
+        Sweep
+            Equal to the one saved, to the last bit.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        ValueError
+            If the file is not a record of this format.
+        """
+        arrays, text = _read(path, cls.__name__, _SWEEP_ARRAYS)
+        names = text.pop("hyperparameters")
+        options, _ = _read(path, cls.__name__, tuple(f"hyperparameters/{name}" for name in names))
+        return cls(**arrays, **text, hyperparameters=dict(zip(names, options.values(), strict=True)))
+
+
+def _npz(path: str | os.PathLike[str]) -> Path:
+    """Return the path, with ``.npz`` at its end."""
+    target = Path(path)
+    return target if target.suffix == ".npz" else target.with_name(target.name + ".npz")
+
+
+def _write(target: Path, text: Mapping[str, Any], **arrays: NDArray[Any]) -> None:
+    """Write arrays and text into one archive; what was there is replaced once the new one is whole."""
+    draft = target.with_name(f"{target.name}.{os.getpid()}.part")
+    try:
+        with draft.open("wb") as file:
+            np.savez_compressed(
+                file, allow_pickle=False, about=np.array(json.dumps({"format": _FORMAT, **text})), **arrays
+            )
+        draft.replace(target)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _read(path: str | os.PathLike[str], kind: str, names: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Read what `_write` wrote."""
+    with Path(path).open("rb") as file:
+        try:
+            with np.load(file, allow_pickle=False) as archive:
+                arrays = {name: archive[name] for name in names}
+                text = json.loads(str(archive["about"]))
+            if text.pop("format") != _FORMAT:
+                raise ValueError("another format")
+        except Exception as error:
+            raise ValueError(f"{os.fspath(path)!r} is not a {kind} saved by gdexplain ({error}).") from error
+    return arrays, text
+
+
+def _checked_layout(layout: Layout, size: int) -> Layout:
+    """Return the layout with tuples as shapes; raise ValueError unless it describes `size` parameters."""
+    layout = tuple((name, tuple(shape)) for name, shape in layout) or (("theta", (size,)),)
+    if sum(int(np.prod(shape)) for _, shape in layout) != size:
+        raise ValueError(f"layout must describe {size} parameters, not {layout}.")
+    return layout
+
+
+def _weight(parameters: NDArray[Any], layout: Layout, name: str) -> NDArray[Any]:
+    """Cut one weight out of rows of parameters, in its own shape."""
+    names = [known for known, _ in layout]
+    if names.count(name) != 1:
+        raise KeyError(f"name must be one of {', '.join(map(repr, names))}, and only one, not {name!r}.")
+    place = names.index(name)
+    sizes = [int(np.prod(shape)) for _, shape in layout]
+    first = sum(sizes[:place])
+    return parameters[:, first : first + sizes[place]].reshape(-1, *layout[place][1])
+
+
+def _range(values: NDArray[Any], form: str) -> str:
+    """Return the smallest and the largest value in words, or the one that they all are."""
+    low, high = (form.format(value) for value in (values.min(), values.max()))
+    return low if low == high else f"{low} to {high}"
 
 
 def _count(number: int, noun: str) -> str:

@@ -16,17 +16,18 @@ RANKS = [
     {"data", "network", "objectives", "rules", "schedules", "tape", "theory", "trajectory"},
     {"_explain", "_keras"},
     {"backprop", "callback", "descent", "landscape", "models", "training"},
-    {"gradient_check", "sweep"},
+    {"_tile", "gradient_check"},
+    {"sweeping"},
     {"plotting"},
 ]
 # A prediction may not look at a record, nor a plot at a runner.
 FORBIDDEN = {
     "theory": {"trajectory"},
-    "plotting": {"training", "callback", "descent", "sweep", "models", "backprop", "_keras"},
+    "plotting": {"training", "callback", "descent", "_tile", "sweeping", "models", "backprop", "_keras"},
 }
 # Data are what objectives, theory and networks speak of; a record is not.
 ALLOWED_SIBLINGS = {("objectives", "data"), ("theory", "data"), ("rules", "schedules")}
-KERAS_SIDE = {"_keras", "callback", "gradient_check", "models", "training", "sweep"}
+KERAS_SIDE = {"_keras", "_tile", "callback", "gradient_check", "models", "sweeping", "training"}
 
 
 def modules():
@@ -86,7 +87,7 @@ def test_importing_gdexplain_loads_no_numpy_keras_or_matplotlib():
 
 def test_the_numpy_side_never_loads_keras():
     code = (
-        "import sys, gdexplain as g; g.make_line(), g.Trajectory, g.line_hessian(g.make_line()), g.Plane\n"
+        "import sys, gdexplain as g; g.make_line(), g.Trajectory, g.Sweep, g.line_hessian(g.make_line()), g.Plane\n"
         "print(sorted({'keras', 'tensorflow', 'matplotlib'} & set(sys.modules)))"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -1,0 +1,72 @@
+"""The same call gives the same sweep on threads, on processes, and on a cluster that loses a worker half-way."""
+
+import os
+import signal
+import threading
+import time
+
+import joblib
+import numpy as np
+import pytest
+
+from gdexplain import build_linear, make_line, sweep
+
+# What Dask and joblib themselves emit when a worker is killed or a cluster closes: sockets that are found closed later.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+
+def runs(steps=20, tiles=8, **options):
+    rates = np.linspace(0.01, 0.1, 64)
+    return sweep(
+        build_linear(), make_line(), optimizer="adam", steps=steps, learning_rate=rates, tile=64 // tiles, **options
+    )
+
+
+@pytest.fixture(scope="module")
+def serial():
+    return runs()
+
+
+def assert_equal(sweep, other):
+    for name in ("loss", "parameters", "diverged", "updates", "learning_rate"):
+        np.testing.assert_array_equal(getattr(sweep, name), getattr(other, name))
+
+
+@pytest.fixture
+def cluster():
+    distributed = pytest.importorskip("distributed")
+    # "spawn": a process that is forked after TensorFlow was used hangs
+    with (
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as local,
+        distributed.Client(local) as client,
+    ):
+        yield client
+
+
+def test_worker_processes_give_the_same_sweep(serial):
+    with joblib.parallel_config(backend="loky", n_jobs=2):
+        assert_equal(runs(), serial)
+
+
+def test_a_cluster_gives_the_same_sweep_and_still_does_when_a_worker_is_killed(serial, cluster, tmp_path):
+    with joblib.parallel_config(backend="dask"):
+        assert_equal(runs(), serial)
+    pids = cluster.run(os.getpid)
+    killed = []
+
+    def kill_one_half_way():
+        while len(list(tmp_path.glob("tile-*.npz"))) < 4:
+            time.sleep(0.01)
+        killed.append(len(list(tmp_path.glob("tile-*.npz"))))
+        os.kill(next(iter(pids.values())), signal.SIGKILL)
+
+    assassin = threading.Thread(target=kill_one_half_way)
+    assassin.start()
+    with joblib.parallel_config(backend="dask"):
+        survived = runs(steps=300_000, tiles=16, checkpoint=tmp_path)
+    assassin.join()
+    assert 4 <= killed[0] < 16  # it died in the middle of the sweep
+    assert_equal(survived, runs(steps=300_000, tiles=16))

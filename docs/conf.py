@@ -1,6 +1,7 @@
 """How the site is built. The reasons stand beside the settings; the pieces of our own are in `_ext`."""
 
 import os
+import re
 import sys
 import tomllib
 import warnings
@@ -23,6 +24,8 @@ build_state.forget_stale_gallery(DOCS / "gallery", FINGERPRINT)
 import publishing
 
 # -- the project ------------------------------------------------------------------------------------------------------
+
+from gallery_order import COMPANIONS
 
 from gdexplain import __version__ as version
 
@@ -111,6 +114,7 @@ sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "gallery",
     "filename_pattern": r"[\\/]plot_",
+    "ignore_pattern": "|".join(re.escape(Path(name).name) for name in COMPANIONS),  # no pages; gallery_order says why
     "subsection_order": "gallery.section_order",
     "within_subsection_order": "gallery.ScriptOrder",
     "image_scrapers": ("gallery.scrape",),

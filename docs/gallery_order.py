@@ -20,6 +20,7 @@ ORDER = {
         "plot_noise_floor.py",
         "plot_shuffling.py",
         "plot_batch_size_and_rate.py",
+        "plot_data_parallel.py",
         "plot_adam_on_the_notebook.py",
     ],
     "rules": [
@@ -61,4 +62,11 @@ SLIDES = {
     "theory/plot_initialisation_002": (6, "A gradient vanishes layer by layer"),
     "theory/plot_edge_of_stability_001": (6, "Sharpness rises to 2 over the rate, and stays"),
     "practice/plot_digits_001": (6, "Five optimizers, one grid of rates"),
+}
+
+# Scripts that are no pages, because they cannot run inside the build: each is shown on the page named first, and really
+# run by the test named second. The build fails where either does not name the script.
+COMPANIONS = {
+    # starts processes of its own, each of which must meet TensorFlow before anything else does
+    "practice/multiworker_descent.py": ("variants/plot_data_parallel.py", "test_multiworker.py"),
 }

@@ -57,6 +57,7 @@ _HOME = {
     "sweeping": ["sweep"],
     "theory": [
         "OptimalMomentum",
+        "box_dimension",
         "contraction_rate",
         "cyclic_contraction_rate",
         "deep_linear_half_time",
@@ -137,6 +138,7 @@ if TYPE_CHECKING:  # what a type checker and an editor see
     from gdexplain.plotting import use_style as use_style
     from gdexplain.sweeping import sweep as sweep
     from gdexplain.theory import OptimalMomentum as OptimalMomentum
+    from gdexplain.theory import box_dimension as box_dimension
     from gdexplain.theory import contraction_rate as contraction_rate
     from gdexplain.theory import cyclic_contraction_rate as cyclic_contraction_rate
     from gdexplain.theory import deep_linear_half_time as deep_linear_half_time

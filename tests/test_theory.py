@@ -539,3 +539,59 @@ def test_bad_input_is_an_error_that_names_the_argument(call, words):
 
 def test_a_hessian_that_is_singular_has_a_stable_limit_all_the_same():
     assert theory.max_stable_learning_rate(theory.line_hessian(SAME)) == pytest.approx(2 / 4, rel=1e-14)
+
+
+# ---- Fractals ----
+
+
+def carpet(depth):
+    """Sierpinski's carpet in 3**depth pixels: each square without its middle, again and again."""
+    picture = np.ones((1, 1), bool)
+    for _ in range(depth):
+        picture = np.kron(picture, [[1, 1, 1], [1, 0, 1], [1, 1, 1]]).astype(bool)
+    return picture
+
+
+@pytest.mark.parametrize(
+    ("mask", "dimension"),
+    [
+        (np.eye(128, dtype=bool), 1),
+        (np.ones((128, 64), bool), 2),
+        (np.bitwise_and(*np.indices((128, 128))) == 0, np.log2(3)),  # Sierpinski's triangle: binomials mod 2
+    ],
+)
+def test_the_box_dimension_of_a_line_a_square_and_a_triangle_of_sierpinski(mask, dimension):
+    assert theory.box_dimension(mask) == pytest.approx(dimension, abs=1e-12)
+
+
+def test_the_box_dimension_of_sierpinski_s_carpet_on_its_own_scales():
+    dimension = theory.box_dimension(carpet(5), sizes=[1, 3, 9, 27])
+    assert dimension == pytest.approx(np.log(8) / np.log(3), abs=1e-12)
+
+
+def test_the_box_dimension_of_a_circle_is_that_of_a_curve():
+    y, x = np.indices((512, 512)) - 255.5
+    ring = np.abs(np.hypot(x, y) - 200) < 0.75
+    assert theory.box_dimension(ring, sizes=[2, 4, 8, 16]) == pytest.approx(1, abs=0.05)
+
+
+def test_the_box_dimension_does_not_change_when_a_set_is_turned_and_cut_boxes_count():
+    mask = carpet(4)[:70, :50]
+    assert theory.box_dimension(mask, sizes=[1, 4]) == pytest.approx(theory.box_dimension(mask.T, sizes=(4, 1)))
+    assert theory.box_dimension(np.ones((3, 3), bool), sizes=[1, 2]) == pytest.approx(np.log(9 / 4) / np.log(2))
+
+
+@pytest.mark.parametrize(
+    ("mask", "sizes", "error", "words"),
+    [
+        (np.eye(32), None, TypeError, "mask must be an array of bool, not of float64"),
+        (np.ones(32, bool), None, ValueError, "mask must have 2 axes"),
+        (np.zeros((32, 32), bool), None, ValueError, "a True in it"),
+        (np.ones((8, 8), bool), None, ValueError, "sizes must have at least two different numbers"),
+        (np.ones((32, 32), bool), [2, 2], ValueError, "at least two different numbers, not \\[2, 2\\]"),
+        (np.ones((32, 32), bool), [0, 1], ValueError, "sizes must be a whole number of at least 1, not 0"),
+    ],
+)
+def test_box_dimension_names_what_is_wrong(mask, sizes, error, words):
+    with pytest.raises(error, match=words):
+        theory.box_dimension(mask, sizes=sizes)

@@ -40,6 +40,8 @@ def check_order(examples: Path) -> None:
     """Refuse scripts that are not listed, that are listed and missing, or that would not be run."""
     listed = {f"{section}/{name}" for section, names in gallery_order.ORDER.items() for name in names}
     found = {path.relative_to(examples).as_posix() for path in examples.rglob("*.py")}
+    check_companions(examples, found)
+    found -= set(gallery_order.COMPANIONS)
     if found - listed:
         raise ConfigError(f"examples missing from docs/gallery_order.py: {', '.join(sorted(found - listed))}")
     if listed - found:
@@ -47,6 +49,17 @@ def check_order(examples: Path) -> None:
     not_run = [name for name in sorted(listed) if not Path(name).name.startswith("plot_")]
     if not_run:
         raise ConfigError(f"only scripts named plot_*.py are run: {', '.join(not_run)}")
+
+
+def check_companions(examples: Path, found: set[str]) -> None:
+    """Refuse a script that is no page unless a page shows it and a test runs it."""
+    for name, (page, test) in gallery_order.COMPANIONS.items():
+        if name not in found:
+            raise ConfigError(f"docs/gallery_order.py names a companion that does not exist: {name}")
+        if f".. literalinclude:: /../examples/{name}" not in (examples / page).read_text(encoding="utf-8"):
+            raise ConfigError(f"examples/{name} is no page, and examples/{page} does not show it")
+        if Path(name).name not in (examples.parent / "tests" / test).read_text(encoding="utf-8"):
+            raise ConfigError(f"examples/{name} is not run by the build, and tests/{test} does not run it")
 
 
 # -- the state before each script -------------------------------------------------------------------------------------

@@ -34,6 +34,7 @@ ORDER = {
         "plot_initialisation.py",
         "plot_deep_linear.py",
         "plot_edge_of_stability.py",
+        "plot_fractal_boundary.py",
     ],
     "practice": [
         "plot_diabetes.py",

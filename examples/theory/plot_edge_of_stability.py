@@ -120,4 +120,4 @@ np.testing.assert_allclose(product, 1.5, rtol=0, atol=0.06)
 plt.show()
 
 # %%
-# Next: real data, where the answer is known to ten digits, :ref:`sphx_glr_gallery_practice_plot_diabetes.py`.
+# Next: where the edge of what trains lies, :ref:`sphx_glr_gallery_theory_plot_fractal_boundary.py`.

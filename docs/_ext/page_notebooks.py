@@ -17,6 +17,7 @@ _EXPLORABLE = re.compile(
 _INDEX = re.compile(  # words for the site's own index
     r"^`{3,}\{index\}.*?^`{3,}\n?|^\.\. index::[^\n]*\n(?:[ \t]+[^\n]*\n)*\n?", re.MULTILINE | re.DOTALL
 )
+_INCLUDE = re.compile(r"^\.\. literalinclude:: *(?P<path>\S+)\n(?:[ \t]+[^\n]*\n)*", re.MULTILINE)
 _LINK = re.compile(r"\[(?P<title>[^\]\n]*)\]\((?P<target>(?![a-z]+:|#)[^)\s]+)\)")
 _EQUATION_LABEL = re.compile(r"\$\$ \((?P<label>[\w-]+)\)")
 _LABEL = re.compile(r"(?<!`)`(?P<label>(?:sphx_glr_|gallery-)[\w.-]+)`(?!`)")  # what sphinx-gallery leaves of a :ref:
@@ -111,6 +112,7 @@ class Text:
     def plain(self, text: str) -> str:
         """Say in plain Markdown what roles, labels and directives say."""
         text = _EXPLORABLE.sub(lambda _: self._explorable(), _INDEX.sub("", text))
+        text = _INCLUDE.sub(lambda found: f"*The site shows this part of `{posixpath.basename(found['path'])}` here.*\n", text)
         text = _EQUATION_LABEL.sub(lambda found: f"\\tag{{{self.book.equation(found['label'])}}}\n$$", text)
         text = _RST_LINK.sub(r"\1", text)
         text = _LINK.sub(self._link, text)
@@ -161,6 +163,8 @@ class Text:
             case [*_, "func" | "class" | "meth" | "mod" | "data" | "attr" | "obj" | "exc"]:
                 name = target.lstrip("!~")
                 words = f"`{title or (name.rpartition('.')[2] if target.startswith('~') else name)}`"
+            case ["download"]:
+                words = f"`{title or posixpath.basename(target)}`"
             case ["arxiv" | "doi" as kind]:
                 words = f"{kind.replace('arxiv', 'arXiv')}:{target}"
             case _ if role != "term":

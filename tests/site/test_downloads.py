@@ -341,6 +341,9 @@ class Online(Shelf):
         ("``x * x`` and `y`", "`x * x` and `y`"),
         ("```python\nx\n```", "```python\nx\n```"),
         ("a\n\n```{explorable} map\nwords\n```\n\nb", "a\n\n*An interactive figure stands here on the site.*\n\n\nb"),
+        (":download:`x.py </../examples/x.py>` runs", "`x.py` runs"),
+        (".. literalinclude:: /../x.py\n   :pyobject: f\n\nb", "*The site shows this part of `x.py` here.*\n\nb"),
+        (".. index:: rate\n\nb", "b"),
         (".. explorable:: map\n\n   words\n\n   more\n\nb", "*An interactive figure stands here on the site.*\n\nb"),
     ],
 )
@@ -355,7 +358,7 @@ def test_a_notebook_links_to_pages_where_the_address_of_the_site_is_known():
 
 def test_a_role_without_plain_words_stops_the_build():
     with pytest.raises(ValueError, match="'download'"):
-        page_notebooks.Text("tutorial/setup", Shelf(), {}).plain("{download}`x`")
+        page_notebooks.Text("tutorial/setup", Shelf(), {}).plain("{rocket}`x`")
 
 
 def test_lines_that_hand_numbers_to_a_page_are_left_out_of_its_notebook():

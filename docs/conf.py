@@ -22,11 +22,9 @@ FINGERPRINT = build_state.fingerprint(ROOT)
 build_state.forget_stale_gallery(DOCS / "gallery", FINGERPRINT)
 
 import publishing
-
-# -- the project ------------------------------------------------------------------------------------------------------
-
 from gallery_order import COMPANIONS
 
+# -- the project ------------------------------------------------------------------------------------------------------
 from gdexplain import __version__ as version
 
 project = "gdexplain"

@@ -112,7 +112,9 @@ class Text:
     def plain(self, text: str) -> str:
         """Say in plain Markdown what roles, labels and directives say."""
         text = _EXPLORABLE.sub(lambda _: self._explorable(), _INDEX.sub("", text))
-        text = _INCLUDE.sub(lambda found: f"*The site shows this part of `{posixpath.basename(found['path'])}` here.*\n", text)
+        text = _INCLUDE.sub(
+            lambda found: f"*The site shows this part of `{posixpath.basename(found['path'])}` here.*\n", text
+        )
         text = _EQUATION_LABEL.sub(lambda found: f"\\tag{{{self.book.equation(found['label'])}}}\n$$", text)
         text = _RST_LINK.sub(r"\1", text)
         text = _LINK.sub(self._link, text)

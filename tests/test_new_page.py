@@ -3,6 +3,7 @@
 import importlib.util
 import pathlib
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -44,6 +45,7 @@ def test_a_new_page_stands_last_in_its_section_and_every_script_is_listed(tree):
     before, after = tool.load_order(ROOT), tool.load_order(tree)
     assert after == before | {"theory": [*before["theory"], "plot_my_claim.py"]}
     listed = {f"{section}/{name}" for section, names in after.items() for name in names}
+    listed |= {*runpy.run_path(str(tree / "docs" / "gallery_order.py"))["COMPANIONS"]}
     assert listed == {path.relative_to(tree / "examples").as_posix() for path in (tree / "examples").glob("*/*.py")}
 
 

@@ -111,7 +111,7 @@ def tests(session: nox.Session) -> None:
 def site(session: nox.Session) -> None:
     """Build the site if needed and test it, in a browser too."""
     _install(session, "tests")
-    session.run("pytest", "tests/site", *session.posargs, env={"UV": UV})
+    session.run("pytest", "tests/site", "-n2", "--dist=loadfile", *session.posargs, env={"UV": UV})
 
 
 @nox.session(requires=["docs"], default=False)

@@ -76,9 +76,9 @@ fig.supxlabel(r"$\log_{10} \eta_1$, first layer")
 fig.supylabel(r"$\log_{10} \eta_2$, second layer")
 
 # %%
-# Blue has learned, the brighter the further; orange has overflowed, the brighter the sooner. Each white frame is the
+# Blue is still finite, the brighter the lower its loss; orange has overflowed, the brighter the sooner. Each white frame is the
 # next picture. The line of the first one is made of tongues and islands in the second, each of these of others in the third, and
-# so on. If a run converges, you do not know that its neighbour does.
+# so on. If a run survives, you do not know that its neighbour does.
 #
 # How rough is it?
 # ----------------
@@ -117,8 +117,8 @@ axes[1].set(title="dimension of the edge", xlim=(0.9, 2.05))
 # %%
 # An edge that crosses a picture and only goes down has fewer than two pixels a column. Ours has more in every zoom, though each
 # is a hundredth of the picture before. The dimension is not one number: it depends on where you look, and for dust, where each
-# large box is touched, a picture of this size says too much rather than too little. So
-# what we assert are ranges. And pixels are nothing to assert: near the edge the last digit of a rate decides, and last
+# large box is touched, a picture of this size says too much rather than too little. The dust also grows with the updates: some
+# of these runs wander for long before they overflow. So what we assert are ranges. And pixels are nothing to assert: near the edge the last digit of a rate decides, and last
 # digits differ between machines.
 assert all(each.sum() > 2 * side for each in edges)
 assert abs(circle - 1) < 0.06

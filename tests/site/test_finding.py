@@ -19,7 +19,6 @@ QUESTIONS = {
     "vanishing gradient": ("gallery/theory/plot_initialisation.html",),
     "momentum": ("gallery/rules/plot_momentum.html",),
 }
-FOUND = "/finished|found|did not match/i.test(document.querySelector('.search-summary')?.textContent ?? '')"
 USERS = {  # names of the package and a script that uses each
     "gdexplain.train": "plot_three_variants",
     "gdexplain.descend": "plot_noise_floor",
@@ -37,7 +36,9 @@ def read(name: str) -> BeautifulSoup:
 @pytest.mark.parametrize("question", QUESTIONS)
 def test_the_search_answers_a_question_at_once(visit, server, question):
     page = visit(server, f"search.html?q={quote(question)}").page
-    page.wait_for_function(FOUND)
+    page.locator(".search-summary").filter(
+        has_text=re.compile("finished|found|did not match", re.IGNORECASE)
+    ).wait_for()
     page.wait_for_selector("ul.search li a")
     links = page.locator("ul.search li > a").evaluate_all("links => links.map(link => link.href)")
     found = [link.removeprefix(server).split("#")[0] for link in links[:3]]

@@ -25,7 +25,7 @@ use_style()
 data = make_line()
 
 # %%
-# One sweep for each batch size: 91 rates times 48 :term:`seeds <seed>`, 240 :term:`updates <update>` each. A seed is an
+# One sweep for each :term:`batch size`: 91 rates times 48 :term:`seeds <seed>`, 240 :term:`updates <update>` each. A seed is an
 # order of the examples, and a row of the map.
 rates, seeds = np.linspace(0.05, 0.14, 91), np.arange(48)
 rate, seed = (values.ravel() for values in np.meshgrid(rates, seeds))
@@ -63,7 +63,7 @@ plt.show()
 # while most settle. And it speaks of independent draws; an epoch that shows every example once repairs with the
 # gentle examples what the steep one has broken.
 #
-# **Check.** Two per cent inside the limit each run of each batch size ends below the loss at its start. The full
+# **Check.** Two per cent inside the limit each run of each batch size ends below the :term:`loss` at its start. The full
 # batch climbs in each run two per cent outside. For batches of one, some cells beyond settle: as many as printed.
 start = np.mean(data.targets**2)
 for size, limit, runs in zip(sizes, limits, sweeps, strict=True):

@@ -3,7 +3,7 @@ One layer has one limit; two layers make a limit for each start
 ===============================================================
 
 For a linear neuron the :term:`stability limit` is the same wherever you start: :math:`2/\lambda_{\max}`, for its
-:term:`Hessian` is the same everywhere. Put a second layer on top, :math:`y = w_2 w_1 x`, and the loss has a valley of
+:term:`Hessian` is the same everywhere. Put a second layer on top, :math:`y = w_2 w_1 x`, and the :term:`loss` has a valley of
 minima, :math:`w_1 w_2 = 2`, some steep and some flat. While the steps are small the quantity
 
 .. math:: c = w_1^2 - w_2^2

@@ -141,7 +141,7 @@ np.testing.assert_allclose(used, plain, rtol=0, atol=1e-5)  # float32, and a dif
 assert np.abs(used - right).max() > 0.3
 
 # %%
-# It took the plain mean: ``fit`` divides the mean loss of each share by the number of replicas, whatever the size of the
+# It took the plain mean: ``fit`` divides the mean :term:`loss` of each share by the number of replicas, whatever the size of the
 # share. The lonely point counted twice as much as each of the others, and nothing was said. With
 # thousands of examples and :term:`shuffling` this hardly matters. With few and no shuffling it does. Let the number of
 # replicas divide every batch, the last one too; or leave the last one out (``drop_remainder`` of a ``tf.data.Dataset``).

@@ -343,6 +343,8 @@ class Online(Shelf):
         ("a\n\n```{explorable} map\nwords\n```\n\nb", "a\n\n*An interactive figure stands here on the site.*\n\n\nb"),
         (":download:`x.py </../examples/x.py>` runs", "`x.py` runs"),
         (".. literalinclude:: /../x.py\n   :pyobject: f\n\nb", "*The site shows this part of `x.py` here.*\n\nb"),
+        (":::{warning}\nno\n:::\n\nb", "no\n\nb"),
+        ("```{math}\n:label: b\nx\n```", "$$\nx\n$$"),
         (".. index:: rate\n\nb", "b"),
         (".. explorable:: map\n\n   words\n\n   more\n\nb", "*An interactive figure stands here on the site.*\n\nb"),
     ],

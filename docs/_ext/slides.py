@@ -35,7 +35,9 @@ class Slides(SphinxDirective):
         for name, (lecture, words) in gallery_order.SLIDES.items():
             section, stem = name.split("/")
             images, page = f"/gallery/{section}/images", f"/gallery/{section}/{stem.rpartition('_')[0]}"
-            image = f"![Figure for a slide, to save: {words}]({images}/sphx_glr_{stem}.png)"
+            image = (
+                f"![A figure for a slide, small here and large behind the links: {words}]({images}/sphx_glr_{stem}.png)"
+            )
             files = [
                 ", ".join(
                     f"{{download}}`{kind.upper()} <{images}/slide_{stem}{suffix}.{kind}>`" for kind in ("svg", "png")

@@ -76,7 +76,7 @@ fig.supxlabel(r"$\log_{10} \eta_1$, first layer")
 fig.supylabel(r"$\log_{10} \eta_2$, second layer")
 
 # %%
-# Blue is still finite, the brighter the lower its loss; orange has overflowed, the brighter the sooner. Each white frame is the
+# Blue is still finite, the brighter the lower its :term:`loss`; orange has overflowed, the brighter the sooner. Each white frame is the
 # next picture. The line of the first one is made of tongues and islands in the second, each of these of others in the third, and
 # so on. If a run survives, you do not know that its neighbour does.
 #

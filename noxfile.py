@@ -182,13 +182,8 @@ def reproducible(session: nox.Session) -> None:
             if (ROOT / entry).exists():
                 shutil.copy(ROOT / entry, copy)
         made = shutil.ignore_patterns("__pycache__", "_build", "gallery", "generated", "sg_execution_times.rst")
-        for entry in (
-            "docs",
-            "examples",
-            "gdexplain",
-            "requirements",
-            "tests",
-        ):  # a script that is no page names its test
+        # The tests too: a script that is no page names its test.
+        for entry in ("docs", "examples", "gdexplain", "requirements", "tests"):
             shutil.copytree(ROOT / entry, copy / entry, ignore=made)
         session.run("python", str(copy / "docs" / "_ext" / "build_site.py"), env={"PYTHONPATH": str(copy)})
         sites.append(copy / "docs" / "_build" / "html")

@@ -14,7 +14,7 @@ import argparse
 import json
 from pathlib import Path
 
-from benchmarks import by_hand, contestants, first_result, harness, sizes, sweeps, tasks
+from benchmarks import by_hand, call, contestants, first_result, harness, sizes, sweeps, tasks
 
 TABLE = Path(__file__).resolve().parent.parent / "docs" / "project" / "benchmarks.json"
 
@@ -29,16 +29,17 @@ def sweep(rounds):
     ways = sweeps.contestants()
     sweeps.check_the_same(ways)
     times = harness.race(ways, rounds=rounds)
-    serial = times["fit, one run after another"]
-    serial["estimated from runs"] = sweeps.SAMPLE
-    for kind in ("best", "median"):
-        serial[kind] *= sweeps.RUNS / sweeps.SAMPLE
+    for way in sweeps.SERIAL:
+        times[way]["estimated from runs"] = sweeps.SAMPLE
+        for kind in ("best", "median"):
+            times[way][kind] *= sweeps.RUNS / sweeps.SAMPLE
     return {"title": f"{sweeps.RUNS:,} runs of {sweeps.UPDATES} updates of one neuron", "times": times}
 
 
 SECTIONS = {
     "neuron": lambda rounds: training(tasks.neuron(), rounds),
     "digits": lambda rounds: training(tasks.digits(), rounds),
+    "start of a call": lambda rounds: call.empty_call(tasks.neuron(), rounds=rounds),
     "sweep": sweep,
     "first result": lambda rounds: first_result.first_results(rounds=rounds),
     "updates": lambda rounds: sizes.updates(rounds=rounds),

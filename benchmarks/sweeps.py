@@ -11,9 +11,10 @@ import importlib.util
 import keras
 import numpy as np
 
-from gdexplain import build_linear, make_line
+from gdexplain import _tile, build_linear, make_line, sweeping
 
-RUNS, UPDATES, SAMPLE = 10_000, 200, 2
+RUNS, UPDATES, SAMPLE, TILE = 10_000, 200, 2, 5_000
+SERIAL = ("fit, an epoch an update", "fit, all updates in one epoch")  # these make `SAMPLE` runs only
 
 
 def rates(runs):
@@ -25,12 +26,13 @@ def contestants(runs=RUNS, updates=UPDATES):
     """Return every way that can run here; `fit` alone makes fewer runs, see `SAMPLE`."""
     data, rate = make_line(), rates(runs)
     x, y = data.inputs.astype("float32"), data.targets.astype("float32")
-    ways = {"fit, one run after another": serial_fit(x, y, rate[:: max(1, runs // SAMPLE)][:SAMPLE], updates)}
+    few = rate[:: max(1, runs // SAMPLE)][:SAMPLE]
+    ways = {name: serial_fit(x, y, few, updates, long_epoch=name == SERIAL[1]) for name in SERIAL}
     ways["NumPy, all runs in one array"] = numpy_vectorised(x, y, rate, updates)
     if importlib.util.find_spec("jax"):
         ways["JAX, vmap of jit and scan"] = jax_vmap(x, y, rate, updates)
-    if importlib.util.find_spec("gdexplain.sweep"):
-        ways["sweep"] = sweep(data, rate, updates)
+    ways["sweep, the whole call"] = sweep(data, rate, updates)
+    ways["sweep, its compiled tiles"] = compiled_tiles(data, rate, updates)
     return ways
 
 
@@ -43,17 +45,20 @@ def check_the_same(ways):
         np.testing.assert_allclose(end, wanted, rtol=1e-3, atol=1e-4, err_msg=name)
 
 
-def serial_fit(x, y, rate, updates):
+def serial_fit(x, y, rate, updates, *, long_epoch):
+    """`fit` for each rate: one full batch an epoch, as one writes it, or all updates in one epoch, which is faster."""
     model = build_linear()
     model.compile(keras.optimizers.SGD(0.01), "mse")
-    x, y = np.tile(x, (updates, 1)), np.tile(y, (updates, 1))
+    options = {"batch_size": len(x), "epochs": updates, "shuffle": False, "verbose": 0}
+    if long_epoch:
+        x, y, options["epochs"] = np.tile(x, (updates, 1)), np.tile(y, (updates, 1)), 1
 
     def run():
         ends = []
         for value in rate:
             model.set_weights([np.zeros((1, 1)), np.zeros(1)])
             model.optimizer.learning_rate = float(value)
-            model.fit(x, y, batch_size=len(x) // updates, epochs=1, shuffle=False, verbose=0)
+            model.fit(x, y, **options)
             ends.append(np.concatenate([part.ravel() for part in model.get_weights()]))
         return np.array(ends)
 
@@ -92,10 +97,21 @@ def jax_vmap(x, y, rate, updates):
 
 
 def sweep(data, rate, updates):
-    """`gdexplain.sweep` as it is called, with everything that a call does."""
-    from gdexplain.sweep import sweep as run_all
+    """`gdexplain.sweep` as it is called, with everything that a call does but the compiling."""
 
     def run():
-        return run_all(build_linear(), data, optimizer="sgd", steps=updates, learning_rate=rate).parameters
+        options = {"optimizer": "sgd", "steps": updates, "learning_rate": rate, "tile": TILE}
+        return sweeping.sweep(build_linear(), data, **options).parameters
 
     return run
+
+
+def compiled_tiles(data, rate, updates):
+    """The tiles of that sweep, with its checks and its preparation left out, as with the other compiled ways."""
+    model, optimizer = build_linear(), keras.optimizers.SGD()
+    options = {"shuffle": True, "jit": True}
+    task = sweeping._make_task(model, data, optimizer, "mse", updates, None, None, 0, **options)
+    rows = sweeping._make_rows(model, task, rate, None, None, {}, 0)
+    width = min(TILE, len(rate))
+    tiles = [{name: v[first : first + width] for name, v in rows.items()} for first in range(0, len(rate), width)]
+    return lambda: np.concatenate([_tile.run_tile(task, tile, width)["parameters"] for tile in tiles])

@@ -24,7 +24,8 @@ _CHUNK_UPDATES = 8192
 _PROGRESS_CHUNKS = 50
 
 Arrays = dict[str, NDArray[Any]]
-Loop = Callable[[NDArray[np.int32]], tuple[int, list[Any], Arrays]]
+Place = Callable[[NDArray[np.int64]], None]
+Loop = Callable[[], tuple[int, list[Any], Arrays]]
 
 
 def train(
@@ -113,8 +114,8 @@ def train(
     with _keras.floatx(dtype):
         _prepare(model, x, y, optimizer, loss, jit=jit)
         chunk = _chunk_length(model, len(order), len(kinds), every, progress=progress)
-        loop = _compile_loop(model, (x, y), order, kinds, chunk, every, jit=jit)
-        record_of, diverged = _run(loop, model, order, chunk, progress=progress)
+        place, loop = _compile_loop(model, (x, y), order, kinds, chunk, every, jit=jit)
+        record_of, diverged = _run(place, loop, model, order, chunk, progress=progress)
     if model.optimizer.use_ema:  # as fit does when it ends
         model.optimizer.finalize_variable_values(model.trainable_variables)
     total = len(record_of["loss"])
@@ -270,14 +271,18 @@ def _make_step(model: keras.Model, data: tuple[Any, Any], dtype: str) -> Callabl
 def _compile_loop(
     model: keras.Model,
     data: tuple[Any, Any],
-    order: NDArray[np.int32],
+    order: NDArray[np.int64],
     kinds: tuple[str, ...],
     length: int,
     every: int,
     *,
     jit: bool,
-) -> Loop:
-    """Write the loop over at most `length` updates as one tf.function; it stops at the first that is not finite."""
+) -> tuple[Place, Loop]:
+    """Write the loop over at most `length` updates as one tf.function; it stops at the first that is not finite.
+
+    Two functions come back: one puts the rows of these updates in place, the other makes the updates. Each in its own
+    call, because handing TensorFlow an argument takes longer than a hundred updates of a neuron.
+    """
     dtype = _keras.record_dtype(model)
     step, variables, state = _make_step(model, data, dtype), model.trainable_variables, _state(model)
     widths = sorted({int(np.count_nonzero(rows >= 0)) for rows in order[[0, -1]]}, reverse=True)
@@ -285,6 +290,7 @@ def _compile_loop(
     row = (_keras.parameter_count(model),)
     slots: dict[str, tuple[int, tuple[int, ...]]] = {"loss": (length, ())}
     slots |= dict.fromkeys(kinds, (length // every + 1, row))
+    placed = tf.Variable(np.full((length + 1, order.shape[1]), -1), trainable=False)
 
     def parameters() -> Any:
         return _flat([variable.value for variable in variables], dtype)
@@ -301,7 +307,8 @@ def _compile_loop(
         finite = tf.math.is_finite(loss) & tf.math.is_finite(gradient) & tf.math.is_finite(after)
         return k + 1, tf.reduce_all(finite), written
 
-    def loop(rows: Any) -> tuple[Any, Any, Any]:
+    def loop() -> list[Any]:
+        rows = tf.convert_to_tensor(placed)
         before = [tf.identity(variable.value) for variable in state]
         arrays = {kind: tf.TensorArray(dtype, size, element_shape=shape) for kind, (size, shape) in slots.items()}
         if "parameters" in kinds:
@@ -318,23 +325,28 @@ def _compile_loop(
 
         begin = tf.constant(0), tf.constant(True), arrays
         done, finite, arrays = epochs(begin) if len(widths) > 1 else batches(begin, *widths)
-        return done - tf.cast(~finite, tf.int32), before, {kind: array.stack() for kind, array in arrays.items()}
+        return [done - tf.cast(~finite, tf.int32), *(array.stack() for array in arrays.values()), *before]
 
     # A concrete function is traced once, here; TensorFlow would warn of a tf.function made anew for each training run.
-    rows = tf.TensorSpec([length + 1, order.shape[1]], tf.int32)
-    compiled = tf.function(loop, jit_compile=jit, autograph=False).get_concrete_function(rows)
+    compiled = tf.function(loop, jit_compile=jit, autograph=False).get_concrete_function()
 
-    def call(rows: NDArray[np.int32]) -> tuple[int, list[Any], Arrays]:
-        done, before, stacked = compiled(tf.constant(rows))
+    def place(batches: NDArray[np.int64]) -> None:
+        rows = np.full(placed.shape, -1)  # an update without examples ends the loop
+        rows[: len(batches)] = batches
+        placed.assign(rows)
+
+    def call() -> tuple[int, list[Any], Arrays]:
+        done, *outputs = compiled()
         good = int(done)
         kept = {"loss": good, "parameters": -(-good // every) + 1, "gradients": -(-good // every)}
-        return good, before, {kind: np.asarray(array)[: kept[kind]] for kind, array in stacked.items()}
+        record = {kind: np.asarray(array)[: kept[kind]] for kind, array in zip(slots, outputs, strict=False)}
+        return good, outputs[len(slots) :], record
 
-    return call
+    return place, call
 
 
 def _run(
-    loop: Loop, model: keras.Model, order: NDArray[np.int32], length: int, *, progress: bool
+    place: Place, loop: Loop, model: keras.Model, order: NDArray[np.int64], length: int, *, progress: bool
 ) -> tuple[Arrays, bool]:
     """Run the loop chunk by chunk; a chunk that diverges is taken back and run again up to its last finite update."""
     chunks: list[Arrays] = []
@@ -342,15 +354,14 @@ def _run(
     with _progress_bar(len(order), shown=progress) as bar:
         for first in range(0, len(order), length):
             chunk = order[first : first + length]
-            rows = np.full((length + 1, order.shape[1]), -1, np.int32)  # an update without examples ends the loop
-            rows[: len(chunk)] = chunk
-            good, before, record = loop(rows)
+            place(chunk)
+            good, before, record = loop()
             diverged = good < len(chunk)
             if diverged:
                 for variable, value in zip(_state(model), before, strict=True):
                     variable.assign(value)
-                rows[good:] = -1
-                _, _, record = loop(rows)
+                place(chunk[:good])
+                _, _, record = loop()
             if chunks and "parameters" in record:  # where the last chunk ended
                 record["parameters"] = record["parameters"][1:]
             chunks.append(record)
@@ -376,11 +387,11 @@ def _progress_bar(total: int, *, shown: bool, unit: str = "update") -> Any:
     return widget(total=total, unit=unit)
 
 
-def _as_matrix(order: Sequence[NDArray[np.int64]]) -> NDArray[np.int32]:
+def _as_matrix(order: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
     """Return the order as one matrix, a row an update; -1 stands in the places that a short batch leaves."""
     width = len(order[0])
     lengths = np.array([len(rows) for rows in order])
-    matrix = np.full((len(order), width), -1, np.int32)
+    matrix = np.full((len(order), width), -1)
     matrix[np.arange(width) < lengths[:, np.newaxis]] = np.concatenate(order)
     return matrix
 

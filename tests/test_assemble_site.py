@@ -45,6 +45,16 @@ def test_each_minor_version_has_a_folder_and_stable_is_the_newest(sites, tmp_pat
     assert (target / ".nojekyll").exists()
 
 
+def test_stable_keeps_the_wheel_of_every_release(sites, tmp_path):
+    for name in ("dev", "0.9.0", "1.0.9", "1.0.10"):
+        (sites / name / "downloads").mkdir()
+        (sites / name / "downloads" / f"gdexplain-{name}-py3-none-any.whl").touch()
+    tool.assemble(sites, tmp_path / "target")
+    kept = sorted(path.name.split("-")[1] for path in (tmp_path / "target" / "stable" / "downloads").iterdir())
+    assert kept == ["0.9.0", "1.0.10", "1.0.9"]
+    assert len([*(tmp_path / "target" / "1.0" / "downloads").iterdir()]) == 1
+
+
 def test_each_site_names_the_others_and_says_which_of_its_pages_they_lack(sites, tmp_path):
     tool.assemble(sites, tmp_path / "target")
     entries = {entry["name"]: entry for entry in read(tmp_path / "target" / "dev")}

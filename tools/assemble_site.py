@@ -2,7 +2,8 @@
 
 SITES holds one built site a folder: `dev`, and each release under its version, such as `1.0.2`. TARGET gets `dev/`,
 one folder for each minor version (`1.0/`, its newest release), `stable/` (a copy of the newest), and a page that leads
-there. Each site's `_static/versions.js`, empty where it was built, is given the list that its switcher shows.
+there. Each site's `_static/versions.js`, empty where it was built, is given the list that its switcher shows. `stable/`
+keeps the wheels of all releases, because scripts name the one that they were downloaded with.
 """
 
 from __future__ import annotations
@@ -69,6 +70,10 @@ def assemble(sites: Path, target: Path) -> list[str]:
             for name, source in chosen.items()
         ]
         _tell(target / here, entries)
+    if "stable" in chosen:  # a script that was downloaded years ago asks for its own version
+        for wheel in sites.glob("*.*.*/downloads/*.whl"):
+            (target / "stable" / "downloads").mkdir(exist_ok=True)
+            shutil.copy2(wheel, target / "stable" / "downloads")
     home = "stable" if "stable" in chosen else "dev"
     (target / "index.html").write_text(_HOME.format(name=home), encoding="utf-8")
     (target / ".nojekyll").touch()  # Pages would leave out folders such as _static

@@ -5,25 +5,24 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from pathlib import Path
 
+from find_chromium import MISSING, find_chromium
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).resolve().parents[1]
 HOME = ROOT / "docs" / "_build" / "html" / "index.html"
 TARGET = ROOT / ".github" / "home.png"
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 HEAVIEST = 150_000  # bytes: a README opens on a phone, too
 
 
 def take(target: Path) -> int:
     """Write the picture with at most 256 colours, and return its size in bytes."""
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    path = find_chromium()
     if path is None:
-        sys.exit(f"no browser found (looked for {', '.join(BROWSERS)}); on Debian: apt-get install chromium")
+        sys.exit(MISSING)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         options = {"color_scheme": "light", "reduced_motion": "reduce"}  # the film stands still at its last frame

@@ -14,6 +14,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 import build_state
+import publishing
 import recovery
 from check_site import check_site
 from sphinx.application import Sphinx
@@ -35,7 +36,9 @@ def build() -> int:
         print(explain(error), file=sys.stderr)
         return 1
     try:
-        faults = _run_sphinx() or [str(fault) for fault in check_site(WORK / "html", cache=WORK / "checked.json")]
+        faults = _run_sphinx() or list(
+            map(str, check_site(WORK / "html", base=publishing.base_url(), cache=WORK / "checked.json"))
+        )
         if not faults:
             publish(WORK / "html", BUILD / "html")
             return 0

@@ -2,7 +2,8 @@
 
 A measured number belongs to the run that measured it: the page computes it and glues or prints it. So a decimal number
 in prose is a fault, unless it is given rather than measured: a setting, data, a definition, a version. What is given
-is named in `GIVEN`, each with its reason. Code, formulas, roles, links and outputs are not prose.
+is named in `GIVEN`, each with its reason. Code, formulas, roles, links and outputs are not prose; the alt texts of
+figures are.
 """
 
 from __future__ import annotations
@@ -46,6 +47,8 @@ GIVEN = {
     "a test asserts it": ("with one process to 1e-6",),
     "a rule of thumb, with its source beside it": ("- up to (?:1e-7|1e-4|1e-2):",),
 }
+_ALT_OF_CELL = re.compile(r"^( *)alt: >-\n((?:\1 +.*\n)+)|^:alt: (.*)$", re.MULTILINE)
+_ALT_OF_FIGURE = re.compile(r'# sphinx_gallery_alt = "(.*)"')
 _PROSE_DIRECTIVES = "note|tip|important|warning|admonition|dropdown|glossary|seealso|grid|grid-item-card|figure|margin"
 
 
@@ -55,6 +58,15 @@ def _blank(text: str, pattern: str, flags: int = re.MULTILINE | re.DOTALL) -> st
 
 
 def prose_of_markdown(text: str) -> str:
+    """Blank everything in a MyST page that is neither prose nor an alt text."""
+    prose = _blank_code_and_formulas(text)
+    for found in _ALT_OF_CELL.finditer(text):
+        part = 2 if found[2] else 3
+        prose = prose[: found.start(part)] + found[part] + prose[found.end(part) :]
+    return prose
+
+
+def _blank_code_and_formulas(text: str) -> str:
     """Blank everything in a MyST page that is not prose."""
     text = _blank(text, r"\A---\n.*?\n---\n")
     text = _blank(text, rf"^(?P<fence>[`~]{{3,}})(?!\{{(?:{_PROSE_DIRECTIVES})\}})[^\n]*\n.*?^(?P=fence)\s*$")
@@ -73,7 +85,7 @@ def prose_of_rst(text: str) -> str:
 
 
 def prose_of_script(text: str) -> str:
-    """Blank everything in a gallery script but its docstring and the comments that become text."""
+    """Blank everything in a gallery script but its docstring, the comments that become text, and the alt texts."""
     lines = text.split("\n")
     document = ast.parse(text).body[0]
     kept = set(range(document.lineno, (document.end_lineno or document.lineno) + 1))
@@ -82,6 +94,9 @@ def prose_of_script(text: str) -> str:
         inside = line.startswith("# %%") or (inside and line.startswith("#"))
         if inside:
             kept.add(number)
+        if found := _ALT_OF_FIGURE.match(line):
+            kept.add(number)
+            lines[number - 1] = found[1]
     words = [re.sub(r"^# ?(?:%%)?", "", line) if number in kept else "" for number, line in enumerate(lines, 1)]
     return prose_of_rst("\n".join(words))
 

@@ -1,4 +1,4 @@
-"""Check a built site with the standard library alone: `python docs/_ext/check_site.py docs/_build/html`.
+"""Check a built site with the standard library alone: `python docs/_ext/check_site.py docs/_build/html [ADDRESS]`.
 
 Sphinx passes images without alt text, warnings printed by a cell, memory addresses, progress bars, style sheets from
 elsewhere, and links to ids that are not there. Here each is a fault, named by the page's source and its line.
@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import posixpath
 import re
 import sys
 from dataclasses import asdict, dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
 
 _VOID = frozenset(
     ["area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "track", "wbr"]
@@ -37,6 +36,7 @@ _NOISE = {
     "a warning": re.compile(r"\b\w*Warning: .*"),
     "a traceback": re.compile(r"Traceback \(most recent call last\).*"),
 }
+_NOWHERE = "http://site.invalid/site/"  # stands for the address of a site that was built for none
 _NOT_RUN = re.compile(r"^\s*(?:execution_mode: *[\"']?(?:off|false)\b.*|.*\bskip-execution\b.*)", re.MULTILINE)
 
 
@@ -212,18 +212,21 @@ def find_line(source: str, text: str, place: str) -> str:
     return f"{source}:{found[0]}" if found else source
 
 
-def _broken_links(site: Path, pages: dict[str, Page]) -> list[tuple[str, str, str]]:
-    """Find links whose file or anchor is not there: (page, link, why)."""
+def _broken_links(site: Path, pages: dict[str, Page], base: str) -> list[tuple[str, str, str]]:
+    """Find links into the site whose file or anchor is not there: (page, link, why)."""
     broken = []
     ids = {name: {*page.ids} for name, page in pages.items()}
     files = {path.relative_to(site).as_posix() for path in site.rglob("*") if path.is_file()}
     for name, page in pages.items():
         for link in dict.fromkeys(page.links):
-            parts = urlsplit(link)
-            if parts.scheme or parts.netloc:
+            address, given = urljoin(urljoin(base, name), link), urlsplit(link)
+            if not address.startswith(base):
+                if not (given.scheme or given.netloc):
+                    broken.append((name, link, "it leaves the site"))
                 continue
+            parts = urlsplit(address)
             path, anchor = unquote(parts.path), unquote(parts.fragment)
-            target = posixpath.normpath(posixpath.join(posixpath.dirname(name), path)) if path else name
+            target = path.removeprefix(urlsplit(base).path)
             if target not in files:
                 broken.append((name, link, "no such file"))
             elif anchor and target in ids and anchor not in ids[target]:
@@ -258,11 +261,14 @@ def _read_cache(cache: Path | None) -> dict[str, dict]:
         return {}
 
 
-def check_site(site: Path, *, cache: Path | None = None) -> list[Fault]:
-    """Find every fault of a built site."""
+def check_site(site: Path, *, base: str = "", cache: Path | None = None) -> list[Fault]:
+    """Find every fault of a built site; `base` is its address, if it was built for one."""
     pages = _read_pages(site, cache)
     raw = [(name, place, message) for name, page in pages.items() for place, message in page.faults]
-    raw += [(name, f"text {link}", f"broken link {link}: {why}") for name, link, why in _broken_links(site, pages)]
+    raw += [
+        (name, f"text {link}", f"broken link {link}: {why}")
+        for name, link, why in _broken_links(site, pages, base or _NOWHERE)
+    ]
     faults = []
     for name, place, message in raw:
         source, text = find_source(site, name)
@@ -284,7 +290,7 @@ def check_site(site: Path, *, cache: Path | None = None) -> list[Fault]:
 
 def main(arguments: list[str]) -> int:
     """Print the faults of the site in the folder named, and return 1 if there are any."""
-    faults = check_site(Path(arguments[0]))
+    faults = check_site(Path(arguments[0]), base=arguments[1] if len(arguments) > 1 else "")
     for fault in faults:
         print(fault)
     print(f"{len(faults)} fault(s)")

@@ -75,6 +75,8 @@ def stem(docname: str) -> str:
 
 def executed(app, docname: str) -> Path | None:
     """Find the notebook that MyST-NB left of a page that runs."""
+    if docname.startswith("project/"):  # these read the project's own files, which nobody has who saves a page
+        return None
     path = Path(app.env.mystnb_config.output_folder) / f"{docname}.ipynb"
     source = Path(app.env.doc2path(docname))
     runs = path.exists() and source.suffix == ".md" and "{code-cell}" in source.read_text(encoding="utf-8")

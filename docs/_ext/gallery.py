@@ -14,6 +14,7 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import slides
+from docutils import nodes
 from images import shrink
 from matplotlib.animation import Animation, FFMpegWriter
 from sphinx.errors import ConfigError, ExtensionError
@@ -80,6 +81,30 @@ def reset(gallery_conf, filename):
     gdexplain.use_style()
     mpl.rcParams["savefig.transparent"] = True
     mpl.rcParams["animation.ffmpeg_path"] = imageio_ffmpeg.get_ffmpeg_exe()
+
+
+# -- the solutions of exercises ---------------------------------------------------------------------------------------
+
+_FOLD = '<details class="hide solutions"><summary>Show the solutions</summary>'
+
+
+def fold_solutions(app, doctree):
+    """Fold away what follows the questions of a script's exercises, up to the words that lead to the next page."""
+    if not app.env.docname.startswith("gallery/"):
+        return
+    for section in doctree.findall(nodes.section):
+        if section[0].astext() != "Exercises":
+            continue
+        questions = max(
+            (section.index(node) for node in section if isinstance(node, nodes.enumerated_list)), default=None
+        )
+        leads_on = [k for k, node in enumerate(section) if node.astext().startswith("Next: ")]
+        if questions is None or not leads_on:
+            raise ExtensionError(
+                f"{app.env.docname}: the exercises need a numbered list, and a line that begins with Next:"
+            )
+        section.insert(leads_on[-1], nodes.raw("", "</details>", format="html"))
+        section.insert(questions + 1, nodes.raw("", _FOLD, format="html"))
 
 
 # -- figures ----------------------------------------------------------------------------------------------------------
@@ -178,7 +203,8 @@ def drop_tag_lists(app, docname, source):
 
 
 def setup(app):
-    """Check the order before the gallery is made."""
+    """Check the order before the gallery is made, and fold the solutions of its exercises."""
     app.connect("builder-inited", lambda _: check_order(Path(app.srcdir).parent / "examples"), priority=100)
     app.connect("source-read", drop_tag_lists)
+    app.connect("doctree-read", fold_solutions)
     return {"parallel_read_safe": True}

@@ -20,6 +20,7 @@ class FinishedPages(BuiltinTemplateLoader):
         """Keep the builder: it knows where the images of a page come from."""
         super().init(builder, *arguments, **options)
         self.builder = builder
+        self.sources: dict[str, str] = {}  # an image's name on the site, and its file
 
     def render(self, template: str, context: dict[str, Any]) -> str:
         """Render one page and finish it."""
@@ -30,7 +31,8 @@ class FinishedPages(BuiltinTemplateLoader):
     def _size_of(self, address: str) -> tuple[int, int] | None:
         """Look up the size of an image, by the name that it has on the site."""
         name = posixpath.basename(address)
-        sources = {named: source for source, named in self.builder.images.items()}  # Sphinx fills this page by page
+        if len(self.sources) != len(self.builder.images):  # Sphinx fills this page by page
+            self.sources = {named: source for source, named in self.builder.images.items()}
         copied = Path(self.builder.outdir, "_images", name)  # and sphinx-gallery copies its figures itself
-        path = Path(self.builder.srcdir, sources[name]) if name in sources else copied
+        path = Path(self.builder.srcdir, self.sources[name]) if name in self.sources else copied
         return png_size(path) if path.suffix == ".png" and path.exists() else None

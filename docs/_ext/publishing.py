@@ -1,7 +1,8 @@
 """What a published site needs beyond its pages: a description of each, its one address, a map, a page for lost readers.
 
-`GDEXPLAIN_BASE_URL` names the address that the site will have. Without it nothing on the site needs to know: there
-are no canonical links, no map and no cards, all of which are absolute addresses or nothing.
+`GDEXPLAIN_BASE_URL` names the address that the site will have; on Read the Docs its own variable does. Without one
+nothing on the site needs to know: there are no canonical links, no map and no cards, all of which are absolute
+addresses or nothing.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ FIXED = {
 
 def base_url(environment: Mapping[str, str] = os.environ) -> str:
     """Read the site's address, "" or absolute and with a slash at its end."""
-    value = environment.get(VARIABLE, "").strip()
+    value = (environment.get(VARIABLE, "") or environment.get("READTHEDOCS_CANONICAL_URL", "")).strip()
     if not value:
         return ""
     parts = urlsplit(value)

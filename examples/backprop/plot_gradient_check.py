@@ -14,7 +14,8 @@ answers (:math:`e_i` is 1 at :math:`i` and 0 elsewhere).
    \text{complex step:} \quad & \frac{\operatorname{Im} L(\theta + \mathrm{i} h e_i)}{h}
    \end{aligned}
 
-The definition says :math:`h \to 0`. Look what happens when you do that.
+The definition says :math:`h \to 0`. Look what happens when you do that. You need
+:doc:`/explanation/backprop_by_hand`.
 """
 
 import keras
@@ -77,7 +78,7 @@ float32 = np.array([error(numerical_gradient(in_float32, theta, h=h)) for h in w
 # sphinx_gallery_alt = "Relative error of the gradient over the step h, both on log axes. Forward and central "
 # sphinx_gallery_alt = "differences form two valleys: with smaller h the error falls along a straight line, then rises "
 # sphinx_gallery_alt = "again in a ragged one, up to 1. The valley of the central differences is deeper. In float32 "
-# sphinx_gallery_alt = "it is shallow. The complex step falls to 1e-16 and stays there."
+# sphinx_gallery_alt = "it is shallow. The complex step falls to the last digit and stays there."
 fig, ax = plt.subplots(figsize=(6.4, 5))
 looks = zip(curves.items(), ((0, (4, 1.5)), "-", ":"), ("minibatch", "stochastic", "batch"), strict=True)
 for (method, errors), dashes, color in looks:

@@ -9,7 +9,8 @@ derivative with respect to each parent :math:`p`. Read from the end, every node 
 .. math:: \bar p \;\mathrel{+}=\; \bar n \, \frac{\partial n}{\partial p}
 
 Here :math:`\bar n` is the derivative of the result with respect to node :math:`n`; the result's own is 1. That is all
-of :term:`backpropagation`. Look for the ``+=``: a number that is used twice is paid twice.
+of :term:`backpropagation`. Look for the ``+=``: a number that is used twice is paid twice. You need
+:doc:`/explanation/backprop_by_hand`.
 """
 
 import sys

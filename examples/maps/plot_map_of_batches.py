@@ -19,7 +19,12 @@ from matplotlib.colors import LogNorm
 
 from gdexplain import build_linear, make_line, sweep
 from gdexplain.plotting import draw_map, use_style
-from gdexplain.theory import line_hessian, max_stable_learning_rate, max_stable_sgd_learning_rate
+from gdexplain.theory import (
+    cyclic_contraction_rate,
+    line_hessian,
+    max_stable_learning_rate,
+    max_stable_sgd_learning_rate,
+)
 
 use_style()
 data = make_line()
@@ -79,5 +84,25 @@ for size, limit, runs in zip(sizes, limits, sweeps, strict=True):
 # These targets lie on a line, so the noise dies at the :term:`minimum` and a run can settle on it. With noise in the
 # targets it stops at a floor (:ref:`sphx_glr_gallery_variants_plot_noise_floor.py`). And a limit that is safe for every
 # order is not a rate that is best: see :ref:`sphx_glr_gallery_variants_plot_batch_size_and_rate.py`.
+
+# %%
+# Exercises
+# ---------
 #
+# 1. Which is the largest rate at which one of these orders lets a run with batches of one settle?
+# 2. Do not shuffle: one order for all epochs, as it stands. Now the theory of one pass knows which rates settle. Does it?
+#
+# The solutions, in this order:
+first = sweeps[0]
+settled = ~first.diverged & (first.loss < start)
+print(f"1. {rate[settled].max():.3f}, far above the limit of {limits[0]:.3f}")
+assert rate[settled].max() > 1.1 * limits[0]
+
+fixed = sweep(build_linear(), data, optimizer="sgd", steps=240, batch_size=1, learning_rate=rates, shuffle=False)
+settles = ~fixed.diverged & (fixed.loss < start)
+foretold = np.array([cyclic_contraction_rate(data, float(each)) < 1 for each in rates])
+print(f"2. yes, up to {rates[foretold].max():.3f}; wrong for {np.sum(settles != foretold)} of {len(rates)} rates")
+assert np.array_equal(settles, foretold)
+
+# %%
 # Next: :doc:`/practice/scaling_a_sweep`, to make maps of a million runs.

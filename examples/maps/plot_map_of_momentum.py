@@ -98,5 +98,23 @@ assert abs(middle[1] - best.beta) < 0.05
 # ---------------------
 # One bowl, full batches, one start. With noise the best momentum is smaller, and a deep network has a border that moves
 # while you train (:ref:`sphx_glr_gallery_theory_plot_edge_of_stability.py`).
+
+# %%
+# Exercises
+# ---------
 #
+# 1. How many of the runs that settle have a rate that plain gradient descent, without momentum, cannot bear?
+# 2. At a momentum of 0.9, which rates bring the loss to a millionth within 400 updates?
+#
+# The solutions, in this order:
+bold = inside & (rate > 2 / largest)
+print(f"1. {bold.sum():,} of {inside.sum():,}; the largest rate among them is {rate[bold].max():.3f}")
+assert bold.any()
+assert runs.loss[bold].max() < start
+
+row = np.isclose(momentum, 0.9) & (runs.steps_to_target >= 0)
+print(f"2. those from {rate[row].min():.3f} to {rate[row].max():.3f}: the border is at {2 * 1.9 / largest:.3f}")
+assert rate[row].max() < 2 * 1.9 / largest
+
+# %%
 # Next: :ref:`sphx_glr_gallery_maps_plot_map_of_starts.py`.

@@ -16,8 +16,8 @@ that from the ten, and its :term:`mean squared error` has a minimum that one lin
 
 Row i of :math:`A` is patient i's :math:`(x_i, 1)`, :math:`\theta = (w, b)`, and :math:`\kappa` is the :term:`condition
 number` of the :term:`Hessian`. So real data can referee :term:`gradient descent`: it must land on the same eleven
-numbers. Look for what it finds at once, and for what takes it so long. (Needs:
-:ref:`sphx_glr_gallery_variants_plot_learning_rate.py`.)
+numbers. Look for what it finds at once, and for what takes it so long. You need
+:ref:`sphx_glr_gallery_variants_plot_learning_rate.py`.
 """
 
 import matplotlib.pyplot as plt

@@ -15,8 +15,8 @@ same budget, on data that is not used for the final score, and repeats it with o
    \end{gathered}
 
 Here o is the optimizer, s a seed, and d the n differences in score between two optimizers that had the same seed, so the
-same start and the same batches. Look at how far apart they are before the tuning, and after. (Needs:
-:ref:`sphx_glr_gallery_variants_plot_learning_rate.py`.)
+same start and the same batches. Look at how far apart they are before the tuning, and after. You need
+:ref:`sphx_glr_gallery_variants_plot_learning_rate.py`.
 """
 
 import matplotlib.pyplot as plt

@@ -15,6 +15,7 @@ keeps a running mean of them, and :term:`Adam` adds :term:`momentum` and correct
 
 Here :math:`g` is the gradient of update :math:`k = 1, 2, \dots`, :math:`s` the :term:`step`, :math:`\eta` the
 :term:`learning rate` and :math:`\varepsilon` a tiny number. Look where it stands: it is not the same in each.
+You need :ref:`sphx_glr_gallery_rules_plot_momentum.py`.
 """
 
 import keras

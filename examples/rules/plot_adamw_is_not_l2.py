@@ -12,8 +12,8 @@ get it by adding :math:`\tfrac\lambda2 \lVert\theta\rVert^2` to the :term:`loss`
 .. math:: \text{penalty (Adam + L2):} \quad g \leftarrow g + \lambda \theta \ \text{ inside } \hat m \text{ and } \hat v
 
 Here :math:`\eta` is the :term:`learning rate` and :math:`\hat m`, :math:`\hat v` are Adam's running means of the
-gradient and of its square (:ref:`sphx_glr_gallery_rules_plot_adam_from_scratch.py`). Take a weight that the data does not
-touch, and make :math:`\lambda` ten times larger. Look at what happens: nothing.
+gradient and of its square. Take a weight that the data does not touch, and make :math:`\lambda` ten times larger. Look at
+what happens: nothing. You need :ref:`sphx_glr_gallery_rules_plot_adam_from_scratch.py`.
 """
 
 import keras

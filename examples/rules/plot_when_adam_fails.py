@@ -9,8 +9,8 @@ outvote the large one. Take a :term:`loss` with one :term:`parameter` :math:`x` 
 .. math:: L(x) = \tfrac13 \left( C x - x - x \right), \qquad C = 3
 
 Its slope is :math:`1/3`, so the best point is -1. :cite:t:`reddi2018` prove that Adam goes to +1. Below is that run, and
-after it a second failure: two rules that fit the same data perfectly, of which one has learned nothing. How Adam works
-is in :ref:`sphx_glr_gallery_rules_plot_adam_from_scratch.py`.
+after it a second failure: two rules that fit the same data perfectly, of which one has learned nothing. You need
+:ref:`sphx_glr_gallery_rules_plot_adam_from_scratch.py`.
 """
 
 import matplotlib.pyplot as plt

@@ -19,7 +19,7 @@ every mode, each mode's learned strength :math:`a_i` follows its own sigmoid in 
    \end{aligned}
 
 Here :math:`a_0` is the start. The growth is proportional to what is there already, so nearly nothing grows slowly; and
-to s, so the strong mode comes first. (Needs: :doc:`/explanation/backprop_by_hand`.)
+to s, so the strong mode comes first. You need :doc:`/explanation/backprop_by_hand`.
 """
 
 import keras

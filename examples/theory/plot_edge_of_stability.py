@@ -11,7 +11,7 @@ On a bowl the curvature is fixed, and a :term:`learning rate` :math:`\eta` is st
 
 :cite:t:`cohen2021` found that full-batch :term:`gradient descent` does not stay below it, as a careful user would
 arrange. It climbs until it gets there, and then does not leave. Look for three runs with three rates that end at three
-sharpnesses. (Needs: :ref:`sphx_glr_gallery_variants_plot_learning_rate.py`.)
+sharpnesses. You need :ref:`sphx_glr_gallery_variants_plot_learning_rate.py`.
 """
 
 import matplotlib.pyplot as plt

@@ -10,7 +10,7 @@ small network two :term:`learning rates <learning rate>`, one for each :term:`la
 
 and colour each pair :math:`(\eta_1, \eta_2)` by what became of the run. :cite:t:`sohldickstein2024` did, and found that the
 limit is no line. Zoom in where you like, there is always more of it. Look for an edge that does not get
-smoother from picture to picture. (Needs: :ref:`sphx_glr_gallery_theory_plot_edge_of_stability.py`.)
+smoother from picture to picture. You need :ref:`sphx_glr_gallery_theory_plot_edge_of_stability.py`.
 """
 
 import matplotlib.pyplot as plt

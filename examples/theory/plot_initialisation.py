@@ -21,8 +21,8 @@ whose :term:`weights <weight>` are drawn with variance :math:`\operatorname{Var}
 Here :math:`z_l` is layer l's :term:`pre-activation`, :math:`\varphi` the :term:`activation`,
 :math:`\delta_l = \partial L / \partial z_l`, and :math:`n` counts inputs or units. ReLU drops half of a signal that is
 symmetric about 0, so Glorot's variance :math:`2 / (n_{\text{in}} + n_{\text{out}})` :cite:p:`glorot2010` loses one
-power of two a layer, and He's :math:`2 / n_{\text{in}}` :cite:p:`he2015` makes up for it. (Needs:
-:doc:`/explanation/backprop_by_hand`.)
+power of two a layer, and He's :math:`2 / n_{\text{in}}` :cite:p:`he2015` makes up for it. You need
+:doc:`/explanation/backprop_by_hand`.
 """
 
 import keras

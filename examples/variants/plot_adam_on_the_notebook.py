@@ -10,14 +10,15 @@ neuron is nowhere near it. The reason is the rule: Adam divides a mean of the re
 
 with running means :math:`\hat m` of the :term:`gradient` and :math:`\hat v` of its square, and a tiny
 :math:`\varepsilon`. While a gradient keeps its sign, each :term:`parameter` moves by about the :term:`learning rate`
-:math:`\eta` an update, however large the gradient is. Look for straight lines: a speed limit.
+:math:`\eta` an update, however large the gradient is. Look for straight lines: a speed limit. You need
+:ref:`sphx_glr_gallery_variants_plot_batch.py`.
 """
 
 import matplotlib.pyplot as plt
 import numpy as np
 from keras.optimizers import SGD, Adam
 
-from gdexplain import build_linear, make_line, train
+from gdexplain import Dataset, build_linear, make_line, train
 from gdexplain.plotting import COLORS, draw_fits, draw_loss, look_of, use_style
 
 use_style()
@@ -34,7 +35,7 @@ for updates in (0, shown, 100, 500):
     w, b = run.parameters[updates]
     print(f"after {updates:3} updates: w = {w:.3f}, b = {b:.3f}, loss {run.loss[updates]:.4g}")
 
-# sphinx_gallery_alt = "The weight over 500 updates of Adam. It first follows a dashed line of slope 0.01 an update, then "
+# sphinx_gallery_alt = "The weight over 500 updates of Adam. It first follows a dashed line of one rate an update, then "
 # sphinx_gallery_alt = "bends below it. At update 25, where the notebook stops, it has made an eighth of the way to 2."
 fig, ax = plt.subplots()
 ax.plot(run.updates, run.parameters[:, 0], color=COLORS["adam"], label=f"w, {look_of(run, by='rule').label}")
@@ -73,7 +74,7 @@ larger = train(build_linear(), data, optimizer=Adam(0.1), batch_size=None, epoch
 plain = train(build_linear(), data, optimizer=SGD(0.1), batch_size=None, epochs=501)
 
 # sphinx_gallery_alt = "Loss against updates, log axis. Adam at 0.01 falls little; Adam at 0.1 and plain gradient descent "
-# sphinx_gallery_alt = "at 0.1 fall by many powers of ten, plain gradient descent fastest."
+# sphinx_gallery_alt = "at the same rate fall by many powers of ten, plain gradient descent fastest."
 fig, ax = plt.subplots()
 draw_loss(ax, run, larger, plain, by="rule")
 
@@ -92,6 +93,27 @@ for other in (larger, plain):
 #
 # How to choose the rate of plain descent: :ref:`sphx_glr_gallery_variants_plot_learning_rate.py`. The notebook's own run,
 # re-made to its last printed digit: :doc:`/tutorial/digit_by_digit`.
+
+# %%
+# Exercises
+# ---------
+#
+# 1. Keep Adam at 0.01. How many epochs until both parameters are within a hundredth of the answer?
+# 2. Multiply the targets by ten, so that the answer is ten times as far. How far does Adam get in 25 epochs now?
+#
+# The solutions, in this order:
+long = train(build_linear(), data, optimizer=Adam(rate), batch_size=None, epochs=4000)
+arrived = int(np.argmax(np.abs(long.parameters - [2, 0]).max(axis=1) < 0.01))
+print(f"1. {arrived}")
+assert 2000 < arrived < 4000
+
+taller = Dataset(data.inputs, 10 * data.targets, name="y = 20x")
+weights = [
+    train(build_linear(), one, optimizer=Adam(rate), batch_size=None, epochs=25).parameters[-1, 0]
+    for one in (data, taller)
+]
+print(f"2. w = {weights[1]:.3f}, as before ({weights[0]:.3f}): the step does not know how far it is")
+np.testing.assert_allclose(*weights, atol=0.01)
 plt.show()
 
 # %%

@@ -10,7 +10,7 @@ minimum follows a law:
 
 Here :math:`\theta_k = (w, b)` after k updates, :math:`\theta^*` is the minimum, :math:`\eta` the :term:`learning rate`
 and :math:`H` the :term:`Hessian`, the second derivatives of the :term:`loss`. Look for two motions: one across the valley that
-is over at once, and one along it that takes all the time.
+is over at once, and one along it that takes all the time. You need :doc:`/explanation/model_and_loss`.
 """
 
 import matplotlib.pyplot as plt
@@ -102,6 +102,26 @@ draw_fits(ax, data, run, updates=[0, 12, 40, 100, 300])
 # minimum. And with a million examples every one of these steps would read all of them; the other variants do not.
 #
 # Gradient descent itself is from :cite:t:`cauchy1847`. The same step by step: :doc:`/tutorial/batch`.
+
+# %%
+# Exercises
+# ---------
+#
+# 1. After how many updates is the error along the valley a thousandth of what it was? Predict it from its factor.
+# 2. Which rate finishes the direction across the valley in one update? What does it do to the other one?
+#
+# The solutions, in this order:
+predicted_count = int(np.ceil(np.log(1e-3) / np.log(factor[0])))
+count = int(np.argmax(error[:, 0] < 1e-3 * error[0, 0]))
+print(f"1. predicted {predicted_count}, measured {count}")
+assert count == predicted_count
+
+one = 1 / curvature[1]
+path = gradient_descent_trajectory(line_hessian(data), start, minimum, one, steps=1)
+along, across = np.abs((path[1] - minimum) @ directions)
+print(f"2. at rate {one:.4f}; the error along the valley keeps {along / error[0, 0]:.1%}")
+assert across < 1e-14 < along  # float64
+np.testing.assert_allclose(along / error[0, 0], 1 - curvature[0] / curvature[1], rtol=1e-12)
 plt.show()
 
 # %%

@@ -10,8 +10,8 @@ them, and all make the same :term:`update`. Nothing new has happened, for a mean
           \qquad \Bigl( = \frac1R \sum_r \nabla L_r \ \text{ if all shares are equal} \Bigr)
 
 Here R is the number of replicas, :math:`B_r` the size of the share of replica r, and :math:`B = \sum_r B_r` the batch.
-Look at the condition in the parenthesis: Keras' ``fit`` takes it for granted. (Needs:
-:ref:`sphx_glr_gallery_variants_plot_minibatch.py`.)
+Look at the condition in the parenthesis: Keras' ``fit`` takes it for granted. You need
+:ref:`sphx_glr_gallery_variants_plot_minibatch.py`.
 """
 
 import matplotlib.pyplot as plt

@@ -10,6 +10,7 @@ right side the line that they mean. Each update is
 
 with the :term:`learning rate` :math:`\eta` and the loss :math:`L_B` of the current :term:`batch`. The three advance by
 :term:`epochs <epoch>`: at each moment all of them have read the same number of examples. Look for who waits for whom.
+You need :doc:`/tutorial/setup`.
 """
 
 import matplotlib.pyplot as plt
@@ -59,6 +60,25 @@ assert max(distance) < 0.1
 #
 # A film of your own run takes two lines: ``animation = animate_descent(data, run)``, then ``plt.show()`` or
 # ``animation.save("descent.gif")``. See :func:`gdexplain.animate_descent`.
+
+# %%
+# Exercises
+# ---------
+#
+# 1. Start on the other side of the valley, at (4, -6). Is the order the same?
+# 2. Let each make 80 updates, not as many epochs. How far apart are they now?
+#
+# The solutions, in this order:
+others = [
+    train(build_linear(4.0, -6.0), data, optimizer=SGD(0.05), batch_size=size, epochs=20) for size in (1, 2, None)
+]
+distance = [np.linalg.norm(run.parameters[-1] - minimum) for run in others]
+print("1. yes:", ", ".join(f"{value:.2f}" for value in distance))
+assert distance == sorted(distance)
+
+distance = [np.linalg.norm(run.parameters[80] - minimum) for run in runs]
+print("2. not far:", ", ".join(f"{value:.2f}" for value in distance), "- what counted was the number of updates")
+assert max(distance) < 1.5 * min(distance)
 plt.show()
 
 # %%

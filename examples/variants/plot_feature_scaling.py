@@ -2,8 +2,7 @@ r"""
 Scale the inputs, and one update finds the line
 ===============================================
 
-The slow valley of the last page (:ref:`sphx_glr_gallery_variants_plot_learning_rate.py`) is not in the problem. It is in
-the units of x. Subtract the mean of the inputs and divide by their standard deviation, and fit the same line again:
+The slow valley of the last page is not in the problem. It is in the units of x. Subtract the mean of the inputs and divide by their standard deviation, and fit the same line again:
 
 .. math:: z_i = \frac{x_i - \bar x}{s}
 
@@ -13,6 +12,7 @@ the units of x. Subtract the mean of the inputs and divide by their standard dev
 By its definition z has mean 0 and mean square 1, so the :term:`Hessian` H of the :term:`mean squared error` is 2 times
 the identity. The bowl is round. From every point the negative :term:`gradient` aims at the :term:`minimum`, and the
 :term:`learning rate` :math:`\eta = 1/2` goes there at once. Look for how many :term:`updates <update>` that saves.
+You need :ref:`sphx_glr_gallery_variants_plot_learning_rate.py`.
 """
 
 import keras

@@ -13,13 +13,14 @@ the curvature there. The worst direction sets the :term:`contraction rate`, and 
 
 Above the :term:`stability limit` :math:`\eta_{\max}` the steepest direction overshoots by more than it corrects. At
 :math:`\eta^*` the steepest and the flattest direction shrink equally fast. Look for how close together the two are.
+You need :ref:`sphx_glr_gallery_variants_plot_batch.py`.
 """
 
 import matplotlib.pyplot as plt
 import numpy as np
 from keras.optimizers import SGD
 
-from gdexplain import LeastSquares, build_linear, descend, make_line, train
+from gdexplain import Dataset, LeastSquares, build_linear, descend, make_line, train
 from gdexplain.plotting import COLORS, draw_loss, use_style
 from gdexplain.rules import gradient_descent
 from gdexplain.theory import contraction_rate, line_hessian, max_stable_learning_rate, optimal_learning_rate
@@ -123,6 +124,26 @@ np.testing.assert_allclose(exact, min(predicted), rtol=1e-12)
 # (:ref:`sphx_glr_gallery_variants_plot_stochastic.py`). A neural network trained on the full batch at a constant rate
 # moves by itself to where its steepest curvature is about :math:`2 / \eta` :cite:p:`cohen2021`. For the old advice on
 # choosing rates see :cite:t:`lecun1998`.
+
+# %%
+# Exercises
+# ---------
+#
+# 1. By which factor does the loss grow at each update at rate 0.121? Predict it from the steepest curvature.
+# 2. Multiply all targets by ten. What becomes of the limit? And if you multiply the inputs by two?
+#
+# The solutions, in this order:
+steepest = np.linalg.eigvalsh(hessian)[-1]
+loss = descend_at(0.121).loss
+growth, expected = loss[-1] / loss[-2], (1 - 0.121 * steepest) ** 2  # the loss is quadratic in the error
+print(f"1. predicted {expected:.5f}, measured {growth:.5f}")
+np.testing.assert_allclose(growth, expected, rtol=1e-6)  # the rate is a float32 in Keras
+
+taller = Dataset(data.inputs, 10 * data.targets, name="taller")
+wider = Dataset(2 * data.inputs, data.targets, name="wider")
+limits = [max_stable_learning_rate(line_hessian(changed)) for changed in (data, taller, wider)]
+print(f"2. the targets do not matter: {limits[1]:.6f}; with wider inputs the limit is {limits[2]:.6f}")
+assert limits[0] == limits[1] > 3 * limits[2]  # x enters squared
 plt.show()
 
 # %%

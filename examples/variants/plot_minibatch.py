@@ -12,9 +12,11 @@ spread is
 
 Here :math:`g_B` is the gradient of a :term:`batch`, :math:`\bar g` that of all the data, and :math:`\Sigma` the
 covariance of the single examples' gradients. Look for clouds that shrink around one centre; then for what you pay.
+You need :ref:`sphx_glr_gallery_variants_plot_stochastic.py`.
 """
 
 from itertools import combinations
+from math import comb
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -113,6 +115,23 @@ assert loss == sorted(loss, reverse=True)
 # (:ref:`sphx_glr_gallery_variants_plot_three_variants.py`). How far a bigger batch pays is measured by
 # :cite:t:`mccandlish2018` and, for training at scale, by :cite:t:`goyal2017`. The same step by step:
 # :doc:`/tutorial/minibatch`.
+
+# %%
+# Exercises
+# ---------
+#
+# 1. How many batches of 8 are there in 64 examples? What is their variance, as a share of that of one example?
+# 2. What is the variance at the minimum, w = 2 and b = 0, for each batch size?
+#
+# The solutions, in this order:
+many = make_line(64)
+share = minibatch_gradient_variance(many, [0, 0], 8) / minibatch_gradient_variance(many, [0, 0], 1)
+print(f"1. {comb(64, 8):,} batches; the share is {share:.4f}, a little less than 1/8")
+np.testing.assert_allclose(share, 1 / 8 * (64 - 8) / (64 - 1), rtol=1e-12)
+
+at_minimum = [minibatch_gradient_variance(data, [2, 0], int(size)) for size in sizes]
+print(f"2. {at_minimum}: the line meets all four points, so no example pulls")
+assert at_minimum == [0] * len(sizes)
 plt.show()
 
 # %%

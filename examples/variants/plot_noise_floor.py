@@ -10,7 +10,8 @@ curvature :math:`\lambda`, and examples whose :term:`gradients <gradient>` scatt
 
 .. math:: S = \frac{\eta \, \sigma^2}{\lambda \, (2 - \eta \lambda)}
 
-That is the noise floor. Look for a band that no patience makes narrower; then for the one thing that does.
+That is the noise floor. Look for a band that no patience makes narrower; then for the one thing that does. You need
+:ref:`sphx_glr_gallery_variants_plot_stochastic.py`.
 """
 
 import matplotlib.pyplot as plt

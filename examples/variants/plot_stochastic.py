@@ -9,7 +9,8 @@ example's own :term:`gradient`:
 
 Here :math:`\theta = (w, b)`, :math:`\eta` is the :term:`learning rate` and i the example. An :term:`epoch` of N
 examples now makes N updates. Look for three things: the path is jagged; the jumps die out where all examples agree, and
-not elsewhere; and the rate that is safe for the whole :term:`batch` is not safe here.
+not elsewhere; and the rate that is safe for the whole :term:`batch` is not safe here. You need
+:ref:`sphx_glr_gallery_variants_plot_learning_rate.py`.
 """
 
 from itertools import product
@@ -156,6 +157,24 @@ print(f"in order, at rate 0.1: × {factor:.4f} a pass, predicted × {predicted:.
 #
 # The method is from :cite:t:`robbins1951`;
 # :cite:t:`bottou2018` tell where it stands today. The same step by step: :doc:`/tutorial/stochastic`.
+
+# %%
+# Exercises
+# ---------
+#
+# 1. Show the neuron only the example x = 4. What is the largest stable rate now? Why is a larger one fine when all four are drawn?
+# 2. Go through the examples backwards, at rate 0.1. Does a pass contract faster or slower?
+#
+# The solutions, in this order:
+alone = 1 / (4**2 + 1)  # the residual is multiplied by 1 - 2 rate (x^2 + 1)
+print(f"1. {alone:.4f}, against {max_stable_sgd_learning_rate(data, 1):.4f} for all: the gentle examples repair")
+residuals = train(build_linear(), data.take([3]), optimizer=SGD(1.01 * alone), batch_size=1, epochs=50).loss
+assert residuals[-1] > residuals[0]
+assert alone < max_stable_sgd_learning_rate(data, 1)
+
+backwards = cyclic_contraction_rate(data.take([3, 2, 1, 0]), 0.1)
+print(f"2. neither: × {backwards:.4f}. The product of the four matrices is transposed, and keeps its eigenvalues.")
+np.testing.assert_allclose(backwards, predicted, rtol=1e-12)
 plt.show()
 
 # %%

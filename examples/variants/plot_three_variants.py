@@ -8,7 +8,8 @@ Batch, mini-batch and stochastic :term:`gradient descent` are one line of mathem
 
 where :math:`\theta = (w, b)` are the parameters, :math:`\eta` is the :term:`learning rate` and :math:`g_B` the mean
 :term:`gradient` of a :term:`batch` of B examples. Only B differs: all of them, some of them, or one. Put the three on one
-:term:`loss surface` and compare four things: the path, the :term:`loss`, the noise and the work.
+:term:`loss surface` and compare four things: the path, the :term:`loss`, the noise and the work. You need
+:ref:`sphx_glr_gallery_variants_plot_minibatch.py`.
 """
 
 import matplotlib.pyplot as plt
@@ -147,6 +148,26 @@ ax.legend(ncols=2, loc="upper left")
 # for each batch size moves all three curves (:cite:t:`goodfellow2016`, chapter 8).
 for run in runs:
     assert run.updates_per_epoch * run.batch_size == len(data)
+
+# %%
+# Exercises
+# ---------
+#
+# 1. After which epoch is the full batch below the level at which single examples hover? And the level of batches of two?
+# 2. Halve the rate of the stochastic run, and give it time. To which part does its level fall: a half?
+#
+# The solutions, in this order:
+excess = [(loss(run.parameters[:-1]) - loss(minimum)).reshape(epochs, -1).mean(axis=1) for run in runs]
+passed = [int(np.argmax(excess[2] < hovering[-50:].mean())) for hovering in excess[:2]]
+print(f"1. after epoch {passed[0]}, and {passed[1]}")
+assert 0 < passed[0] < passed[1] < epochs
+
+slow, fast = (
+    train(build_linear(*minimum), data, optimizer=SGD(rate), batch_size=1, epochs=2000) for rate in (0.025, 0.05)
+)
+part = (loss(slow.parameters).mean() - loss(minimum)) / (loss(fast.parameters).mean() - loss(minimum))
+print(f"2. to {part:.2f} of it: shuffling cancels most of the noise of an epoch, and more of it at small rates")
+assert part < 0.3
 plt.show()
 
 # %%

@@ -10,6 +10,7 @@ Set a seed, and fit deals the same batches in every epoch
 
 where the targets are 1, :math:`\eta` is the :term:`learning rate` and B the number of examples in this batch. Look for
 three things: each example comes once an :term:`epoch`, the last batch is short, and the order does not change.
+You need :ref:`sphx_glr_gallery_variants_plot_minibatch.py`.
 """
 
 import keras

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import http.server
 import os
-import shutil
 import subprocess
 import sys
 import threading
@@ -15,11 +14,12 @@ from typing import Any
 
 import pytest
 
+from tools.find_chromium import find_chromium
+
 sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed: nox -s browser")
 
 ROOT = Path(__file__).parents[2]
 CACHE = ROOT / ".cache" / "browser"
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -91,8 +91,7 @@ def browser(request: pytest.FixtureRequest) -> Iterator[Any]:
             if request.param == "firefox":
                 started = playwright.firefox.launch()
             else:
-                path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
-                started = playwright.chromium.launch(executable_path=path, args=FLAGS)
+                started = playwright.chromium.launch(executable_path=find_chromium(), args=FLAGS)
         except sync_api.Error as error:
             if os.environ.get("CI") and request.param == "chromium":
                 raise

@@ -10,7 +10,6 @@ import gzip
 import http.server
 import json
 import os
-import shutil
 import subprocess
 import sys
 import threading
@@ -20,12 +19,12 @@ from urllib.parse import urlsplit
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 SITE = ROOT / "docs" / "_build" / "html"
-sys.path.insert(0, str(ROOT / "docs" / "_ext"))
+sys.path[:0] = [str(ROOT / "docs" / "_ext"), str(ROOT / "tools")]
 
-import npm  # it is found through the line above
+import npm  # it and the next are found through the line above
+from find_chromium import MISSING, find_chromium
 
 PAGES = ("index.html", "tutorial/batch.html", "gallery/variants/plot_batch.html")
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 LEAST = 98  # of 100, in each category
 TEXT = (".html", ".css", ".js", ".svg", ".json", ".xml", ".txt")
 
@@ -59,9 +58,9 @@ class Host(http.server.SimpleHTTPRequestHandler):
 
 def measure(address: str, work: Path) -> dict:
     """Run Lighthouse on one page and give its report."""
-    browser = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
+    browser = find_chromium()
     if browser is None:
-        sys.exit(f"no browser found (looked for {', '.join(BROWSERS)}); on Debian: apt-get install chromium")
+        sys.exit(MISSING)
     report = work / "report.json"
     command = [npm.NODE, work / "node_modules" / "lighthouse" / "cli" / "index.js", address, "--quiet"]
     command += [

@@ -6,7 +6,6 @@ import functools
 import gzip
 import http.server
 import os
-import shutil
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 import pytest
 from built_site import SITE
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+from tools.find_chromium import MISSING, find_chromium
 
 
 @pytest.fixture(scope="session")
@@ -30,10 +29,9 @@ def site() -> Path:
 def browser():
     """Start Chromium. Without one the tests that need it are skipped, but under CI they fail."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="the browser tests need Playwright: use `nox -s site`")
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    path = find_chromium()
     if path is None:
-        word = f"no browser found (looked for {', '.join(BROWSERS)}); on Debian: apt-get install chromium"
-        pytest.fail(word) if os.environ.get("CI") else pytest.skip(word)
+        pytest.fail(MISSING) if os.environ.get("CI") else pytest.skip(MISSING)
     with sync_api.sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])  # CI runs as root
         yield chromium

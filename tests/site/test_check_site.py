@@ -56,7 +56,7 @@ def test_a_good_site_has_no_fault(build):
         ("<video src='figure.png'></video>", "without aria-label"),
         ('<p id="top">again</p>', "stands twice"),
         ('<a href="nowhere.html">x</a>', "no such file"),
-        ('<a href="/other.html">x</a>', "no such file"),
+        ('<a href="/other.html">x</a>', "it leaves the site"),
         ('<a href="other.html#nowhere">x</a>', "no #nowhere"),
         ('<a href="#nowhere">x</a>', "no #nowhere"),
         ('<img src="https://example.org/a.png" alt="A">', "from elsewhere"),
@@ -95,6 +95,22 @@ def test_a_fault_in_an_output_names_the_line_of_its_cell(build):
 
 def test_a_broken_link_names_its_line(build):
     assert build('<a href="nowhere.html">x</a>')[0].startswith("docs/page.md:11: ")
+
+
+@pytest.mark.parametrize("link", ["/other.html", "../index.html"])
+def test_a_link_that_leaves_the_site_is_found(build, link):
+    assert "it leaves the site" in build(f'<a href="{link}">x</a>')[0]
+
+
+@pytest.mark.parametrize(
+    "link", ["/course/other.html#there", "https://a.org/course/other.html", "https://b.org/no.html"]
+)
+def test_a_link_to_the_sites_own_address_is_followed(tmp_path, link):
+    (tmp_path / "404.html").write_text(f'<a href="{link}">x</a>')
+    (tmp_path / "other.html").write_text('<h1 id="there">Other</h1>')
+    assert check_site(tmp_path, base="https://a.org/course/") == []
+    (tmp_path / "other.html").unlink()
+    assert len(check_site(tmp_path, base="https://a.org/course/")) == ("other" in link)
 
 
 def test_a_page_with_code_and_no_output_is_found(tmp_path):

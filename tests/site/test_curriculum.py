@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pytest
 from bs4 import BeautifulSoup
-from built_site import SITE
+from built_site import SITE, gallery_pages
 
 
 class Lesson(NamedTuple):
@@ -324,13 +324,6 @@ CURRICULUM = (
 )
 
 # These four share their subject with a page of the tutorial (batch, stochastic, minibatch), and its exercises stand there.
-WITHOUT_EXERCISES = {
-    "gallery/variants/plot_batch.html": "tutorial/batch.html",
-    "gallery/variants/plot_learning_rate.html": "tutorial/batch.html",
-    "gallery/variants/plot_stochastic.html": "tutorial/stochastic.html",
-    "gallery/variants/plot_minibatch.html": "tutorial/minibatch.html",
-}
-
 every_lesson = pytest.mark.parametrize("lesson", CURRICULUM, ids=lambda lesson: f"{lesson.number}-{lesson.page}")
 
 
@@ -360,9 +353,9 @@ def checks(part: BeautifulSoup, *, folded: bool) -> int:
     return sum(is_check(node) for cell in seen for node in ast.walk(ast.parse(cell.get_text())))
 
 
-def exercises(lesson: Lesson) -> BeautifulSoup | None:
-    """Find the section of a lesson whose heading says Exercise."""
-    headings = (heading for heading in article(lesson).select("h2, h3") if "Exercise" in heading.get_text())
+def exercises(page: str) -> BeautifulSoup | None:
+    """Find the section of a page whose heading says Exercise."""
+    headings = (heading for heading in read(page).select("article h2, article h3") if "Exercise" in heading.get_text())
     return next((heading.find_parent("section") for heading in headings), None)
 
 
@@ -396,12 +389,21 @@ def test_the_results_of_a_lesson_show_the_figures_it_is_about(site, lesson):
 
 @every_lesson
 def test_a_lesson_has_exercises_with_checked_solutions(site, lesson):
-    section = exercises(lesson)
-    if lesson.page in WITHOUT_EXERCISES:
-        assert section is None, f"{lesson.page} has exercises now: take it out of WITHOUT_EXERCISES"
-        section = exercises(lesson._replace(page=WITHOUT_EXERCISES[lesson.page]))
+    section = exercises(lesson.page)
     assert section is not None
     assert checks(section, folded=True)
+    assert not checks(section, folded=False), "a solution stands open beside its question"
+
+
+@pytest.mark.parametrize("page", gallery_pages())
+def test_every_script_says_what_it_needs_and_has_exercises_with_folded_solutions(site, page):
+    before = read(page).select_one("article section").get_text().split("import ")[0]
+    assert "You need " in " ".join(before.split())
+    section = exercises(page)
+    assert section is not None
+    assert checks(section, folded=True)
+    assert not checks(section, folded=False)
+    assert section.select_one("details.solutions > summary") is not None
 
 
 @every_lesson

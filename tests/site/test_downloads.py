@@ -45,8 +45,9 @@ def soup(name: str) -> BeautifulSoup:
 
 
 def notebook_pages() -> list[str]:
-    """List the pages of the course that run: those with code cells."""
-    return [name for name in content_pages() if 'class="cell_input' in (SITE / name).read_text(encoding="utf-8")]
+    """List the pages of the course that run: those with code cells, but for those about the project's own files."""
+    pages = [name for name in content_pages() if not name.startswith("project/")]
+    return [name for name in pages if 'class="cell_input' in (SITE / name).read_text(encoding="utf-8")]
 
 
 def script_of(page: str) -> str:

@@ -73,6 +73,7 @@ def test_a_finished_page_has_its_policy_before_anything_that_loads_and_what_is_n
 )
 def test_the_sites_address_is_empty_or_ends_with_a_slash(given, read):
     assert publishing.base_url({publishing.VARIABLE: given}) == read
+    assert publishing.base_url({"READTHEDOCS_CANONICAL_URL": given}) == read
     assert publishing.base_url({}) == ""
 
 
@@ -123,6 +124,17 @@ def test_typed_numbers_are_found_in_prose_and_only_there(tmp_path):
     page, script = tmp_path / "a.md", tmp_path / "a.py"
     assert [found[:2] for found in check_prose.numbers_in(page, MARKDOWN)] == [(11, "2.5"), (11, "3e-4")]
     assert [found[:2] for found in check_prose.numbers_in(script, SCRIPT)] == [(5, "2.5"), (9, "3.5")]
+
+
+def test_an_alt_text_is_prose(tmp_path):
+    cell = "```{code-cell}\n---\nmystnb:\n  image:\n    alt: >-\n      It falls\n      to 2.5.\n---\nx = 1.5\n```\n"
+    film = "```{animation} a\n:alt: It falls to 2.5.\n```\n"
+    figure = '"""Title"""\n# sphinx_gallery_alt = "It falls "\n# sphinx_gallery_alt = "to 2.5."\nx = 1.5\n'
+    found = [
+        check_prose.numbers_in(tmp_path / name, text)
+        for name, text in (("a.md", cell), ("a.md", film), ("a.py", figure))
+    ]
+    assert [[fault[:2] for fault in faults] for faults in found] == [[(7, "2.5")], [(2, "2.5")], [(3, "2.5")]]
 
 
 def test_what_is_given_is_no_fault_and_what_is_measured_beside_it_is(tmp_path):

@@ -7,6 +7,7 @@ import json
 import posixpath
 import re
 
+import publishing
 import pytest
 from bs4 import BeautifulSoup
 from built_site import SITE, content_pages, gallery_pages, pages
@@ -24,7 +25,7 @@ def follow(name: str, href: str):
 
 
 def test_the_site_has_no_fault_that_the_build_checks(site):
-    assert [str(fault) for fault in check_site(site)] == []
+    assert [str(fault) for fault in check_site(site, base=publishing.base_url())] == []
 
 
 @pytest.mark.parametrize("name", pages())

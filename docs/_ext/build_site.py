@@ -36,6 +36,7 @@ def build() -> int:
         print(explain(error), file=sys.stderr)
         return 1
     try:
+        _forget_another_address()
         faults = _run_sphinx() or list(
             map(str, check_site(WORK / "html", base=publishing.base_url(), cache=WORK / "checked.json"))
         )
@@ -49,6 +50,15 @@ def build() -> int:
     kept = f"\n{BUILD / 'html'} is still the last good site." if (BUILD / "html").exists() else ""
     print(*faults, f"\nThe build failed.{kept}", sep="\n", file=sys.stderr)
     return 1
+
+
+def _forget_another_address() -> None:
+    """Begin the pages anew if the site's address has changed: its map and its cards name the old one, or are not wanted."""
+    note, address = WORK / "address", publishing.base_url()
+    if note.exists() and note.read_text(encoding="utf-8") != address:
+        shutil.rmtree(WORK / "html", ignore_errors=True)
+    WORK.mkdir(parents=True, exist_ok=True)
+    note.write_text(address, encoding="utf-8")
 
 
 def _run_sphinx() -> list[str]:

@@ -2,7 +2,8 @@ r"""
 Scale the inputs, and one update finds the line
 ===============================================
 
-The slow valley of the last page is not in the problem. It is in the units of x. Subtract the mean of the inputs and divide by their standard deviation, and fit the same line again:
+The slow valley of the last page is not in the problem. It is in the units of x. Subtract the mean of the inputs and
+divide by their standard deviation, and fit the same line again:
 
 .. math:: z_i = \frac{x_i - \bar x}{s}
 

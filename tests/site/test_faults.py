@@ -26,15 +26,17 @@ import sys
 from pathlib import Path
 DOCS = Path(__file__).resolve().parent
 sys.path.insert(0, str(DOCS / "_ext"))
-import build_state, recovery
+import build_state, publishing, recovery
 build_state.prepare_environment(DOCS / "_build")
 build_state.hold_lock(DOCS / "_build" / "lock")
 recovery.begin(DOCS / "_build", DOCS / "gallery")
 project = html_title = "small"
 extensions = ["myst_parser"]
 html_theme = "furo"
+html_baseurl = publishing.base_url()
 exclude_patterns = ["_build"]
 def setup(app):
+    app.connect("build-finished", publishing.write_map)
     app.connect("build-finished", lambda app, error: recovery.end(DOCS / "_build") if error is None else None)
 """
 PAGES = {
@@ -103,6 +105,15 @@ def assert_next_build_is_right(top: Path, good: Path) -> None:
     assert [name for name in now.keys() - changing if now[name] != before[name]] == []
     left = {path.name for path in (top / "docs" / "_build").iterdir()}
     assert not left & {"html.new", "html.old", "unfinished"}
+
+
+def test_a_site_for_another_address_keeps_nothing_of_the_old_one(tree, good, monkeypatch):
+    monkeypatch.setenv("GDEXPLAIN_BASE_URL", "https://a.org/course")
+    done = build(tree)
+    assert done.returncode == 0, done.stderr
+    assert b"https://a.org/course/one.html" in site(tree)["sitemap.xml"]
+    monkeypatch.delenv("GDEXPLAIN_BASE_URL")
+    assert_next_build_is_right(tree, good)
 
 
 @pytest.mark.parametrize("share", [0.1, 0.3, 0.5, 0.7, 0.9])

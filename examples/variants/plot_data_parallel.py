@@ -75,11 +75,11 @@ for first, second in places:
 #
 # ``tf.distribute.MirroredStrategy`` keeps a copy of the model on every device, splits each batch, and adds up the
 # gradients. Two GPUs are not needed to see it: TensorFlow divides one CPU into two *logical* ones. It does so
-# only before it is first used. So the runs with two replicas get processes of their own, from joblib.
+# only before it is first used. So the runs with two replicas get a process of their own, from joblib.
 
 
-def fit(dataset, batch_size, *, replicas=1):
-    """Train the neuron with fit, on one device or on several; return the record."""
+def fit(*jobs, replicas=1):
+    """Train the neuron with fit on each (dataset, batch size), on one device or on several; return the records."""
     import keras
     import tensorflow as tf
 
@@ -90,18 +90,21 @@ def fit(dataset, batch_size, *, replicas=1):
         (cpu,) = tf.config.list_physical_devices("CPU")
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * replicas)
         strategy = tf.distribute.MirroredStrategy([f"CPU:{k}" for k in range(replicas)])
-    with strategy.scope():
-        model, recorder = build_linear(), RecordTrajectory()
-        model.compile(keras.optimizers.SGD(0.3), "mse")
-    settings = {"batch_size": batch_size, "epochs": 20, "shuffle": False, "verbose": 0}
-    model.fit(dataset.inputs, dataset.targets, callbacks=[recorder], **settings)
-    return recorder.trajectory
+    records = []
+    for dataset, batch_size in jobs:
+        with strategy.scope():
+            model, recorder = build_linear(), RecordTrajectory()
+            model.compile(keras.optimizers.SGD(0.3), "mse")
+        settings = {"batch_size": batch_size, "epochs": 20, "shuffle": False, "verbose": 0}
+        model.fit(dataset.inputs, dataset.targets, callbacks=[recorder], **settings)
+        records.append(recorder.trajectory)
+    return records
 
 
 seven = data.take(range(7))  # for the second half of this page
-elsewhere = Parallel(n_jobs=2, backend="loky", idle_worker_timeout=5)  # they end 5 s after their last work
-split, split_seven = elsewhere(delayed(fit)(*job, replicas=2) for job in [(data, 8), (seven, 4)])
-alone = fit(data, 8)
+elsewhere = Parallel(n_jobs=2, backend="loky", idle_worker_timeout=5)  # it ends 5 s after its last work
+((split, split_seven),) = elsewhere([delayed(fit)((data, 8), (seven, 4), replicas=2)])
+(alone,) = fit((data, 8))
 digits = np.abs(split.parameters - alone.parameters) / np.spacing(np.abs(alone.parameters))
 
 # sphinx_gallery_alt = "Left, the loss surface with two paths from the start to the minimum, a broad blue one and on it a thin "

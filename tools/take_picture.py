@@ -29,6 +29,8 @@ def take(target: Path) -> int:
         page = browser.new_page(viewport={"width": 1280, "height": 800}, **options)
         page.goto(HOME.as_uri(), wait_until="load")
         page.evaluate("document.fonts.ready")
+        page.evaluate("for (const film of document.querySelectorAll('video')) film.controls = false")
+        page.wait_for_timeout(500)  # what the controls had drawn fades
         page.screenshot(path=target)
         browser.close()
     with Image.open(target) as image:

@@ -7,6 +7,7 @@ them. The sources stay clean: what makes a file run elsewhere is added here.
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import re
 import shutil
@@ -232,12 +233,21 @@ def make_files(app, package: Package) -> dict[str, str]:
             files[f"{name}.ipynb"] = page_notebooks.from_example(path, docname, book, cell)
         else:
             files[f"{name}.ipynb"] = page_notebooks.from_page(executed(app, docname), docname, book, cell)
+    for path in companions(app):
+        files[path.name] = package.program(path.read_text(encoding="utf-8"), path.stem)
     return files
+
+
+def companions(app) -> list[Path]:
+    """List the scripts that are no pages and are shown on one."""
+    return [Path(app.srcdir).parent / "examples" / name for name in gallery_order.COMPANIONS]
 
 
 def readme(app, files: dict[str, str], package: Package) -> str:
     """Write what the archive says about itself."""
     titles = {stem(name): app.env.titles[name].astext() for name in runnable_pages(app)}
+    for path in companions(app):
+        titles[path.stem] = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))).partition("\n")[0]
     lists = {
         suffix: "\n".join(f"{name}\n    {titles[Path(name).stem]}" for name in sorted(files) if name.endswith(suffix))
         for suffix in (".py", ".ipynb")
@@ -264,6 +274,9 @@ def write_downloads(app, exception) -> None:
     packed = make_files(app, local)
     for name, text in (make_files(app, package) if package.base else packed).items():
         (folder / name).write_text(text, encoding="utf-8", newline="\n")
+    for path in companions(app):  # what the page links to is Sphinx's copy of the source
+        for copy in Path(app.outdir, "_downloads").glob(f"*/{path.name}"):
+            shutil.copyfile(folder / path.name, copy)
     shutil.copyfile(app.gdexplain_wheel, folder / package.wheel)
     packed["README.txt"] = readme(app, packed, local)
     contents = {name: text.encode() for name, text in packed.items()}

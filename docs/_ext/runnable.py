@@ -88,12 +88,15 @@ class Package:
         """Turn a gallery script into its download: what it needs on top, and figures that appear on any machine."""
         if len(re.findall(r"^plt\.show\(\)$", source, flags=re.MULTILINE)) != 1 or "use_style()" not in source:
             raise ValueError(f"{stem}.py must call use_style() before its figures and plt.show() once, after them")
-        extras = extras_of(source)
-        need = "" if self.base else f", with {self.wheel} beside it"
-        head = f"{self.metadata(extras)}\n\n# Run it with `uv run {stem}.py`{need}.\n\n"
+        source = self.program(source, stem)
         source = re.sub(r"^[ \t]*# sphinx_gallery_\w+ = .*\n", "", source, flags=re.MULTILINE)  # for the build alone
         drawn = _DRAWN if "animat" in source else ""
-        return head + source.replace("\nplt.show()\n", f"\n{_SHOW.format(stem=stem, drawn=drawn)}")
+        return source.replace("\nplt.show()\n", f"\n{_SHOW.format(stem=stem, drawn=drawn)}")
+
+    def program(self, source: str, stem: str) -> str:
+        """Put on top of a script what it needs."""
+        need = "" if self.base else f", with {self.wheel} beside it"
+        return f"{self.metadata(extras_of(source))}\n\n# Run it with `uv run {stem}.py`{need}.\n\n{source}"
 
 
 @dataclass(frozen=True)

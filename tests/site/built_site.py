@@ -7,7 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 SITE = ROOT / "docs" / "_build" / "html"
-sys.path.insert(0, str(ROOT / "docs" / "_ext"))  # the checks that the build runs are tested here too
+sys.path[:0] = [str(ROOT / "docs" / "_ext"), str(ROOT / "docs")]  # the checks that the build runs are tested here too
 
 
 def pages() -> list[str]:

@@ -18,8 +18,10 @@ import sys
 import tomllib
 import zipfile
 from email.parser import Parser
+from pathlib import Path
 
 import clean_run
+import gallery_order
 import jinja2
 import page_notebooks
 import pytest
@@ -89,6 +91,7 @@ def box(page: str):
 
 SCRIPTS = {page: script_of(page) for page in gallery_pages()}
 NOTEBOOKS = {page: notebook_of(page) for page in [*gallery_pages(), *notebook_pages()]}
+COMPANIONS = [Path(name).name for name in gallery_order.COMPANIONS]
 every_script = pytest.mark.parametrize("page", SCRIPTS, ids=SCRIPTS.get)
 every_notebook = pytest.mark.parametrize("page", NOTEBOOKS, ids=NOTEBOOKS.get)
 
@@ -97,7 +100,7 @@ every_notebook = pytest.mark.parametrize("page", NOTEBOOKS, ids=NOTEBOOKS.get)
 
 
 def test_the_folder_holds_a_download_for_every_page_that_runs_and_nothing_else(site):
-    wanted = {*SCRIPTS.values(), *NOTEBOOKS.values(), wheel().name, ARCHIVE.name}
+    wanted = {*SCRIPTS.values(), *NOTEBOOKS.values(), *COMPANIONS, wheel().name, ARCHIVE.name}
     assert {path.name for path in FOLDER.iterdir()} == wanted
     assert len(SCRIPTS) > 20
     assert len(NOTEBOOKS) > 30
@@ -113,6 +116,13 @@ def test_a_script_says_what_it_needs(page):
     if not requirement.url:
         assert requirement.specifier.contains(gdexplain.__version__)
         assert (FOLDER / needs["tool"]["uv"]["sources"]["gdexplain"]["path"]).is_file()
+
+
+@pytest.mark.parametrize("name", COMPANIONS)
+def test_a_script_that_is_no_page_says_what_it_needs_wherever_it_is_linked(name):
+    assert Requirement(metadata(read(name))["dependencies"][0]).extras == {"cpu"}
+    links = [path.read_text(encoding="utf-8") for path in (SITE / "_downloads").glob(f"*/{name}")]
+    assert links == [read(name)]
 
 
 @every_script
@@ -409,6 +419,13 @@ def test_a_script_runs_in_an_empty_folder_by_the_command_on_its_page(server, tmp
     drawn = [path.read_bytes() for path in tmp_path.glob("*.png")]
     assert len(drawn) == figures(page) > 0
     assert all(picture.startswith(b"\x89PNG") for picture in drawn)
+
+
+@pytest.mark.parametrize("name", COMPANIONS)
+def test_a_script_that_is_no_page_runs_in_an_empty_folder_too(server, tmp_path, name):
+    save(server, name, tmp_path)
+    commands = package().commands(Path(name).stem, ["cpu"])
+    clean_run.run_script(commands, tmp_path / name)
 
 
 # Those that ask for least come first: what one installs, the next would find.

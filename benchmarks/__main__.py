@@ -29,10 +29,10 @@ def sweep(rounds):
     ways = sweeps.contestants()
     sweeps.check_the_same(ways)
     times = harness.race(ways, rounds=rounds)
-    for way in sweeps.SERIAL:
+    for way in sweeps.one_after_another():
         times[way]["estimated from runs"] = sweeps.SAMPLE
         for kind in ("best", "median"):
-            times[way][kind] *= sweeps.RUNS / sweeps.SAMPLE
+            times[way][kind] = float(f"{times[way][kind] * sweeps.RUNS / sweeps.SAMPLE:.4g}")
     return {"title": f"{sweeps.RUNS:,} runs of {sweeps.UPDATES} updates of one neuron", "times": times}
 
 

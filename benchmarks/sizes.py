@@ -20,10 +20,7 @@ def runs(counts=(100, 1_000, 10_000, 100_000), *, rounds=3):
     """Time the ways to sweep that make all runs at once, for more and more runs."""
     table = {}
     for count in counts:
-        ways = sweeps.contestants(count)
-        for name in sweeps.SERIAL:
-            del ways[name]
-        table[str(count)] = harness.race(ways, rounds=rounds)
+        table[str(count)] = harness.race(sweeps.all_at_once(count), rounds=rounds)
     return table
 
 

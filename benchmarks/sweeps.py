@@ -1,7 +1,7 @@
 """Ways to train one neuron 10,000 times, each time with another learning rate.
 
-Each returns a function that gives the parameters at the end, shape (runs, 2). `fit` would take hours for all: it makes
-a few of the runs, and its time is multiplied. Such a time is marked as estimated.
+Each way is a function that gives the parameters at the end, shape (runs, 2). Those that make one run after another would
+take hours for all: they make a few, and their time is multiplied. Such a time is marked as estimated.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import importlib.util
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from gdexplain import _tile, build_linear, make_line, sweeping
 
 RUNS, UPDATES, SAMPLE, TILE = 10_000, 200, 2, 5_000
-SERIAL = ("fit, an epoch an update", "fit, all updates in one epoch")  # these make `SAMPLE` runs only
 
 
 def rates(runs):
@@ -23,17 +23,38 @@ def rates(runs):
 
 
 def contestants(runs=RUNS, updates=UPDATES):
-    """Return every way that can run here; `fit` alone makes fewer runs, see `SAMPLE`."""
-    data, rate = make_line(), rates(runs)
-    x, y = data.inputs.astype("float32"), data.targets.astype("float32")
-    few = rate[:: max(1, runs // SAMPLE)][:SAMPLE]
-    ways = {name: serial_fit(x, y, few, updates, long_epoch=name == SERIAL[1]) for name in SERIAL}
-    ways["NumPy, all runs in one array"] = numpy_vectorised(x, y, rate, updates)
+    """Return every way that can run here."""
+    return one_after_another(runs, updates) | all_at_once(runs, updates)
+
+
+def one_after_another(runs=RUNS, updates=UPDATES):
+    """Return the ways that make one run and then the next; each makes the few of `SAMPLE` only."""
+    x, y, rate = *_arrays(), rates(runs)[:: max(1, runs // SAMPLE)][:SAMPLE]
+    ways = {
+        "fit, an epoch an update": by_fit(x, y, updates),
+        "fit, all updates in one epoch": by_fit(x, y, updates, long_epoch=True),
+        "train_on_batch": by_train_on_batch(x, y, updates),
+        "a tf.function step called from Python": by_function(x, y, updates),
+    }
+    if importlib.util.find_spec("torch"):
+        ways["a PyTorch loop"] = by_torch(x, y, updates)
+    return {name: lambda train=train: np.array([train(float(one)) for one in rate]) for name, train in ways.items()}
+
+
+def all_at_once(runs=RUNS, updates=UPDATES):
+    """Return the ways that make all runs side by side."""
+    x, y, rate = *_arrays(), rates(runs)
+    ways = {"NumPy, all runs in one array": numpy_vectorised(x, y, rate, updates)}
     if importlib.util.find_spec("jax"):
         ways["JAX, vmap of jit and scan"] = jax_vmap(x, y, rate, updates)
-    ways["sweep, the whole call"] = sweep(data, rate, updates)
-    ways["sweep, its compiled tiles"] = compiled_tiles(data, rate, updates)
+    ways["sweep, the whole call"] = sweep(make_line(), rate, updates)
+    ways["sweep, its compiled tiles"] = compiled_tiles(make_line(), rate, updates)
     return ways
+
+
+def _arrays():
+    data = make_line()
+    return data.inputs.astype("float32"), data.targets.astype("float32")
 
 
 def check_the_same(ways):
@@ -45,24 +66,85 @@ def check_the_same(ways):
         np.testing.assert_allclose(end, wanted, rtol=1e-3, atol=1e-4, err_msg=name)
 
 
-def serial_fit(x, y, rate, updates, *, long_epoch):
-    """`fit` for each rate: one full batch an epoch, as one writes it, or all updates in one epoch, which is faster."""
+def by_fit(x, y, updates, *, long_epoch=False):
+    """One full batch an epoch, as one writes it, or all updates in one epoch, which is faster."""
     model = build_linear()
     model.compile(keras.optimizers.SGD(0.01), "mse")
     options = {"batch_size": len(x), "epochs": updates, "shuffle": False, "verbose": 0}
     if long_epoch:
         x, y, options["epochs"] = np.tile(x, (updates, 1)), np.tile(y, (updates, 1)), 1
 
-    def run():
-        ends = []
-        for value in rate:
-            model.set_weights([np.zeros((1, 1)), np.zeros(1)])
-            model.optimizer.learning_rate = float(value)
-            model.fit(x, y, **options)
-            ends.append(np.concatenate([part.ravel() for part in model.get_weights()]))
-        return np.array(ends)
+    def train(rate):
+        _start_again(model, rate)
+        model.fit(x, y, **options)
+        return _theta(model)
 
-    return run
+    return train
+
+
+def by_train_on_batch(x, y, updates):
+    model = build_linear()
+    model.compile(keras.optimizers.SGD(0.01), "mse")
+
+    def train(rate):
+        _start_again(model, rate)
+        for _ in range(updates):
+            model.train_on_batch(x, y)
+        return _theta(model)
+
+    return train
+
+
+def by_function(x, y, updates):
+    model = build_linear()
+    model.compile(keras.optimizers.SGD(0.01), "mse")
+    model.optimizer.build(model.trainable_variables)
+    x, y = tf.constant(x), tf.constant(y)
+
+    @tf.function
+    def step():
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean((model(x) - y) ** 2)
+        model.optimizer.apply(tape.gradient(loss, model.trainable_variables))
+
+    def train(rate):
+        _start_again(model, rate)
+        for _ in range(updates):
+            step()
+        return _theta(model)
+
+    return train
+
+
+def by_torch(x, y, updates):
+    import torch
+
+    torch.set_num_threads(1)
+    x, y = torch.from_numpy(x), torch.from_numpy(y)
+
+    def train(rate):
+        model = torch.nn.Linear(1, 1)
+        for part in model.parameters():
+            torch.nn.init.zeros_(part)
+        optimizer = torch.optim.SGD(model.parameters(), lr=rate)
+        for _ in range(updates):
+            optimizer.zero_grad()
+            torch.nn.functional.mse_loss(model(x), y).backward()
+            optimizer.step()
+        return np.array([part.item() for part in model.parameters()])
+
+    return train
+
+
+def _start_again(model, rate):
+    """Put a compiled model back to the start."""
+    model.set_weights([np.zeros((1, 1)), np.zeros(1)])
+    model.optimizer.learning_rate = rate
+
+
+def _theta(model):
+    """Return weight and bias."""
+    return np.concatenate([part.ravel() for part in model.get_weights()])
 
 
 def numpy_vectorised(x, y, rate, updates):

@@ -5,6 +5,7 @@ Pages are written to `docs/_build/work`, which the next build goes on from. `doc
 
 from __future__ import annotations
 
+import gc
 import re
 import shutil
 import sys
@@ -28,6 +29,9 @@ WORK = BUILD / "work"
 
 def build() -> int:
     """Build, check and publish; return 0, or 1 after a failure, with the published site as it was."""
+    gc.set_threshold(
+        200_000, 20, 50
+    )  # Sphinx holds millions of nodes; to look for dead ones among them so often costs a tenth
     try:
         build_state.prepare_environment(BUILD)
         build_state.hold_lock(BUILD / "lock")

@@ -26,10 +26,11 @@ def training(task, rounds):
 
 
 def sweep(rounds):
-    ways = sweeps.contestants()
+    serial = sweeps.one_after_another()
+    ways = serial | sweeps.all_at_once()
     sweeps.check_the_same(ways)
     times = harness.race(ways, rounds=rounds)
-    for way in sweeps.one_after_another():
+    for way in serial:
         times[way]["estimated from runs"] = sweeps.SAMPLE
         for kind in ("best", "median"):
             times[way][kind] = float(f"{times[way][kind] * sweeps.RUNS / sweeps.SAMPLE:.4g}")

@@ -19,8 +19,6 @@ import tensorflow as tf
 
 from gdexplain import training
 
-COMPILED = ("train, with XLA", "JAX, jit and scan")  # the whole run in one compiled function
-
 
 def contestants(task):
     """Return every way that can run here, by the name it has in the table."""
@@ -56,13 +54,14 @@ def compiled_train(task, *, jit):
     training._prepare(model, task.x, task.y, keras.optimizers.SGD(task.learning_rate), task.keras_loss(), jit=jit)
     chunk = training._chunk_length(model, len(order), len(kinds), 1, progress=False)
     place, loop = training._compile_loop(model, (task.x, task.y), order, kinds, chunk, 1, jit=jit)
-    if chunk == len(order):
+    if in_one_chunk := chunk == len(order):
         place(order)
 
     def run():
-        record = (
-            loop()[2] if chunk == len(order) else training._run(place, loop, model, order, chunk, progress=False)[0]
-        )
+        if in_one_chunk:
+            _, _, record = loop()
+        else:
+            record, _ = training._run(place, loop, model, order, chunk, progress=False)
         return record["loss"], record["parameters"][:-1], record["gradients"]
 
     return run

@@ -22,11 +22,6 @@ def rates(runs):
     return np.linspace(0.001, 0.1, runs).astype(np.float32)
 
 
-def contestants(runs=RUNS, updates=UPDATES):
-    """Return every way that can run here."""
-    return one_after_another(runs, updates) | all_at_once(runs, updates)
-
-
 def one_after_another(runs=RUNS, updates=UPDATES):
     """Return the ways that make one run and then the next; each makes the few of `SAMPLE` only."""
     x, y, rate = *_arrays(), rates(runs)[:: max(1, runs // SAMPLE)][:SAMPLE]

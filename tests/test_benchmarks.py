@@ -29,7 +29,7 @@ def test_a_way_to_something_else_takes_no_part_in_the_race():
 
 
 def test_every_way_to_sweep_ends_at_the_same_parameters():
-    ways = sweeps.contestants(runs=5, updates=4)
+    ways = sweeps.one_after_another(runs=5, updates=4) | sweeps.all_at_once(runs=5, updates=4)
     assert len(ways) >= 7
     sweeps.check_the_same(ways)
 

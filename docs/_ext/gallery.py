@@ -109,16 +109,14 @@ def fold_solutions(app, doctree):
     for section in doctree.findall(nodes.section):
         if section[0].astext() != "Exercises":
             continue
-        questions = max(
-            (section.index(node) for node in section if isinstance(node, nodes.enumerated_list)), default=None
-        )
+        questions = [k for k, node in enumerate(section) if isinstance(node, nodes.enumerated_list)]
         leads_on = [k for k, node in enumerate(section) if node.astext().startswith("Next: ")]
-        if questions is None or not leads_on:
+        if not questions or not leads_on:
             raise ExtensionError(
                 f"{app.env.docname}: the exercises need a numbered list, and a line that begins with Next:"
             )
         section.insert(leads_on[-1], nodes.raw("", "</details>", format="html"))
-        section.insert(questions + 1, nodes.raw("", _FOLD, format="html"))
+        section.insert(questions[-1] + 1, nodes.raw("", _FOLD, format="html"))
 
 
 # -- figures ----------------------------------------------------------------------------------------------------------

@@ -35,11 +35,13 @@ html_title = "gdexplain"
 html_baseurl = publishing.base_url()  # GDEXPLAIN_BASE_URL, the one place that says where the site will be
 
 extensions = [
+    "myst_nb",
+    "notebooks",  # it begins what goes on beside the others: before them
+    "explorables",  # it too
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.extlinks",
     "numpydoc",
-    "myst_nb",
     "sphinx_copybutton",
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
@@ -48,11 +50,10 @@ extensions = [
     "animation",
     "api_pages",
     "downloads",
-    "explorables",
     "gallery",
     "katex_offline",
-    "notebooks",
     "page_frame",
+    "sidebar",
     "slides",
     "translations",
     "publishing",

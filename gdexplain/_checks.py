@@ -31,16 +31,17 @@ def real(
     below: float = math.inf,
 ) -> float:
     """Return `value` as a float if it is finite and inside the bounds given."""
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    number = float(value) if is_number else math.nan
+    if math.isfinite(number) and number > above and at_least <= number < below:
+        return number
     bounds = [f"above {above:g}"] if above > -math.inf else []
     bounds += [f"at least {at_least:g}"] if at_least > -math.inf else []
     bounds += [f"below {below:g}"] if below < math.inf else []
     allowed = " ".join(["a finite number", " and ".join(bounds)]).strip()
-    if isinstance(value, bool) or not isinstance(value, Real):
+    if not is_number:
         raise TypeError(f"{name} must be {allowed}, not {value!r} ({type(value).__name__}).")
-    number = float(value)
-    if not math.isfinite(number) or number <= above or number < at_least or number >= below:
-        raise ValueError(f"{name} must be {allowed}, not {number!r}.")
-    return number
+    raise ValueError(f"{name} must be {allowed}, not {number!r}.")
 
 
 def one_of(name: str, value: Any, allowed: Collection[str]) -> str:

@@ -281,9 +281,9 @@ def _compile(task: Task, rows: Mapping[str, NDArray[Any]], width: int) -> Callab
             variable.assign(value)
         largest = np.full(width, np.finfo(task.dtype).max, task.dtype)
         state = [np.ones(width, bool), np.zeros(width, np.int32), largest, np.full(width, -1, np.int32)]
-        order = _rows_of_batches(task, tile["seed"])
+        order = _orders(task, tile["seed"])
         for first in range(0, task.steps, length):
-            chunk = _pad(order, first, length, own=task.own)
+            chunk = _chunk(task, *order, first, length)
             state = loop(*chunk, min(length, task.steps - first), *state)
             if not np.any(state[0]):
                 break
@@ -347,29 +347,33 @@ def _compile_loss(task: Task, model: keras.Model, width: int, size: int) -> Call
     return evaluate
 
 
-def _rows_of_batches(task: Task, seeds: NDArray[Any]) -> list[list[NDArray[np.int64]]]:
-    """Return the batches in order: one list for all runs, or one for each; none if every batch is all the data."""
+def _orders(task: Task, seeds: NDArray[Any]) -> tuple[NDArray[np.int32], NDArray[np.intp]]:
+    """Return the row numbers of each order of the examples, (orders, updates, batch size), and which order a run takes.
+
+    A short batch is filled up with zeros. Runs with the same seed have the same order, which is drawn once.
+    """
+    size, full = task.batch_size, task.batch_size == task.examples
+    distinct, which = np.unique(seeds if task.own else seeds[:1], return_inverse=True)
+    if full:
+        return np.zeros((1, 1, 1), np.int32), which  # every batch is all the data: nobody asks for its rows
+    per_epoch = -(-task.examples // size)
+    epochs = -(-task.steps // per_epoch)
+    rows = np.zeros((len(distinct), epochs, per_epoch * size), np.int32)
+    for place, seed in enumerate(distinct):
+        batches = batch_order(task.examples, size, epochs, seed=int(seed), shuffle=task.shuffle)
+        rows[place, :, : task.examples] = np.concatenate(batches).reshape(epochs, -1)
+    return rows.reshape(len(distinct), -1, size), which
+
+
+def _chunk(task: Task, rows: NDArray[np.int32], which: NDArray[np.intp], first: int, length: int) -> tuple[Any, Any]:
+    """Return the row numbers of a chunk of updates in an array of fixed shape, and which of them have a short batch."""
     if task.batch_size == task.examples:
-        return []
-    epochs = -(-task.steps // -(-task.examples // task.batch_size))
-    return [
-        batch_order(task.examples, task.batch_size, epochs, seed=int(seed), shuffle=task.shuffle)[: task.steps]
-        for seed in (seeds if task.own else seeds[:1])
-    ]
-
-
-def _pad(order: list[list[NDArray[np.int64]]], first: int, length: int, *, own: bool) -> tuple[Any, Any]:
-    """Return a chunk's row numbers in one array of fixed shape, and which of its updates have a short batch."""
-    short = np.zeros(length, bool)
-    if not order:
-        return np.zeros((1, 1), np.int32), short
-    width = len(order[0][0])
-    rows = np.zeros((length, len(order), width), np.int32)
-    for run, batches in enumerate(order):
-        for place, batch in enumerate(batches[first : first + length]):
-            rows[place, run, : len(batch)] = batch
-            short[place] = len(batch) < width
-    return (rows if own else rows[:, 0]), short
+        return rows[0], np.zeros(length, bool)
+    per_epoch = -(-task.examples // task.batch_size)
+    chunk = rows[:, first : first + length]
+    chunk = np.pad(chunk, ((0, 0), (0, length - chunk.shape[1]), (0, 0)))
+    short = np.arange(first, first + length) % per_epoch == per_epoch - 1
+    return (chunk.swapaxes(0, 1)[:, which] if task.own else chunk[0]), short
 
 
 def stateful_layers(model: keras.Model, inputs: Any) -> list[str]:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import ahead
 import build_state
 import publishing
 import recovery
@@ -82,6 +83,8 @@ def _run_sphinx() -> list[str]:
         faults = ["Sphinx warned, see above"] * bool(app.statuscode)
     except Exception as error:  # noqa: BLE001  # a page may fail in any way; `explain` says how
         faults = [explain(error)]
+    finally:
+        ahead.give_up()
     if not any(map(recovery.no_room, faults)):
         recovery.end(BUILD)  # a page that is wrong leaves nothing half written; a full disk does
     return faults

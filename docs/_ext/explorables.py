@@ -15,12 +15,14 @@ import json
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Callable, Iterable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 from urllib.parse import parse_qsl
 
+import ahead
 import numpy as np
 from docutils import nodes
 from docutils.parsers.rst import directives
@@ -130,8 +132,8 @@ class ExplorableDirective(SphinxDirective):
 # ---- What Keras computes -------------------------------------------------------------------------------------------
 
 
-def make_payload(graphs: Iterable[Wanted]) -> dict[str, Any]:
-    """Run Keras for everything that the pages compare themselves with."""
+def reference() -> dict[str, Any]:
+    """Run Keras for the playground and the map."""
     places = [
         {"by": by, "lr": lr, "other": other, "needed": updates_needed(by, lr, other)}
         for by, pairs in PLACES.items()
@@ -141,9 +143,13 @@ def make_payload(graphs: Iterable[Wanted]) -> dict[str, Any]:
     return {
         "keras": version("keras"),
         "runs": reference_runs(),
-        "graphs": [{"graph": one.graph, "leaves": one.leaves, "nodes": tape_of(one)} for one in graphs],
         "map": {"limit": UPDATES, "limits": limits, "places": places},
     }
+
+
+def tapes(graphs: Iterable[Wanted]) -> dict[str, Any]:
+    """Run TensorFlow's tape for the graphs that stand on the pages."""
+    return {"graphs": [{"graph": one.graph, "leaves": one.leaves, "nodes": tape_of(one)} for one in graphs]}
 
 
 def optimizer_of(opt: str, rate: float, beta: float) -> Any:
@@ -436,6 +442,21 @@ def cached(folder: Path, name: str, key: str, make: Callable[[], bytes]) -> byte
     return path.read_bytes()
 
 
+def picture_in(folder: Path, wanted: Wanted) -> bytes:
+    """Return a static figure, drawn now if it is not kept in the folder."""
+    return cached(folder, wanted.picture, source_key(), lambda: svg(wanted))
+
+
+def reference_in(folder: Path) -> bytes:
+    """Return the reference as JSON, computed now if it is not kept in the folder."""
+    return cached(folder, "reference.json", source_key(), lambda: json.dumps(reference()).encode())
+
+
+def compute_ahead(folder: Path) -> None:
+    """Have another process fill the folder with what takes long; where it fails, `provide` meets the same error."""
+    subprocess.run([sys.executable, HERE, folder], check=False, capture_output=True)
+
+
 # ---- Sphinx --------------------------------------------------------------------------------------------------------
 
 
@@ -464,14 +485,26 @@ def merge(_: Sphinx, env: BuildEnvironment, docnames: Iterable[str], other: Buil
     _pages(env).update({name: found for name, found in _pages(other).items() if name in docnames})
 
 
+def _folder(app: Sphinx) -> Path:
+    """Return the folder in which figures and numbers are kept from build to build."""
+    return Path(app.doctreedir) / "explorables"
+
+
+def begin(app: Sphinx) -> None:
+    """Begin the long part before the pages are read: they need only the graphs that stand on them besides."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if app.builder.format == "html":
+        app.explorables_ahead = ahead.begin(compute_ahead, _folder(app))  # type: ignore[attr-defined]
+
+
 def provide(app: Sphinx, env: BuildEnvironment) -> None:
     """Put the script, the style sheet and the figures beside the pages, and keep the payload for them."""
     wanted = sorted({one for page in _pages(env).values() for one in page})
     if not wanted or app.builder.format != "html":
         return
     env.explorables_key = page_key()  # type: ignore[attr-defined]
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    folder, target = Path(app.doctreedir) / "explorables", Path(app.outdir) / "_static" / "explorables"
+    app.explorables_ahead.result()  # type: ignore[attr-defined]
+    folder, target = _folder(app), Path(app.outdir) / "_static" / "explorables"
     target.mkdir(parents=True, exist_ok=True)
     light = cached(
         folder, "explorables.js", page_key() + ("-short" if terser() else ""), lambda: minify(script()).encode()
@@ -479,15 +512,11 @@ def provide(app: Sphinx, env: BuildEnvironment) -> None:
     (target / "explorables.js").write_bytes(light)
     (target / "explorables.css").write_text(style(), encoding="utf-8")
     for one in wanted:
-        (target / one.picture).write_bytes(cached(folder, one.picture, source_key(), lambda one=one: svg(one)))
+        (target / one.picture).write_bytes(picture_in(folder, one))
     graphs = sorted({one for one in wanted if one.graph} | {Wanted("backprop", graph, "") for graph in LEAVES})
-    payload = cached(
-        folder,
-        "payload.json",
-        source_key(*map(str, graphs)),
-        lambda: json.dumps(make_payload(graphs), separators=(",", ":")).encode(),
-    )
-    app.explorables_payload = payload.decode().replace("</", "<\\/")  # type: ignore[attr-defined]
+    payload = json.loads(reference_in(folder)) | tapes(graphs)
+    text = json.dumps(payload, separators=(",", ":")).replace("</", "<\\/")
+    app.explorables_payload = text  # type: ignore[attr-defined]
 
 
 def add_files(app: Sphinx, pagename: str, _: str, context: dict[str, Any], doctree: Any) -> None:
@@ -540,9 +569,17 @@ def setup(app: Sphinx) -> dict[str, Any]:
         Explorable, html=(visit_html, depart_html), text=words, latex=words, man=words, texinfo=words, gettext=words
     )
     app.add_directive("explorable", ExplorableDirective)
+    app.connect("builder-inited", begin)
     app.connect("env-get-outdated", outdated)
     app.connect("env-purge-doc", forget)
     app.connect("env-merge-info", merge)
     app.connect("env-updated", provide)
     app.connect("html-page-context", add_files)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True, "env_version": 2}
+
+
+if __name__ == "__main__":
+    HOME = Path(sys.argv[1])
+    reference_in(HOME)
+    for name in ("playground", "map"):
+        picture_in(HOME, Wanted(name, "", ""))

@@ -1,16 +1,16 @@
 """The pages that run, run ahead of Sphinx: several at once, and no code twice.
 
 MyST-NB runs a page when Sphinx reads it: one after the other, and most of the time each waits for TensorFlow to be
-imported. Here the pages whose results are not in MyST-NB's cache are run side by side, and their results put there.
+imported. Here the pages whose results are not in MyST-NB's cache are run side by side while the gallery's scripts run,
+and their results put there.
 """
 
 from __future__ import annotations
 
 import copy
-import os
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import ahead
 from jupyter_cache import get_cache
 from jupyter_cache.base import CacheBundleIn
 from jupyter_cache.executors.utils import single_nb_execution
@@ -19,17 +19,21 @@ from myst_nb.core.read import create_nb_reader
 _NOT_PAGES = {"_build", "gallery", "node_modules"}
 
 
-def run_ahead(app):
-    """Fill the cache with the results of every page that runs, as far as they are missing."""
+def begin(app):
+    """Begin to run the pages whose results are not in the cache, each code once."""
     cache = get_cache(app.config.nb_execution_cache_path)
     waiting = {path: page for path, page in _pages(app) if not _in_cache(cache, page)}
-    if not waiting:
-        return
-    results = {code_of(page): (page, 0.0) for page in _done(cache)}
+    results = {code_of(page): (page, 0.0) for page in _done(cache)} if waiting else {}
     to_run = {code_of(page): path for path, page in waiting.items() if code_of(page) not in results}
-    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-        runs = pool.map(lambda path: _run(app, path, waiting[path]), to_run.values())
-        results |= {code: run for code, run in zip(to_run, runs, strict=True) if run is not None}
+    running = {code: ahead.begin(_run, app, path, waiting[path]) for code, path in to_run.items()}
+    app.gdexplain_pages = waiting, results, running
+
+
+def finish(app):
+    """Wait for the pages, and fill the cache with their results."""
+    waiting, results, running = app.gdexplain_pages
+    cache = get_cache(app.config.nb_execution_cache_path)
+    results |= {code: result for code, run in running.items() if (result := run.result()) is not None}
     for path, page in waiting.items():
         if code_of(page) in results:  # if not, it has failed: MyST-NB runs it again and names the line
             done, seconds = results[code_of(page)]
@@ -91,6 +95,7 @@ def _with_results(page, done):
 
 
 def setup(app):
-    """Run the pages when MyST-NB has read its settings and before Sphinx reads a page."""
-    app.connect("builder-inited", run_ahead, priority=800)
+    """Begin as soon as MyST-NB has its settings, and be done before Sphinx reads a page."""
+    app.connect("builder-inited", begin)  # `conf.py` lists MyST-NB and this before all that take time at this event
+    app.connect("builder-inited", finish, priority=800)
     return {"parallel_read_safe": True}

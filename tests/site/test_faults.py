@@ -20,7 +20,15 @@ import pytest
 from built_site import ROOT
 
 PYTHON = ROOT / ".nox" / "docs" / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
-BUILDER = ["build_site.py", "build_state.py", "check_site.py", "kernel_config.py", "publishing.py", "recovery.py"]
+BUILDER = [
+    "ahead.py",
+    "build_site.py",
+    "build_state.py",
+    "check_site.py",
+    "kernel_config.py",
+    "publishing.py",
+    "recovery.py",
+]
 CONF = """
 import sys
 from pathlib import Path

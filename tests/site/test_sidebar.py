@@ -1,0 +1,76 @@
+"""The contents at the side: made once for a folder, and yet what the theme would make for each page."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from bs4 import BeautifulSoup
+from built_site import ROOT, SITE, content_pages
+from test_faults import PYTHON
+
+CONF = f"""
+import sys
+sys.path.insert(0, {str(ROOT / "docs" / "_ext")!r})
+project = "small"
+extensions = ["myst_parser", {{sidebar}}]
+html_theme = "furo"
+html_use_index = False
+"""
+PAGES = {
+    "index.md": "# Home\n\n```{toctree}\n:caption: First & last\n:hidden:\n\na/index\nb/index\n```\n"
+    "\n```{toctree}\n:hidden:\n\nb/two\n```\n",
+    "a/index.md": "# A “quoted” < title\n\n```{toctree}\none\n/b/two\n```\n",
+    "a/one.md": "# One\n\n## A section\n\nText.\n",
+    "b/index.md": "# B\n\n```{toctree}\ndeep/index\n```\n",
+    "b/two.md": "# Two, which stands in the tree twice\n\n",
+    "b/deep/index.md": "# Deep\n\n```{toctree}\nend\n```\n",
+    "b/deep/end.md": "# End\n",
+    "b/alone.md": "---\norphan: true\n---\n# In no tree\n",
+}
+
+
+def tree(page: Path) -> list:
+    """Read the tree of a page: every element's name, attributes and own words."""
+    found = BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser").select_one(".sidebar-tree")
+    return [
+        (
+            tag.name,
+            {key: sorted(value) if isinstance(value, list) else value for key, value in tag.attrs.items()},
+            tag.string,
+        )
+        for tag in found.find_all(True)
+    ]
+
+
+def build(folder: Path, sidebar: str) -> Path:
+    """Build the small site, with this extension."""
+    for name, text in {"conf.py": CONF.format(sidebar=sidebar), **PAGES}.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text, encoding="utf-8")
+    command = [PYTHON, "-m", "sphinx", "-q", "-W", folder, folder / "html"]
+    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
+    assert done.returncode == 0, done.stderr
+    return folder / "html"
+
+
+def test_every_page_has_the_tree_that_the_theme_alone_would_give_it(tmp_path):
+    ours, theirs = build(tmp_path / "ours", '"sidebar"'), build(tmp_path / "theirs", "")
+    names = [Path(name).with_suffix(".html") for name in PAGES] + [Path("search.html")]
+    for name in names:
+        assert tree(ours / name) == tree(theirs / name), name
+    assert any("current-page" in attributes.get("class", []) for _, attributes, _ in tree(ours / "b" / "two.html"))
+
+
+@pytest.mark.parametrize("name", content_pages())
+def test_the_way_to_the_page_is_open_and_marked(site, name):
+    page = BeautifulSoup((SITE / name).read_text(encoding="utf-8"), "html.parser").select_one(".sidebar-tree")
+    here = page.select("a[href='#']")
+    assert len(here) >= 1 or name == "index.html"
+    assert len(page.select(".current-page")) == bool(here)
+    for link in here:
+        around = [item for item in link.parents if item.name == "li"]
+        assert all("current" in item["class"] for item in around)
+        boxes = [box for item in around for box in item.find_all("input", recursive=False)]
+        assert all(box.has_attr("checked") for box in boxes)

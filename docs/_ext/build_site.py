@@ -95,7 +95,8 @@ def explain(error: BaseException) -> str:
     causes = [error]
     while (cause := causes[-1].__cause__ or getattr(causes[-1], "orig_exc", None)) is not None:
         causes.append(cause)
-    cell = causes[-1]
+    # An error from another process carries the text of its traceback as its cause.
+    cell = causes[-2 if type(causes[-1]).__name__ == "_RemoteTraceback" else -1]
     if refused := next(filter(recovery.no_room, causes), None):
         return f"a file could not be written: {_one_line(refused)}"
     if type(cell).__name__ == "CellExecutionError":
@@ -105,12 +106,11 @@ def explain(error: BaseException) -> str:
         return str(cell)
     if isinstance(cell, PermissionError):
         return f"a file could not be written; the site is built inside this checkout, which must be yours: {cell}"
-    frames = [
-        frame for frame in traceback.extract_tb(cell.__traceback__) if "/examples/" in Path(frame.filename).as_posix()
-    ]
-    if frames:
-        return f"{frames[-1].filename}:{frames[-1].lineno}: {type(cell).__name__}: {cell}"
-    return "".join(traceback.format_exception(error))
+    whole = "".join(traceback.format_exception(error))
+    places = re.findall(r'File "([^"\n]*[\\/]examples[\\/][^"\n]+)", line (\d+)', whole)
+    if places:
+        return f"{':'.join(places[-1])}: {type(cell).__name__}: {cell}"
+    return whole
 
 
 def _one_line(error: BaseException) -> str:

@@ -4,7 +4,8 @@ A smaller step makes a gradient check worse
 
 A wrong :term:`gradient` does not crash, and the :term:`loss` may fall all the same. So hold yours against the definition of a
 derivative: take a small step :math:`h` in one :term:`parameter` :math:`\theta_i` at a time, and see how the loss :math:`L`
-answers (:math:`e_i` is 1 at :math:`i` and 0 elsewhere).
+answers (:math:`e_i` is 1 at :math:`i` and 0 elsewhere; the upright :math:`\mathrm{i}` is the imaginary unit, and Im takes the
+imaginary part).
 
 .. math::
 
@@ -95,12 +96,13 @@ ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
 
 # %%
 # Read it from the right. At first a smaller :math:`h` is better, as the definition promises: the error is proportional to
-# :math:`h` (forward) or :math:`h^2` (central, where the odd terms cancel). Then it turns. The two losses become so equal that
-# their difference is nothing but rounding, :math:`\epsilon = 2^{-52}`, and you divide that by a tiny :math:`h`. The best step lies where both
-# errors are equal: near :math:`\epsilon^{1/2}` (forward) and :math:`\epsilon^{1/3}` (central).
+# :math:`h` (forward) or :math:`h^2` (central, where the odd terms cancel). Then it turns. The two losses become so equal
+# that their difference is nothing but rounding, :math:`\epsilon = 2^{-52}`, and you divide that by a tiny :math:`h`. The
+# best step lies where both errors are about equal: near :math:`\epsilon^{1/2}` (forward) and :math:`\epsilon^{1/3}`
+# (central).
 #
-# The complex step starts on the central line, and as it subtracts nothing, it goes on down. It needs a loss that takes complex numbers, which Keras
-# does not.
+# The complex step starts on the central line, and as it subtracts nothing, it goes on down. It needs a loss that takes
+# complex numbers, and Keras' losses do not.
 sloping = {"forward": (steps > 1e-6) & (steps < 1e-3), "central": (steps > 1e-4) & (steps < 2e-2)}
 for method, part in sloping.items():
     slope = np.polyfit(np.log10(steps[part]), np.log10(curves[method][part]), 1)[0]
@@ -132,8 +134,8 @@ assert curves["complex"].min() < 5e-16
 # Your own model
 # --------------
 #
-# :func:`gdexplain.check_gradients` does all this with any Keras model: it copies the model into float64, picks good steps, and gives
-# a verdict. Its thresholds are those of the CS231n notes :cite:p:`karpathy2016cs231n`:
+# :func:`gdexplain.check_gradients` does all this with any Keras model: it copies the model into float64, picks good
+# steps, and gives a verdict. Its thresholds are those of the CS231n notes :cite:p:`karpathy2016cs231n`:
 #
 # - up to 1e-7: right;
 # - up to 1e-4: fine if the loss has kinks (relu, absolute error), too much for a smooth one;
@@ -199,11 +201,13 @@ ax.set(yscale="log", xlabel="update", ylabel="loss")
 ax.legend()
 
 # %%
-# The careless run waits longer on the plateau, and then ends lower. Nobody finds that mistake by watching the loss. One call of ``check_gradients`` finds it, and names the place.
+# The careless run waits longer on the plateau, and then ends lower. Nobody finds that mistake by watching the loss. One call
+# of ``check_gradients`` finds it, and names the parameter where the two gradients differ most. The mistake lies in that
+# layer or behind it, where the gradient came from.
 #
 # What this does not show: a check at one point says nothing about a branch that was not taken there. Check at random
-# weights, not at zero, on a few examples, and with dropout and data augmentation off. And it tells you that your gradient belongs to
-# your loss, not that your loss is the one you want.
+# weights, not at zero, on a few examples, and with dropout and data augmentation off. And it tells you that your gradient
+# belongs to your loss, not that your loss is the one you want.
 #
 # Exercises
 # ---------

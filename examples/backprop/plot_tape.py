@@ -1,10 +1,11 @@
 r"""
-A tape differentiates any program: write it down forward, read it backward
-==========================================================================
+A tape differentiates what a program computes: written forward, read backward
+=============================================================================
 
 You never wrote a derivative for Keras, and yet it has them all. It needs no algebra. While your program runs, a
 :term:`GradientTape` notes each sum and each product as a node :math:`n` of a :term:`computational graph`, with its local
-derivative with respect to each parent :math:`p`. Read from the end, every node hands its share to its parents:
+derivative with respect to each parent :math:`p`, a number that it was made from. Read
+from the end, every node hands its share to its parents:
 
 .. math:: \bar p \;\mathrel{+}=\; \bar n \, \frac{\partial n}{\partial p}
 
@@ -67,7 +68,8 @@ ax.set_axis_off()
 ax.margins(0.1, 0.06)
 
 # %%
-# Each box is one operation on one or two numbers, and knows nothing of the rest. The lines from a and b are blue: both
+# A box with a sign is one operation on one or two numbers, and knows nothing of the rest; a box with a number is what the
+# expression starts from, or its result. The lines from a and b are blue: both
 # are used several times. Solving this for :math:`\partial g / \partial a` on paper fills a page; the tape walks each
 # line once.
 #
@@ -101,8 +103,9 @@ assert len(two_ways) == 2
 assert backward(h2)[w] == sum(two_ways)  # one share from each use
 
 # %%
-# The node w appears on two lines, and its :term:`gradient` is the sum of what it got there. A tape that wrote ``=`` in place of
-# ``+=`` would keep the later share and lose the other. The animation shows the same walk: values forward in blue, shares backward in orange.
+# The node w gets a share on two lines, z2 and z1; its own line shows their sum, its :term:`gradient`. A tape that wrote
+# ``=`` in place of ``+=`` would keep the later share and lose the other. The animation shows the same walk: values
+# forward in blue, shares backward in orange.
 drawing, texts, frames = layout(h2), {}, []
 for step in forward_steps(h2):
     texts[step.node] = f"{step.node.name} = {step.value:.3f}"
@@ -145,8 +148,9 @@ animation = FuncAnimation(fig, show, frames=len(frames) + 2, interval=1000)
 # Again, and deep
 # ---------------
 #
-# Our tape returns the slopes and stores nothing on the nodes, so asking twice gives the same twice. Tapes that keep a running
-# ``.grad`` on each node double it, unless you remember to set it to zero. TensorFlow's tape refuses the second call.
+# Our tape returns the slopes and stores nothing on the nodes, so asking twice gives the same answer. Tapes that keep a
+# running ``.grad`` on each node double it, unless you remember to set it to zero. TensorFlow's tape refuses the second
+# call, unless you make it with ``persistent=True``.
 assert backward(g) == slope
 try:
     tape.gradient(result, tf_a)
@@ -166,8 +170,8 @@ np.testing.assert_allclose(backward(deep)[start], 1.0001**5000, rtol=1e-12)  # 5
 
 # %%
 # What this does not show: speed. A tape of single numbers makes an object for each product; TensorFlow's makes one for each
-# whole array. How many operations the walk takes is counted in :doc:`/explanation/why_backprop`. The idea is older
-# than neural networks :cite:p:`linnainmaa1976`; a survey is :cite:t:`baydin2018`.
+# whole array. How many operations the walk takes is counted in :doc:`/explanation/why_backprop`. The idea is
+# older than its fame: compare :cite:t:`linnainmaa1976` with :cite:t:`rumelhart1986`. A survey is :cite:t:`baydin2018`.
 #
 # Exercises
 # ---------

@@ -9,8 +9,8 @@ neuron is nowhere near it. The reason is the rule: Adam divides a mean of the re
 .. math:: \Delta\theta = -\eta \, \frac{\hat m}{\sqrt{\hat v} + \varepsilon},
 
 with running means :math:`\hat m` of the :term:`gradient` and :math:`\hat v` of its square, and a tiny
-:math:`\varepsilon`. While a gradient keeps its sign, each :term:`parameter` moves by about the :term:`learning rate`
-:math:`\eta` an update, however large the gradient is. Look for straight lines: a speed limit. You need
+:math:`\varepsilon`. While a gradient hardly changes, each :term:`parameter` moves by about the
+:term:`learning rate` :math:`\eta` an update, however large that gradient is. Look for straight lines: a speed limit. You need
 :ref:`sphx_glr_gallery_variants_plot_batch.py`.
 """
 
@@ -88,8 +88,8 @@ for other in (larger, plain):
 
 # %%
 # What this does not show: the limit of one rate an update holds while gradients change slowly. After a long silence a
-# sudden gradient can carry Adam about three rates at once :cite:p:`kingma2015`; and on problems whose directions differ
-# more than these two, dividing by the typical gradient is what makes Adam fast.
+# sudden gradient can carry Adam about three rates at once :cite:p:`kingma2015`; and where the gradients of different
+# parameters differ much in size, dividing each by its typical size can make Adam fast.
 #
 # How to choose the rate of plain descent: :ref:`sphx_glr_gallery_variants_plot_learning_rate.py`. The notebook's own run,
 # re-made to its last printed digit: :doc:`/tutorial/digit_by_digit`.

@@ -89,9 +89,8 @@ ax.legend(loc="lower left")
 
 # %%
 # On the slope, twice the batch is worth half the updates: you read as many examples, and two machines are twice as fast.
-# On the level, twice the batch is wasted. The runs agree with the means to a few percent, which is what 2,000 of them
-# can tell; the simple formula, made for a rate that is best
-# at every update, is off by up to a half at the bend.
+# On the level, twice the batch gains next to nothing. The runs agree with the means to a few percent, which is what 2,000
+# of them can tell; the simple formula, made for a rate that is best at every update, is off by up to a half at the bend.
 np.testing.assert_allclose(measured, updates, rtol=0.06, atol=1)
 np.testing.assert_allclose(np.log(model), np.log(updates), atol=np.log(1.5))
 halvings = updates[:6] / updates[1:7]
@@ -100,10 +99,14 @@ np.testing.assert_allclose(halvings, 2, rtol=0.1)
 assert len(set(updates[-2:])) == 1
 
 # %%
-# Where is the bend? McCandlish's noise scale compares the noise with the :term:`gradient`, :math:`\operatorname{tr}(H \Sigma) /
-# g^\top H g`. The gradient shrinks on the way, so the scale grows; most updates are made near the end.
-gradient = hessian @ start
-scales = [gradient_noise_scale(hessian, noise, share * gradient) for share in (1, 0.1)]
+# Where is the bend? McCandlish's noise scale compares the noise with the :term:`gradient`,
+# :math:`\operatorname{tr}(H \Sigma) / g^\top H g`. The gradient shrinks on the way, so the scale grows. Its value at the
+# target is the one that counts: take there the mean square of each parameter, on the way of the single examples.
+square, curvatures = start**2, np.diag(hessian)
+for _ in range(updates[0]):
+    square = (1 - best[0] * curvatures) ** 2 * square + best[0] ** 2 * np.diag(noise)
+np.testing.assert_allclose(square.sum(), target, rtol=0.01)
+scales = [gradient_noise_scale(hessian, noise, hessian @ theta) for theta in (start, np.sqrt(square))]
 print(f"noise scale at the start {scales[0]:.1f}, at the target {scales[1]:.0f}")
 print(f"the bend is at {critical:.0f}")
 np.testing.assert_allclose(scales[1], critical, rtol=0.2)  # it says how large, not more
@@ -114,18 +117,19 @@ assert scales[0] < critical / 50
 # ----------------------------------
 
 # sphinx_gallery_alt = "Best learning rate against batch size, log axes. It follows the line in proportion to B and levels "
-# sphinx_gallery_alt = "off just below a dashed line, the best rate without noise."
+# sphinx_gallery_alt = "off below a dashed line, the rate with the smallest factor per update without noise."
 fig, ax = plt.subplots()
 ax.plot(sizes, best, "s", ms=9, color=COLORS["minibatch"], label="best rate")
 ax.plot(sizes, best[0] * sizes, ":", color=COLORS["theory"], label="in proportion to B")
-ax.axhline(no_noise, ls="--", color=COLORS["theory"], label="best without noise")
+ax.axhline(no_noise, ls="--", color=COLORS["theory"], label=r"$2 / (\lambda_{\min} + \lambda_{\max})$")
 ax.set(xlabel="batch size", ylabel="learning rate", yscale="log", ylim=(None, 6))
 ax.set_xscale("log", base=2)
 ax.legend(loc="lower right")
 
 # %%
-# The dashed rate is :math:`2 / (\lambda_{\min} + \lambda_{\max})`. While noise rules, twice the batch wants twice the rate: the *linear scaling rule* of :cite:t:`goyal2017`. It ends where
-# the :term:`stability limit` begins to be felt.
+# The dashed rate has the smallest factor per update where there is no noise. While noise rules, twice the batch wants twice
+# the rate: the *linear scaling rule* of :cite:t:`goyal2017`. It ends where the :term:`stability limit` begins to be felt.
+# There a few updates are enough at many rates; the smallest of them is drawn.
 growth = (best[5] / best[0]) ** (1 / 5)
 print(f"from batch 1 to 32 the best rate grows {growth:.2f} times a doubling")
 np.testing.assert_allclose(growth, 2, rtol=0.05)
@@ -137,7 +141,7 @@ assert best[-1] <= no_noise
 #
 # Four updates at rate :math:`\eta`, on four batches of four, against one at :math:`4 \eta` on all sixteen. If the gradient
 # changed nothing on the way, the sums would be equal. It changes by an amount in proportion to :math:`\eta`; so the two
-# ends differ by :math:`\eta^2`.
+# ends differ by an amount in proportion to :math:`\eta^2`.
 data = make_line(16, noise=1.0)
 loss, batches = LeastSquares(data), batch_order(16, 4, 1, seed=0)
 limit = max_stable_learning_rate(line_hessian(data))
@@ -159,8 +163,8 @@ ax.legend()
 
 # %%
 # The step itself is in proportion to :math:`\eta`, and so is the difference relative to it. In absolute terms each halving
-# of the rate divides the difference by four. Near the limit the two are different methods: so large-batch runs
-# begin with a warm-up, small rates first.
+# of the rate divides the difference by four. At large rates the two part, and
+# most while the network changes fast: so :cite:t:`goyal2017` begin large-batch runs with a warm-up, small rates first.
 falls = 2 * np.array(gaps[:-1]) / gaps[1:]  # the step halves too
 print("each halving divides the difference by", *falls.round(2))
 np.testing.assert_allclose(falls[-2:], 4, rtol=0.005)
@@ -168,13 +172,16 @@ np.testing.assert_allclose(falls[-3], 3.99, atol=0.005)
 
 # %%
 # What this does not show: generalisation, and the time on the wall clock. One large batch is many small ones at once only
-# if the machine has room. And :term:`Adam` scales otherwise, because it divides the noise out.
+# if the machine has room. And :term:`Adam` scales otherwise, because it divides
+# each gradient by its typical size, noise included.
 #
 # Exercises
 # ---------
 #
 # 1. How many examples does each batch size read on the way to the target? Where does that begin to grow?
 # 2. Keep the best rate of batch 1 and make the batch 64. How many updates does it take, and what was gained?
+#
+# The solutions, in this order:
 read = sizes * updates
 print("1.", *read)
 assert read[5] < 1.1 * read[0]
@@ -186,4 +193,4 @@ assert lazy > updates[0] / 3 > 10 * updates[6]
 plt.show()
 
 # %%
-# Next: why the notebook hardly moved, :ref:`sphx_glr_gallery_variants_plot_adam_on_the_notebook.py`.
+# Next: how several devices share one batch, :ref:`sphx_glr_gallery_variants_plot_data_parallel.py`.

@@ -3,8 +3,9 @@ Two replicas with half the batch each make the update of one with all of it
 ===========================================================================
 
 When a :term:`batch` is too large for one device, split it. Every :term:`replica`, a copy of the model on a device of
-its own, takes a share of the :term:`examples <example>` and computes the :term:`gradient` there. The mean of these goes to all of
-them, and all make the same :term:`update`. Nothing new has happened, for a mean of means is a mean:
+its own, takes a share of the :term:`examples <example>` and computes the :term:`gradient` there. Their mean, each weighted by the
+size of its share, goes to all of them, and all make the same :term:`update`. Nothing new has happened, for that mean is the
+gradient of the whole batch:
 
 .. math:: \nabla L_B = \sum_r \frac{B_r}{B} \, \nabla L_r
           \qquad \Bigl( = \frac1R \sum_r \nabla L_r \ \text{ if all shares are equal} \Bigr)
@@ -144,10 +145,10 @@ np.testing.assert_allclose(used, plain, rtol=0, atol=1e-5)  # float32, and a dif
 assert np.abs(used - right).max() > 0.3
 
 # %%
-# It took the plain mean: ``fit`` divides the mean :term:`loss` of each share by the number of replicas, whatever the size of the
-# share. The lonely point counted twice as much as each of the others, and nothing was said. With
-# thousands of examples and :term:`shuffling` this hardly matters. With few and no shuffling it does. Let the number of
-# replicas divide every batch, the last one too; or leave the last one out (``drop_remainder`` of a ``tf.data.Dataset``).
+# It took the plain mean: ``fit`` divides the mean :term:`loss` of each share by the number of replicas, whatever the size
+# of the share. The lonely point counted twice as much as each of the others, and nothing was said. With thousands of
+# examples and :term:`shuffling` this hardly matters. With few and no shuffling it does. Let the number of replicas divide
+# every batch, the last one too; or leave the last one out (``drop_remainder`` of a ``tf.data.Dataset``).
 #
 # On two machines
 # ---------------
@@ -166,7 +167,7 @@ assert np.abs(used - right).max() > 0.3
 #
 # What this does not show: that it is faster. The gradients must travel at every update, and one bigger batch is worth
 # less and less, as :ref:`sphx_glr_gallery_variants_plot_batch_size_and_rate.py` shows. And a :term:`layer` that looks at its
-# batch sees only its share.
+# batch sees only its share, unless you tell it to ask the others, as ``BatchNormalization(synchronized=True)`` does.
 #
 # Exercises
 # ---------

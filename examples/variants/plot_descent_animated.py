@@ -42,7 +42,7 @@ animation = animate_descent(data, *runs, frames=40)
 # -----------------------
 #
 # Four updates an epoch beat two, and two beat one. When all have read 20 epochs of examples, the distances to the minimum
-# are in that order; given enough epochs, all arrive.
+# are in that order; after 250 all have come within a tenth.
 minimum = [2.0, 0.0]
 for epoch in (20, 250):
     distance = [np.linalg.norm(run.parameters[epoch * run.updates_per_epoch] - minimum) for run in runs]
@@ -66,7 +66,7 @@ assert max(distance) < 0.1
 # ---------
 #
 # 1. Start on the other side of the valley, at (4, -6). Is the order the same?
-# 2. Let each make 80 updates, not as many epochs. How far apart are they now?
+# 2. Let each make 80 updates, instead of the same number of epochs. How far apart are they now?
 #
 # The solutions, in this order:
 others = [

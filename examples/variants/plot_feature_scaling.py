@@ -2,8 +2,8 @@ r"""
 Scale the inputs, and one update finds the line
 ===============================================
 
-The slow valley of the last page is not in the problem. It is in the units of x. Subtract the mean of the inputs and
-divide by their standard deviation, and fit the same line again:
+The slow valley of the last page is not in the problem. It is in how x is measured: from which zero, in which unit.
+Subtract the mean of the inputs, divide by their standard deviation s, and fit the same line again:
 
 .. math:: z_i = \frac{x_i - \bar x}{s}
 
@@ -43,7 +43,7 @@ scaled = standardise(raw)
 np.testing.assert_allclose(line_hessian(scaled), 2 * np.eye(2), atol=1e-15)  # rounding only
 
 runs = {}
-for data, updates in ((raw, 30), (scaled, 2)):
+for data, updates in ((raw, 8), (scaled, 2)):
     sgd = SGD(optimal_learning_rate(line_hessian(data)))
     neuron = build_linear(dtype="float64")
     runs[data] = train(neuron, data, optimizer=sgd, batch_size=None, epochs=updates)
@@ -59,7 +59,8 @@ for ax, (data, run), (a, b), name in zip(axes, runs.items(), views, "xz", strict
     ax.set(xlabel=f"w, with the inputs {name}", aspect="equal")
 
 # %%
-# Above, the steepest direction sets the rate and the flattest one waits for it. Below, no direction is steeper than
+# Above, the steepest direction limits the rate. At this rate the path jumps across the valley, and both directions shrink
+# by the same slow factor. Below, no direction is steeper than
 # another. One update takes the :term:`loss` from 30 to 0; what is left is rounding.
 kappas = [np.linalg.cond(line_hessian(data)) for data in runs]
 slow, quick = runs.values()
@@ -76,7 +77,7 @@ assert quick.loss[1] < 1e-25  # the loss is a square, so float64 leaves 1e-30 or
 #
 # A ``Normalization`` layer learns mean and deviation from the training data, with ``adapt``, and carries them along. So
 # new data is scaled by the *old* numbers, as it must be. And the line in x comes back: :math:`w = w_z / s` and
-# :math:`b = b_z - w \bar x`.
+# :math:`b = b_z - w \bar x`, where :math:`w_z` and :math:`b_z` are what was found with z.
 layer = keras.layers.Normalization()
 layer.adapt(raw.inputs)
 np.testing.assert_allclose(layer(raw.inputs), scaled.inputs, atol=1e-6)  # float32
@@ -100,9 +101,13 @@ price = 3 * area + 20 * rooms + 50
 flats = Dataset(np.column_stack([area, rooms]), price[:, np.newaxis], name="flats")
 flats_scaled = standardise(flats)
 
-# sphinx_gallery_alt = "Loss against updates, log axis. With square metres and rooms it stays level for 100 updates. "
-# sphinx_gallery_alt = "Standardised, it falls in a straight line, by more than ten powers of ten."
+# sphinx_gallery_alt = "Loss against updates, log axis. With square metres and rooms it stays level for 100 updates; at half the "
+# sphinx_gallery_alt = "rate it drops at once and stays level there. Standardised, it falls in a straight line, by more than ten "
+# sphinx_gallery_alt = "powers of ten."
 fig, ax = plt.subplots()
+gentle = 1 / np.linalg.eigvalsh(line_hessian(flats))[-1]
+waiting = descend(LeastSquares(flats), gradient_descent(gentle), [0, 0, 0], steps=100)
+ax.plot(waiting.loss, ":", color=COLORS["batch"], label="as they are, half that rate")
 looks = ((flats, "as they are", "--"), (flats_scaled, "standardised", "-"))
 for data, words, line in looks:
     hessian = line_hessian(data)
@@ -116,15 +121,18 @@ ax.set(xlabel="update", ylabel="loss", yscale="log")
 ax.legend()
 
 # %%
-# As they are, each update takes less than a ten-thousandth off the distance along the flattest direction. Standardised,
-# the rest of the road is easy, though not one step: large flats have more rooms, and this correlation :math:`r` stays. The
-# :term:`eigenvalues <eigenvalue>` are now 2 and :math:`2 (1 \pm r)`, so the :term:`condition number` is :math:`(1 + r)/(1 - r)`, whatever the
-# units were.
+# As they are, each update takes less than a ten-thousandth off the distance: in the flattest direction, and at this rate
+# in the steepest too, where it jumps from side to side. Half the rate ends the jumping in one update, and then waits for
+# the flattest direction. Standardised, the rest of the road is easy, though not one step: large flats have more rooms,
+# and this correlation :math:`r` stays. The :term:`eigenvalues <eigenvalue>` are now 2 and :math:`2 (1 \pm r)`, so the
+# :term:`condition number` is :math:`(1 + r)/(1 - r)`, whatever the units were.
 r = np.corrcoef(area, rooms)[0, 1]
 np.testing.assert_allclose(kappa, (1 + r) / (1 - r), rtol=1e-12)
 measured = (run.loss[99] / run.loss[49]) ** (1 / 100)  # the loss is a square
 np.testing.assert_allclose(measured, factor, rtol=1e-4)
 assert 2 / np.linalg.cond(line_hessian(flats)) < 1e-4  # what an update takes off
+assert waiting.loss[1] < waiting.loss[0] / 100
+assert waiting.loss[-1] > 0.9 * waiting.loss[1]
 
 # %%
 # What this does not show: scaling cannot remove a correlation, and in a deep network only the first layer sees the
@@ -136,6 +144,8 @@ assert 2 / np.linalg.cond(line_hessian(flats)) < 1e-4  # what an update takes of
 # 1. Which half does the work on the four points? Try only centring (:math:`x - \bar x`), then only dividing
 #    (:math:`x / s`), and compare condition numbers.
 # 2. Measure x in thousandths: 1000, 2000, 3000, 4000. What becomes of the condition number, and what of z?
+#
+# The solutions, in this order:
 centred = Dataset(raw.inputs - mean, raw.targets, name="centred")
 divided = Dataset(raw.inputs / deviation, raw.targets, name="divided")
 kappa = [np.linalg.cond(line_hessian(data)) for data in (centred, divided)]

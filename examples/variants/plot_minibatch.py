@@ -52,8 +52,9 @@ fig, ax = plt.subplots()
 draw_gradient_noise(ax, gradients[1], batch_sizes=(1, 2, 3))
 
 # %%
-# Each point is one batch. All clouds have the same centre: on average no :term:`batch size` is wrong. The float32 gradients are
-# whole numbers or simple fractions, so the tolerances leave room for rounding only. By hand, the centre is
+# Each point is one batch, and each ellipse one standard deviation, so some points lie outside theirs. All clouds have the
+# same centre: on average no :term:`batch size` is wrong. The float32 gradients are whole numbers or simple fractions, so
+# the tolerances leave room for rounding only. By hand, the centre is
 # :math:`(-2\,\overline{xy}, -2\,\overline{y}) = (-30, -10)`.
 noise = []
 for size in sizes:
@@ -88,7 +89,7 @@ assert noise[-1] == 0
 # What you pay
 # ------------
 #
-# Train with each size, at one rate and for as many :term:`epochs <epoch>`. An epoch reads each example once, so a
+# Train with each size, at one rate and for the same number of :term:`epochs <epoch>`. An epoch reads each example once, so a
 # bigger batch means fewer updates: N/B, rounded up where the last batch is short.
 runs = [
     train(build_linear(-1.0, 3.0), data, optimizer=SGD(0.03), batch_size=size, epochs=60) for size in (None, 3, 2, 1)
@@ -100,9 +101,9 @@ fig, ax = plt.subplots()
 draw_loss(ax, *runs, x="epochs")
 
 # %%
-# The strong lines are means over an epoch, the faint ones the :term:`losses <loss>` of single batches. At the same rate, small batches
-# get further with the same reading, because they move more often; and the smaller they are, the more they jump.
-# In Keras all of this is one argument: ``model.fit(x, y, batch_size=2, epochs=60)``.
+# The strong lines are means over an epoch, the faint ones the :term:`losses <loss>` of single batches. At the same rate,
+# small batches get further with the same reading, because they move more often; and the smaller they are, the more they
+# jump. In Keras all of this is one argument: ``model.fit(x, y, batch_size=2, epochs=60)``.
 for run in runs:
     assert run.updates_per_epoch == -(-len(data) // run.batch_size)  # rounded up
     print(f"batch size {run.batch_size}: {run.updates_per_epoch} an epoch, {len(run)} updates in all")

@@ -99,8 +99,9 @@ print(f"rate {rates[2]}: variance measured {measured[2]:.5f}, predicted {predict
 # Let the rate fall
 # -----------------
 #
-# A rate that falls makes the floor sink while you walk. It must not fall too fast, or you stop on the way:
-# :math:`\sum \eta_k` has to be infinite, :math:`\sum \eta_k^2` finite :cite:p:`robbins1951`. The rate
+# A rate that falls makes the floor sink while you walk. It must not fall too fast, or you stop on the way, nor
+# too slowly, or the noise adds up: :math:`\sum \eta_k` has to be infinite, :math:`\sum \eta_k^2` finite
+# :cite:p:`robbins1951`. The rate
 # :math:`\eta_k = 1 / (\lambda (k + 1))` does both, and then :math:`S_k = \sigma^2 / (\lambda^2 k)`.
 decay = inverse_time_decay(1 / curvature, 1, 1.0)
 k = np.arange(1, 1001)
@@ -110,7 +111,7 @@ falling = squared_error(decayed)
 
 # sphinx_gallery_thumbnail_number = 3
 # sphinx_gallery_alt = "Mean squared error against updates, log axes. Two constant rates fall and then run level, the "
-# sphinx_gallery_alt = "smaller one lower. The falling rate keeps to a straight line and passes both."
+# sphinx_gallery_alt = "smaller one lower. The falling rate keeps to a straight line below both."
 fig, ax = plt.subplots()
 for rate, line in ((0.1, "--"), (0.01, ":")):
     constant = squared_error([rate] * 1000, runs=10_000)
@@ -138,8 +139,9 @@ np.testing.assert_allclose(run.parameters[1:, 0], means, atol=1e-12)
 
 # %%
 # What this does not show: noise that depends on where you are. On y = 2x it vanishes at the minimum and there is no floor
-# (:ref:`sphx_glr_gallery_variants_plot_stochastic.py`). And who knows :math:`\lambda`? In practice the rate is constant
-# for long and falls at the end :cite:p:`bottou2018`. Examples that are shuffled and not drawn have a lower floor.
+# (:ref:`sphx_glr_gallery_variants_plot_stochastic.py`). And who knows :math:`\lambda`? In practice you keep the rate
+# constant until the :term:`loss` stalls, lower it, and repeat :cite:p:`bottou2018`. Examples that are shuffled and not drawn have a
+# lower floor at small rates.
 #
 # Exercises
 # ---------
@@ -147,6 +149,8 @@ np.testing.assert_allclose(run.parameters[1:, 0], means, atol=1e-12)
 # 1. Which rate has half the floor of 0.1? It is not 0.05.
 # 2. Four draws an update instead of one, at rate 0.1: predict the floor, then measure it.
 # 3. Start the decay too low: :math:`\eta_k = 1 / (4 \lambda (k + 1))`. What is the slope now?
+#
+# The solutions, in this order:
 half = predicted[2] / 2
 rate = 2 * curvature * half / (variance + curvature**2 * half)
 print(f"1. rate {rate:.5f}")

@@ -37,7 +37,7 @@ use_style()
 data, start, minimum = make_line(), [-1.0, 3.0], [2.0, 0.0]  # x = 1, 2, 3, 4 and y = 2x
 
 # %%
-# The same neuron twice, from the same start, for as many epochs at the same rate. Only ``batch_size`` differs.
+# The same neuron twice, from the same start, for the same number of epochs at the same rate. Only ``batch_size`` differs.
 batch, single = (
     train(build_linear(*start), data, optimizer=SGD(0.05), batch_size=size, epochs=60) for size in (None, 1)
 )
@@ -129,8 +129,8 @@ ax.legend()
 
 # %%
 # Above the limit the mean explodes while the median shrinks: most runs are fine, and a few unlucky ones draw x = 4 again
-# and again and are thrown far out. By the eighth update the growth is all but what the theory predicts. And the sides of
-# the limit are sharp: one percent below it the mean still shrinks, one percent above it grows.
+# and again and are thrown far out. By the eighth update the growth is almost exactly what the theory predicts. And the
+# sides of the limit are sharp: one percent below it the mean still shrinks, one percent above it grows.
 before, after = square[-2:].mean(axis=1)
 np.testing.assert_allclose(after / before, growth, rtol=2e-3)
 limit, batch_limit = max_stable_sgd_learning_rate(data), max_stable_learning_rate(line_hessian(data))
@@ -141,8 +141,8 @@ for rate in (0.99 * limit, 1.01 * limit):
 print(f"limit: {limit:.6f} for random single examples, {batch_limit:.6f} for the batch")
 
 # %%
-# In a fixed order there is no bad luck, and a rate above that limit still contracts, by the same factor every pass. The
-# tolerance is float32's, in which Keras keeps the rate.
+# In a fixed order there is no bad luck, and a rate above that limit still contracts, in the end by the same factor every
+# pass. The tolerance is float32's, in which Keras keeps the rate.
 neuron, sgd = build_linear(dtype="float64"), SGD(0.1)
 ordered = train(neuron, data, optimizer=sgd, batch_size=1, epochs=50, shuffle=False)
 passes = np.linalg.norm(ordered.parameters[:: len(data)] - minimum, axis=1)

@@ -19,7 +19,7 @@ from keras.optimizers import SGD
 from gdexplain import build_linear, make_line, train
 from gdexplain.landscape import evaluate, line_loss
 from gdexplain.objectives import LeastSquares
-from gdexplain.plotting import COLORS, draw_loss_surface, draw_minimum, draw_path, look_of, use_style
+from gdexplain.plotting import draw_loss_surface, draw_minimum, draw_path, look_of, use_style
 from gdexplain.theory import line_hessian, minibatch_gradient_variance
 
 use_style()
@@ -28,7 +28,8 @@ minimum, epochs = LeastSquares(data).minimum, 300
 loss = line_loss(data)
 
 # %%
-# One start, one rate, one :term:`seed`, and as many :term:`epochs <epoch>`. The start lies up the valley, so that there is a path to see.
+# One start, one rate, one :term:`seed`, and the same number of :term:`epochs <epoch>`. The start lies up the valley, so
+# that there is a path to see.
 runs = [
     train(build_linear(-1.0, 3.0), data, optimizer=SGD(0.05), batch_size=size, epochs=epochs) for size in (1, 2, None)
 ]
@@ -83,22 +84,21 @@ noise = [run.gradients - (run.parameters[:-1] - minimum) @ hessian for run in ru
 squares = [(rows**2).sum(axis=1) for rows in noise]
 
 # sphinx_gallery_alt = "Typical gradient noise of each epoch, log axis. Single examples and batches of two fall at first, "
-# sphinx_gallery_alt = "then hover at or above two dashed predictions; single examples stay higher."
+# sphinx_gallery_alt = "then hover around two dashed predictions, the upper for single examples, the lower for batches of two."
 fig, ax = plt.subplots()
 for run, square in zip(runs[:2], squares[:2], strict=True):
     level = np.sqrt(minibatch_gradient_variance(data, minimum, run.batch_size))
     color, _, label = look_of(run)
     ax.plot(np.sqrt(square.reshape(epochs, -1).mean(axis=1)), color=color, lw=1.4, label=label)
-    ax.axhline(
-        level, color=COLORS["theory"], ls="--", lw=1.4, label=f"batch {run.batch_size}, predicted at the minimum"
-    )
-ax.set(xlabel="epoch", ylabel="typical size of the noise", yscale="log", ylim=(0.09, None))
+    ax.axhline(level, color=color, ls="--", lw=1.4, label=f"batch {run.batch_size}, predicted at the minimum")
+ax.set(xlabel="epoch", ylabel="typical size of the noise", yscale="log", ylim=(0.04, None))
 ax.legend(loc="upper right")
 
 # %%
-# The noise falls while the path comes nearer, and does not die: the examples disagree even at the minimum. A path that
-# hovers around it meets a little more than the minimum's own. Where the path is, noise and prediction agree within
-# 15 %; not better, because :term:`shuffling` lets each batch depend on those before it. The full batch has rounding only.
+# The noise falls while the path comes nearer, and does not die: the examples disagree even at the minimum. On average a
+# path that hovers around it meets a little more than the minimum's own. Where the path is, noise and prediction agree
+# within 15 %; not better, because :term:`shuffling` lets each batch depend on those before it. The full batch has
+# rounding only.
 assert squares[2].max() < 1e-9
 for run, square in zip(runs[:2], squares[:2], strict=True):
     half = len(run) // 2
@@ -126,14 +126,16 @@ ax.legend(ncols=2, loc="upper left")
 # %%
 # An epoch reads the same four examples in each case, so its time is about (updates) × (cost of starting one) +
 # (examples) × (cost of one). For a neuron this small the start is most of it, and the epoch with one update is the
-# cheapest. For a large model the examples are, but a processor takes 32 of them in much less than 32 times the time of
-# one: that is why mini-batches won. Your times depend on your machine, so take them there; the first call also compiles::
+# cheapest. For a large model the examples are most of it, if they are taken one by one. But a processor takes 32 at once in
+# much less than 32 times the time of one, a main reason to use mini-batches (:cite:t:`goodfellow2016`, section 8.1.3). Your
+# times depend on your machine, so take them there. The first call does more than the others, so it is not timed::
 #
 #     from time import perf_counter
 #
+#     train(build_linear(), data, optimizer="sgd", batch_size=4, epochs=1)
 #     for batch_size in (1, 2, 4):
 #         begin = perf_counter()
-#         train(model, data, optimizer="sgd", batch_size=batch_size, epochs=1000)
+#         train(build_linear(), data, optimizer="sgd", batch_size=batch_size, epochs=1000)
 #         print(batch_size, perf_counter() - begin)
 #
 # Try it: two runs from one start. Press *Step*, drag a data point, change the :term:`batch size`.

@@ -104,8 +104,8 @@ for run in (by_fit, unseeded, by_train):
 # The short last batch is loud
 # ----------------------------
 #
-# The :term:`loss` is a *mean* over the batch. So the two examples of the last batch pull twice as hard as those of a batch of
-# four. With a new order in each epoch that evens out. With a fixed one the same two are favoured all along.
+# The :term:`loss` is a *mean* over the batch. So the two examples of the last batch pull twice as hard as those of a
+# batch of four. With a new order in each epoch that evens out. With a fixed one the same two are favoured all along.
 strength = pulls(by_fit).max(axis=1)[:3]
 print("pull on each example of the three batches:", strength.round(3))
 np.testing.assert_allclose(strength, 0.1 * 2 / np.array([4, 4, 2]), rtol=1e-5)  # float32
@@ -123,14 +123,14 @@ assert at_end < history[0]
 # The default of 32
 # -----------------
 #
-# If you leave ``batch_size`` out, it is 32. With fewer examples than that, ``fit`` is :term:`batch gradient descent`, and
+# If you leave ``batch_size`` out, it is 32. With so many examples or fewer, ``fit`` is :term:`batch gradient descent`, and
 # does not say so.
 for n, expected in ((4, 1), (33, 2), (100, 4)):
     neuron, line = build_linear(), make_line(n)
     neuron.compile(keras.optimizers.SGD(1e-5), "mse")
     neuron.fit(line.inputs, line.targets, epochs=4, verbose=0)
     updates = int(neuron.optimizer.iterations) // 4
-    print(f"{n} examples: {updates} updates an epoch")
+    print(f"{n} examples: {updates} update{'s' * (updates > 1)} an epoch")
     assert updates == expected
 
 # %%

@@ -178,7 +178,7 @@ CURRICULUM = (
         "what fit does with batches, seeds and 32",
         "gallery/variants/plot_what_fit_does.html",
         (
-            r"4 examples: 1 updates an epoch\n33 examples: 2 updates an epoch",
+            r"4 examples: 1 update an epoch\n33 examples: 2 updates an epoch",
             r"largest difference of the weights: 0\.0",
         ),
     ),

@@ -115,6 +115,31 @@ def assert_next_build_is_right(top: Path, good: Path) -> None:
     assert not left & {"html.new", "html.old", "unfinished"}
 
 
+FAILS = """
+import sys
+import joblib, runpy
+sys.path.insert(0, "docs/_ext")
+import build_site
+try:
+    joblib.Parallel(2)(joblib.delayed(runpy.run_path)(sys.argv[1]) for _ in range(2))
+except Exception as error:
+    print(build_site.explain(error))
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "said"), [("x = 1\n1 / 0\n", "2: ZeroDivisionError: "), ("x = 1\n\nx = = 2\n", "3: SyntaxError: ")]
+)
+def test_a_script_that_fails_in_a_process_of_its_own_is_named_with_the_line(code, said, tmp_path):
+    script = tmp_path / "examples" / "plot_fails.py"
+    script.parent.mkdir()
+    script.write_text(code, encoding="utf-8")
+    command = [PYTHON, "-c", FAILS, script]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, encoding="utf-8", check=True)
+    assert done.stdout.startswith(f"{script}:{said}")
+    assert len(done.stdout.splitlines()) == 1
+
+
 def test_a_site_for_another_address_keeps_nothing_of_the_old_one(tree, good, monkeypatch):
     monkeypatch.setenv("GDEXPLAIN_BASE_URL", "https://a.org/course")
     done = build(tree)

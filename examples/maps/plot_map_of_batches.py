@@ -7,7 +7,9 @@ independent of the last, there is a :term:`stability limit` in mean square, whic
 
 .. math:: \frac{1}{\eta_{\max}} = \lambda_{\max}\bigl[ (H \oplus H)^{-1} \operatorname{E}[H_B \otimes H_B] \bigr]
 
-where :math:`H_B` is the :term:`Hessian` of one batch and :math:`H` that of all the data. But batches in training are not
+where :math:`H_B` is the :term:`Hessian` of one batch and :math:`H` that of all the data, E is the mean over all batches,
+:math:`\otimes` is the Kronecker product, and :math:`H \oplus H = H \otimes I + I \otimes H`. *In mean square* means that the mean
+of the squared distance shrinks. But batches in training are not
 independent: each :term:`epoch` uses every example once. So each cell of these maps is a run with a :term:`learning rate`
 and an order of the examples. Look at which cells beyond the dashed line still settle. You need
 :ref:`sphx_glr_gallery_variants_plot_stochastic.py`.
@@ -30,8 +32,9 @@ use_style()
 data = make_line()
 
 # %%
-# One sweep for each :term:`batch size`: 91 rates times 48 :term:`seeds <seed>`, 240 :term:`updates <update>` each. A seed is an
-# order of the examples, and a row of the map.
+# One sweep for each :term:`batch size`: 91 rates times 48 :term:`seeds <seed>`, 240 :term:`updates <update>` each. A seed
+# is an order of the examples, and a row of the map. With four examples, *batch 3* means three and then one, in each
+# epoch; its limit knows only the batches of three.
 rates, seeds = np.linspace(0.05, 0.14, 91), np.arange(48)
 rate, seed = (values.ravel() for values in np.meshgrid(rates, seeds))
 sizes = 1, 2, 3, 4
@@ -62,11 +65,11 @@ fig.colorbar(cells, ax=axes, label="loss after 240 updates", extend="both")
 plt.show()
 
 # %%
-# The dashed lines are the limits. Left of them everything settles, whatever the order. Right of them a full batch
-# climbs at once. Smaller batches do not: most orders settle far beyond the line, some climb, and the edge is ragged, for each
-# row has luck of its own. Two reasons. The limit speaks of the *mean* square, which a few terrible runs can carry away
-# while most settle. And it speaks of independent draws; an epoch that shows every example once repairs with the
-# gentle examples what the steep one has broken.
+# The dashed lines are the limits. Left of them everything settles, in every order that we drew. Right of them a full
+# batch climbs at once. Smaller batches do not: most orders settle far beyond the line, some climb, and the edge is
+# ragged, for each row has luck of its own. Two reasons are likely. The limit speaks of the *mean* square, which a few
+# terrible runs can carry away while most settle. And it speaks of independent draws; an epoch that shows every example
+# once repairs with the gentle examples what the steep one has broken.
 #
 # **Check.** Two per cent inside the limit each run of each batch size ends below the :term:`loss` at its start. The full
 # batch climbs in each run two per cent outside. For batches of one, some cells beyond settle: as many as printed.
@@ -82,15 +85,17 @@ for size, limit, runs in zip(sizes, limits, sweeps, strict=True):
 # What it does not show
 # ---------------------
 # These targets lie on a line, so the noise dies at the :term:`minimum` and a run can settle on it. With noise in the
-# targets it stops at a floor (:ref:`sphx_glr_gallery_variants_plot_noise_floor.py`). And a limit that is safe for every
-# order is not a rate that is best: see :ref:`sphx_glr_gallery_variants_plot_batch_size_and_rate.py`.
+# targets it stops at a floor (:ref:`sphx_glr_gallery_variants_plot_noise_floor.py`). And a limit that is safe for these
+# orders is not safe for each: a hostile order can make a run diverge inside it (:doc:`/tutorial/minibatch`), and it is
+# not a rate that is best: see :ref:`sphx_glr_gallery_variants_plot_batch_size_and_rate.py`.
 
 # %%
 # Exercises
 # ---------
 #
 # 1. Which is the largest rate at which one of these orders lets a run with batches of one settle?
-# 2. Do not shuffle: one order for all epochs, as it stands. Now the theory of one pass knows which rates settle. Does it?
+# 2. Do not shuffle: one order for all epochs, as it stands. Then one pass is always the same linear map. Does its contraction
+#    rate foretell which rates settle?
 #
 # The solutions, in this order:
 first = sweeps[0]

@@ -8,7 +8,7 @@ With :term:`momentum` :math:`\beta` a :term:`learning rate` :math:`\eta` may be 
 
 where :math:`\lambda_{\max}` is the largest :term:`eigenvalue` of the :term:`Hessian` :cite:p:`polyak1964`. A line on paper;
 here are the runs. :func:`gdexplain.sweep` trains the neuron once for each cell of a map of rates and momenta, all at
-once. Look at how sharp the border is, and where the light valley of the fastest runs lies. You need
+once. Look at how sharp the border is, and where the light cells of the fastest runs lie. You need
 :ref:`sphx_glr_gallery_rules_plot_momentum.py`.
 """
 
@@ -48,7 +48,7 @@ best = optimal_momentum(line_hessian(data))
 print(f"best pair: rate {best.learning_rate:.6f}, momentum {best.beta:.6f}")
 
 # sphinx_gallery_alt = "Map of learning rate and momentum. A dashed line rises to the right; every cell right of it is grey or "
-# sphinx_gallery_alt = "empty. Left of it the cells are coloured, the fastest in a valley that leans right and ends near a cross."
+# sphinx_gallery_alt = "empty. Left of it the cells are coloured, the fastest near a cross close to the line, and in a band from it up to the left."
 fig, ax = plt.subplots(figsize=(6.6, 4.4))
 cells, lost = draw_map(ax, runs, rate, momentum, value="steps_to_target")
 ax.plot(border, momenta, "--", color="#D55E00", linewidth=2, label="theory: $2(1 + \\beta)/\\lambda_{max}$")
@@ -61,8 +61,8 @@ plt.show()
 # %%
 # Left of the dashed line every run settles; right of it every run explodes (grey: beyond all numbers). No colour: it has
 # not arrived after 400 updates, whether it creeps at a tiny rate, swings at a large momentum, or grows too slowly to
-# overflow. The valley of light cells leans to the right as momentum grows, and ends: too much
-# momentum is slow again. The best pair stands where the valley is deepest in the long run.
+# overflow. Up to the cross the best rate for each momentum grows, close to the border. Above the cross a light band
+# turns back to smaller rates, and then all cells darken: too much momentum is slow again.
 #
 # **Check.** Two per cent inside the border the loss of every run has fallen, two per cent outside it has grown. Closer
 # than that, 400 updates are not enough to tell them apart.
@@ -72,7 +72,7 @@ inside, outside = rate < 0.98 * limit, rate > 1.02 * limit
 assert np.all(runs.loss[inside] < start)
 assert not np.any(runs.diverged[inside])
 assert np.all(runs.diverged[outside] | (runs.loss[outside] > start))
-print(f"{inside.sum():,} runs inside converge, {outside.sum():,} outside do not; no exception")
+print(f"{inside.sum():,} runs inside end lower than they began, {outside.sum():,} outside do not; no exception")
 
 # %%
 # And the deepest point of the valley? The count stops at the first touch, and a run that swings through the minimum at

@@ -86,9 +86,9 @@ plt.show()
 # further the two weights are apart, the steeper the minimum ahead. And runs go on settling *beyond* the dashed
 # line: a run whose minimum is too steep for its rate does not explode at once. It is thrown out of it, across the
 # valley, and lands where the valley is flatter. The dark corner is a third thing: too large a rate for the flattest
-# minimum there is, and too small to explode. These runs wander for ever.
+# minimum there is, and too small to explode. After 300 updates these runs still wander.
 #
-# **Check.** A tenth below the prediction every run converges. And each run that converges, wherever, has
+# **Check.** A tenth below the prediction no run diverges. And each run that converges, wherever, has
 # ended at a minimum that its rate can bear: curvature below :math:`2/\eta`.
 below = rate_2 < 0.9 * np.repeat(predicted, len(small))
 assert not np.any(valley.diverged[below])

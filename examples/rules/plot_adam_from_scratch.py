@@ -118,7 +118,8 @@ ax.set(xlabel="update", ylabel="loss, mean of an epoch", yscale="log")
 ax.legend()
 
 # %%
-# AdaGrad never forgets: its sum only grows, so its steps only shrink. RMSProp and Adam forget old gradients.
+# AdaGrad never forgets: its sum only grows, so the rate that is left, :math:`\eta / \sqrt a`, only shrinks. RMSProp and
+# Adam forget old gradients.
 #
 # Where epsilon stands
 # --------------------
@@ -247,8 +248,8 @@ ax.legend(loc="lower left", bbox_to_anchor=(0, 1))
 assert rates.min() > plain  # worse than no momentum at all
 
 # %%
-# It still ends at the minimum, for where all gradients are zero every velocity dies. So a test of the result passes;
-# only the speed is lost. And the third:
+# Below the rate at which it diverges it still ends at the minimum, for it can rest only where all gradients are zero. So
+# a test of the result passes; only the speed is lost. And the third:
 bare = 0.1 * 3.0 / (np.sqrt(0.001 * 3.0**2) + 1e-7)
 print(f"3. {bare:.2f} rates: the root of v starts even smaller than m does")
 # Epsilon is small beside 0.1

@@ -12,8 +12,8 @@ get it by adding :math:`\tfrac\lambda2 \lVert\theta\rVert^2` to the :term:`loss`
 .. math:: \text{penalty (Adam + L2):} \quad g \leftarrow g + \lambda \theta \ \text{ inside } \hat m \text{ and } \hat v
 
 Here :math:`\eta` is the :term:`learning rate` and :math:`\hat m`, :math:`\hat v` are Adam's running means of the
-gradient and of its square. Take a weight that the data does not touch, and make :math:`\lambda` ten times larger. Look at
-what happens: nothing. You need :ref:`sphx_glr_gallery_rules_plot_adam_from_scratch.py`.
+gradient and of its square. Take a weight that the data does not touch, and make :math:`\lambda` ten times larger.
+With decay the weight shrinks ten times as fast. Look at what happens with the penalty: nothing. You need :ref:`sphx_glr_gallery_rules_plot_adam_from_scratch.py`.
 """
 
 import keras
@@ -64,9 +64,9 @@ ax.set(xlabel="update", ylabel="weight", ylim=(0, 1.05))
 ax.legend()
 
 # %%
-# AdamW does what its formula says: without a gradient the weight is multiplied with :math:`1 - \eta\lambda` each time.
+# AdamW does what its formula says: without a gradient the weight is multiplied by :math:`1 - \eta\lambda` each time.
 # With the penalty the only gradient is :math:`\lambda\theta`, and dividing it by its own size removes :math:`\lambda`:
-# the weight walks down at about one rate an update, whatever you ask for.
+# the weight walks down by at most one rate an update, whatever you ask for.
 for decay, path in zip(decays, decayed, strict=True):
     predicted = (1 - rate * decay) ** updates
     print(f"AdamW, lambda {decay:3}: {path[-1]:.6f}, predicted {predicted:.6f}")
@@ -134,7 +134,8 @@ ax.legend()
 
 # %%
 # With decay every weight shrinks alike. With the penalty a quiet weight is wiped out and a loud one is hardly touched:
-# its share of a step is :math:`\lambda\theta / s`. So the penalty spares the weights that the noise moves most.
+# its share of a step is :math:`\lambda\theta / s`. So the penalty spares the weights whose
+# gradients are noisiest.
 print(f"predicted decay: to {expected:.4f}")
 for name, weights in left.items():
     print(f"{name}: {weights[0]:.4f} in silence, {weights[-1]:.4f} in the loudest noise")
@@ -149,7 +150,7 @@ assert (np.diff(left["Adam + L2"]) > -1e-3).all()
 # %%
 # What this does not show: which of the two makes a better network. :cite:t:`loshchilov2019` measured that, and named
 # AdamW. In Keras' AdamW the
-# decay is multiplied with the rate, so a :term:`learning rate schedule` lowers both.
+# decay is multiplied by the rate, so a :term:`learning rate schedule` lowers both.
 #
 # Exercises
 # ---------

@@ -114,7 +114,7 @@ ax.set(xlabel="update", ylabel="distance to the minimum", yscale="log", ylim=(1e
 ax.legend()
 
 # %%
-# Count until the distance stays below a millionth.
+# Count until the distance stays below the horizontal line.
 last = [int(np.flatnonzero(error > 1e-6)[-1]) for error in distance]
 for run, outside in zip(runs, last, strict=True):
     print(f"{run.label}: still outside after {outside} updates, inside after {outside + 1}")
@@ -132,7 +132,8 @@ print(f"ratio of distances around update 71: {late:.4f}; spectral radius: {best.
 # %%
 # So measure the roots. Along each eigenvector the errors obey :math:`e_{k+2} = p \, e_{k+1} - q \, e_k` with fixed
 # :math:`p` and :math:`q`. Read both off the run by least squares; the roots of :math:`z^2 - p z + q` have the size
-# :math:`\sqrt q` where they meet or are complex. The larger is the spectral radius.
+# :math:`\sqrt q` where they meet or are complex. The larger of these sizes is the *spectral
+# radius*, the :term:`contraction rate`.
 along = (heavy.parameters[:30] - minimum) @ np.linalg.eigh(hessian)[1]
 fits = [np.linalg.lstsq(np.c_[e[1:-1], -e[:-2]], e[2:])[0] for e in along.T]
 radius = max(np.sqrt(q) for p, q in fits)
@@ -165,8 +166,9 @@ axes[0].set(ylabel="momentum β")
 # %%
 # The contours, from thick to thin, stand at 0.78, 0.85, 0.9 and 0.95; grey diverges. With momentum the stable rates grow,
 # up to twice as large; with Nesterov's they shrink, which is the price of looking ahead. On this bowl Nesterov's best is
-# the slower one. Its promise is another: it converges on every smooth convex :term:`loss`, where plain momentum, tuned as here,
-# can circle for ever :cite:p:`lessard2016`.
+# the slower one. Its promise is another: at a rate of at most :math:`1 / \lambda_{\max}` and with a fitting :math:`\beta`
+# it converges on every smooth convex :term:`loss` that has a minimum, where plain momentum, tuned as here, can circle for
+# ever :cite:p:`lessard2016`.
 predicted = momentum_contraction_rate(hessian, *nesterov, nesterov=True)
 # A double root, so half of the digits
 np.testing.assert_allclose(predicted, 1 - 2 / root, rtol=1e-6)

@@ -4,10 +4,12 @@ A falling rate silences the noise, and a rising one misleads you
 
 A large :term:`learning rate` gets you near the minimum, a small one lets you settle there. A
 :term:`learning rate schedule` gives you both: :math:`\eta_k`, the rate of :term:`update` k, starts large and falls.
-Two families, with first rate :math:`\eta_0` and s updates:
+Two families, with first rate :math:`\eta_0`:
 
-.. math:: \text{cosine:} \quad \eta_k = \tfrac12 \eta_0 \left(1 + \cos \frac{\pi k}{s}\right), \qquad
+.. math:: \text{cosine:} \quad \eta_k = \tfrac12 \eta_0 \left(1 + \cos \frac{\pi k}{n}\right), \qquad
           \text{1/t:} \quad \eta_k = \frac{\eta_0}{1 + r k / s}
+
+Here n is the number of updates. In 1/t you choose s, a number of updates, and r, by how much the divisor grows in s of them.
 
 How large to start? A popular answer is the range test: raise the rate during one run, and read it off where the :term:`loss`
 turns :cite:p:`smith2017`. Below, that answer is more than twice the :term:`stability limit`, and you see why. You need
@@ -192,8 +194,8 @@ assert limit < rising < limit * grid[1] / grid[0]
 #
 # 1. Make the ramp ten times slower. Where does the loss turn?
 # 2. Use the first ramp with batches of two, drawn at random. Where does the loss of the whole data turn?
-# 3. Robbins and Monro ask for :math:`\sum \eta_k = \infty` :cite:p:`robbins1951`. Which plan breaks that, and what can
-#    go wrong?
+# 3. Robbins and Monro ask for :math:`\sum \eta_k = \infty` :cite:p:`robbins1951`. Which plans break that? Let the exponential
+#    one fall a hundred times faster: what goes wrong?
 #
 # The solutions, in this order:
 rates = np.geomspace(1e-4, 1, 4000)
@@ -214,13 +216,14 @@ fast = schedules.exponential_decay(first, 10, 0.25)
 total = sum(fast(k) for k in range(updates))
 stuck = descend(noisy, rules.gradient_descent(fast), [0, 0], steps=updates)
 short = np.linalg.norm(stuck.parameters[-1] - best)
-print(f"3. exponential: here the sum is {total:.2f}, and it stops {short:.2f} short")
+print("3. all but constant and 1/t. Above, their sums are large enough to do no harm.")
+print(f"   The fast one has the sum {total:.2f}, and stops {short:.2f} short of the minimum")
 assert short > 0.1
 plt.show()
 
 # %%
-# The cosine is from :cite:t:`loshchilov2017`. In Keras: ``SGD(schedules.CosineDecay(...))``, one argument. And to close
-# the circle, that is what :func:`gdexplain.train` runs.
+# The cosine is from :cite:t:`loshchilov2017`. In Keras: ``SGD(schedules.CosineDecay(...))``, one argument.
+# Last, :func:`gdexplain.train` makes such a run in Keras.
 cosine = keras.optimizers.SGD(twins["cosine"])
 model, epochs = build_linear(), updates // 4
 run = train(model, noisy.dataset, optimizer=cosine, batch_size=1, epochs=epochs, jit=True)

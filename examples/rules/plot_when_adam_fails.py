@@ -9,7 +9,7 @@ outvote the large one. Take a :term:`loss` with one :term:`parameter` :math:`x` 
 .. math:: L(x) = \tfrac13 \left( C x - x - x \right), \qquad C = 3
 
 Its slope is :math:`1/3`, so the best point is -1. :cite:t:`reddi2018` prove that Adam goes to +1. Below is that run, and
-after it a second failure: two rules that fit the same data perfectly, of which one has learned nothing. You need
+after it a second failure: three rules that fit the same data perfectly, of which two fail on every new negative. You need
 :ref:`sphx_glr_gallery_rules_plot_adam_from_scratch.py`.
 """
 
@@ -72,12 +72,12 @@ runs = {}
 for name, rule in chosen.items():
     runs[name] = descend(ThreeLines(), within_bounds(rule), [0.0], batches=turns)
 
-# sphinx_gallery_alt = "The parameter x against updates, log axis, from 0. Adam rises in steps to plus one, the worst "
+# sphinx_gallery_alt = "The parameter x against updates, log axis. Adam rises in steps to plus one, the worst "
 # sphinx_gallery_alt = "point, and stays. AMSGrad and gradient descent reach minus one and hop there ever less."
 fig, ax = plt.subplots()
-looks = (("adam", "-"), ("adam", ":"), ("batch", "-"))
-for (name, run), (color, line) in zip(runs.items(), looks, strict=True):
-    ax.plot(run.updates[1:], run.parameters[1:, 0], line, color=COLORS[color], label=name)
+looks = (("adam", "-", 2), ("adam", ":", 3), ("batch", "-", 2))
+for (name, run), (color, line, above) in zip(runs.items(), looks, strict=True):
+    ax.plot(run.updates[1:], run.parameters[1:, 0], line, color=COLORS[color], label=name, zorder=above)
 ax.axhline(-1, ls="--", color=COLORS["theory"], label="the minimum")
 ax.set(xscale="log", xlabel="update", ylabel="x", ylim=(-1.1, 1.1))
 ax.legend(loc="center right")
@@ -162,8 +162,8 @@ ax.legend(loc="center right")
 
 # %%
 # All three runs fit the 50 examples perfectly. Gradient descent also gets every fresh example right. AdaGrad and Adam
-# call everything positive, so they err on exactly the negatives: the label stands in front of them, and they have not
-# learned to read it.
+# call everything positive, so they err on exactly the negatives: the label stands in front of them, but its
+# weight is outvoted by those of the constant input and the bias.
 fresh = draw_labels(10_000)
 for run in runs:
     wrong = (np.sign(score(run, fresh)[-1]) != fresh).mean()
@@ -174,11 +174,15 @@ print(f"share of negatives: {(fresh < 0).mean():.2%}")
 
 # %%
 # From 0, gradient descent stays in the span of the examples and ends at the shortest of all solutions, in which the
-# input shared by all examples counts most. The adaptive rules give every weight steps of equal length, so they end
+# input that is the label counts most by far. The adaptive rules give every weight steps of equal length, so they end
 # where all weights have the same size: a private input that was seen once weighs as much as the one that tells the
 # answer.
 shortest = task.minimum  # least squares returns the shortest solution
 np.testing.assert_allclose(runs[0].parameters[-1], shortest, atol=1e-7)
+print(
+    f"gradient descent's weight of the label: {shortest[0]:.3f}, the largest of the others: {np.abs(shortest[1:]).max():.3f}"
+)
+assert shortest[0] > 5 * np.abs(shortest[1:]).max()
 seen = np.abs(runs[2].parameters[-1][np.any(task.design, axis=0)])
 # 1 + 1 + 1 + 1 weights of a positive make a score of 1
 np.testing.assert_allclose(seen, 1 / 4, rtol=1e-3)

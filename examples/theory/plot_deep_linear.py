@@ -6,7 +6,7 @@ Two :term:`layers <layer>` without an :term:`activation` can draw no more than o
 :math:`y = x W_1 W_2`. But they learn it in another way. In a plateau, a sudden drop, a plateau again, as deep networks
 do; and here every moment of it can be written down :cite:p:`saxe2014`.
 
-Take inputs of mean square 1 that do not go together, and split the map to be learned into its modes: directions
+Take uncorrelated inputs of mean square 1, and split the map to be learned into its modes: directions
 :math:`v_i` in, directions :math:`u_i` out, and strengths :math:`s_i`. If both layers start with the same small share of
 every mode, each mode's learned strength :math:`a_i` follows its own sigmoid in time:
 
@@ -37,7 +37,8 @@ data = Dataset(np.sqrt(3) * np.eye(3), np.sqrt(3) * v * strengths @ u.T, name="t
 np.testing.assert_allclose(data.inputs.T @ data.inputs / len(data), np.eye(3), atol=1e-15)
 
 # %%
-# Keras' ``mse`` is the mean over three outputs, 2/3 of the :term:`loss` that the formula is for, so after k updates at the
+# Keras' ``mse`` is the mean over three outputs, 2/3 of the :term:`loss` that the formula is for,
+# half the sum of the squared errors. So after k updates at the
 # :term:`learning rate` :math:`\eta` the time is :math:`t = 2 \eta k / 3`. The formula is for small steps: one here is
 # a small part of its units.
 rate, updates = 0.0015, 6000
@@ -113,8 +114,9 @@ lacking = ((modes - strengths) ** 2).sum(axis=1) / 3
 np.testing.assert_allclose(deep.loss, lacking[:-1], rtol=0, atol=1e-6)  # Keras keeps an mse in float32
 
 # %%
-# What this does not show: inputs that go together mix the modes, a large start skips the plateau, and with an
-# activation no formula is known. The lesson that stays: depth makes learning slow near 0, and strong directions first.
+# What this does not show: correlated inputs mix the modes, a large start skips the plateau, and with an
+# activation there is no such formula in general. The lesson that stays: depth makes learning slow near 0, and strong
+# directions come first.
 #
 # Exercises
 # ---------

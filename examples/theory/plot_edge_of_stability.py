@@ -70,6 +70,7 @@ for rate, values in sharp.items():
 #
 # At the edge the steepest direction overshoots by as much as it corrects. The :term:`loss` rises. But a bounce along that
 # direction also pushes the network to where the curvature is less, and the bounce dies out. Then the climb begins again.
+# (That is the explanation of :cite:t:`damian2023`; what you see below is the outcome.)
 
 # sphinx_gallery_alt = "Loss against updates, log axis. At the smallest rate it falls smoothly, and then throws one spike after "
 # sphinx_gallery_alt = "another; at the larger rates it is ragged from early on. All three fall in the long run."
@@ -81,12 +82,14 @@ for handle in ax.legend().get_lines():
     handle.set_linewidth(2.4)
 
 # %%
-# Up and down at every step, and down in the long run. Before the edge the loss falls at each update, as the theory of
-# the bowl promises; at the edge it no longer does.
+# At the edge the loss often rises, and still falls in the long run. Well before the edge it falls at nearly every update, as
+# the theory of the bowl promises.
 for rate, run in runs.items():
     reached = run.updates[np.argmax(sharp[rate] > 0.98 * 2 / rate)]
     rises = [np.mean(np.diff(part) > 0) for part in (run.loss[: reached // 2], run.loss[reached:])]
-    print(f"learning rate {rate}: the loss rises in {rises[0]:.1%} of the updates before the edge, ", end="")
+    print(
+        f"learning rate {rate}: the loss rises in {rises[0]:.1%} of the updates half of the way to the edge, ", end=""
+    )
     print(f"in {rises[1]:.0%} there; loss at the end {run.loss[-100:].mean():.4f}")
     assert rises[0] < 0.01
     assert rises[1] > 0.15

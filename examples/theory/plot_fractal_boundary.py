@@ -28,10 +28,10 @@ model.set_weights([2 * weight for weight in model.get_weights()])
 is_first = np.repeat([True, True, False, False], [weight.size for weight in model.get_weights()])
 
 # %%
-# A window is a range of :math:`\log_{10} \eta_1` and one of :math:`\log_{10} \eta_2`. Each of the first four is a small part of the
-# one before. The fifth lies elsewhere, where the edge looks like dust. A pixel is a :term:`run <trajectory>` of 200 full-batch
-# :term:`updates <update>`: the rate is 1 for all, and ``scale`` makes it another one for each layer. All runs
-# go through :func:`gdexplain.sweep` side by side.
+# A window is a range of :math:`\log_{10} \eta_1` and one of :math:`\log_{10} \eta_2`. Each of the first four is a small
+# part of the one before. The fifth lies elsewhere, where the edge looks like dust. A pixel is a :term:`run <trajectory>`
+# of 200 full-batch :term:`updates <update>`: the rate is 1 for all, and ``scale`` makes it another one for each layer.
+# All runs go through :func:`gdexplain.sweep` side by side.
 windows = [
     (-0.8, 1.4, -1.0, 0.2),
     (-0.8, -0.6, -0.4, -0.25),
@@ -56,15 +56,15 @@ def shades(values, where):
     return shade
 
 
-# sphinx_gallery_alt = "Four square maps of two learning rates. Blue below: runs that converge, brighter where they are faster. "
+# sphinx_gallery_alt = "Four square maps of two learning rates. Blue below: runs that stay finite, brighter where they end lower. "
 # sphinx_gallery_alt = "Orange above: runs that diverge, brighter where they do it sooner. A small frame in each map is the whole "
 # sphinx_gallery_alt = "of the next. In the first map the two colours seem to meet in a line; in the zooms the line breaks up "
 # sphinx_gallery_alt = "into tongues, islands and dust, and each zoom shows as much detail as the one before."
 fig, axes = plt.subplots(2, 2, figsize=(7.6, 7.9))
 for k, ax in enumerate(axes.flat):
     look = {"extent": windows[k], "origin": "lower", "aspect": "auto", "interpolation": "nearest"}
-    ax.imshow(shades(-loss[k], ~diverged[k]), cmap="YlGnBu_r", vmin=-0.15, vmax=1.1, **look)
-    ax.imshow(shades(-updates[k], diverged[k]), cmap="YlOrBr_r", vmin=-0.15, vmax=1.1, **look)
+    ax.imshow(shades(-loss[k], ~diverged[k]), cmap="Blues_r", vmin=-0.15, vmax=1.3, **look)
+    ax.imshow(shades(-updates[k], diverged[k]), cmap="Oranges_r", vmin=-0.15, vmax=1.3, **look)
     closer = (windows[0][1] - windows[0][0]) / (windows[k][1] - windows[k][0])
     ax.set_title(f"{closer:.0f} times closer" if k else "all pairs of rates")
     ax.locator_params(nbins=4)
@@ -76,9 +76,9 @@ fig.supxlabel(r"$\log_{10} \eta_1$, first layer")
 fig.supylabel(r"$\log_{10} \eta_2$, second layer")
 
 # %%
-# Blue is still finite, the brighter the lower its :term:`loss`; orange has overflowed, the brighter the sooner. Each white frame is the
-# next picture. The line of the first one is made of tongues and islands in the second, each of these of others in the third, and
-# so on. If a run survives, you do not know that its neighbour does.
+# Blue is still finite, the brighter the lower its :term:`loss`; orange has overflowed, the brighter the sooner. Each
+# white frame is the next picture. The line of the first one is made of tongues and islands in the second, each of these
+# of others in the third, and so on. If a run survives, you do not know that its neighbour does.
 #
 # How rough is it?
 # ----------------
@@ -102,12 +102,12 @@ for each, dimension in zip(edges, dimensions, strict=True):
 print(f"a circle, measured in the same way: {circle:.2f}")
 
 # sphinx_gallery_alt = "Left, a fifth map: orange above thins out into dust on blue. Right, the box-counting dimension of the "
-# sphinx_gallery_alt = "edge in each map. A circle has about one; the four zooms lie clearly above it, and the dusty map lies "
+# sphinx_gallery_alt = "edge in each map. A circle has about one; the first four maps lie clearly above it, and the dusty map lies "
 # sphinx_gallery_alt = "highest, between a curve and an area."
 fig, axes = plt.subplots(1, 2, figsize=(7.6, 4.2))
 look["extent"] = windows[-1]
-axes[0].imshow(shades(-loss[-1], ~diverged[-1]), cmap="YlGnBu_r", vmin=-0.15, vmax=1.1, **look)
-axes[0].imshow(shades(-updates[-1], diverged[-1]), cmap="YlOrBr_r", vmin=-0.15, vmax=1.1, **look)
+axes[0].imshow(shades(-loss[-1], ~diverged[-1]), cmap="Blues_r", vmin=-0.15, vmax=1.3, **look)
+axes[0].imshow(shades(-updates[-1], diverged[-1]), cmap="Oranges_r", vmin=-0.15, vmax=1.3, **look)
 axes[0].set(title="dust", xlabel=r"$\log_{10} \eta_1$", ylabel=r"$\log_{10} \eta_2$")
 axes[0].grid(visible=False)
 names = ["circle", "all", "zoom 1", "zoom 2", "zoom 3", "dust"]
@@ -115,20 +115,20 @@ axes[1].plot([circle, *dimensions], names, "o", ms=11, color="#D55E00")
 axes[1].set(title="dimension of the edge", xlim=(0.9, 2.05))
 
 # %%
-# An edge that crosses a picture and only goes down has fewer than two pixels a column. Ours has more in every zoom, though each
-# is a hundredth of the picture before. The dimension is not one number: it depends on where you look, and for dust, where each
-# large box is touched, a picture of this size says too much rather than too little. The dust also grows with the updates: some
-# of these runs wander for long before they overflow. So what we assert are ranges. And pixels are nothing to assert: near the edge the last digit of a rate decides, and last
-# digits differ between machines.
+# An edge that crosses a picture and only goes down has fewer than two pixels a column. Ours has more in every zoom,
+# though each is about a seventieth of the picture before. The dimension is not one number: it depends on where you look,
+# and for dust, where each large box is touched, the measured dimension is too high rather than too low. The dust also
+# grows with the updates: some of these runs wander for long before they overflow. So what we assert are ranges. And we do
+# not assert single pixels: near the edge the last digit of a rate decides, and last digits differ between machines.
 assert all(each.sum() > 2 * side for each in edges)
 assert abs(circle - 1) < 0.06
 assert all(1.08 < dimension < 1.6 for dimension in dimensions[:4])
 assert 1.5 < dimensions[4] < 1.8
 
 # %%
-# What this does not show: large networks. This one has 8 units and 8 examples and learns them by heart; with
-# :term:`mini-batches <mini-batch>` the noise blurs the edge. And it does not say that training is hopeless. Well below the edge
-# all is smooth, and that is where you choose your rate.
+# What this does not show: large networks. This one has 8 units and 8 examples and learns them by heart; and it shows full
+# batches only; the paper finds the fractal with :term:`mini-batches <mini-batch>` too. And it does not say that training
+# is hopeless. Well below the edge all is smooth, and that is where you choose your rate.
 #
 # Exercises
 # ---------

@@ -317,7 +317,7 @@ CURRICULUM = (
         "every optimizer with the same grid and budget",
         "gallery/practice/plot_digits.html",
         (
-            r"Adam leads SGD by [2-9]\d% with one rate for both, and by \d\.\d% with both tuned",
+            r"Adam leads SGD by [2-9]\d points with one rate for both, and by \d\.\d with both tuned",
             r"(?:beats|tie).*: margin \d\.\d+%, noise \d\.\d+%",
         ),
     ),

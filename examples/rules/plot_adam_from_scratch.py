@@ -199,7 +199,11 @@ wrong = rules.UpdateRule("misplaced", lambda theta: (0, 0 * theta, 0 * theta), m
 right = rules.adam(0.01, epsilon=1e-12)
 paths = [descend(line, rule, [0.0, 0.0], steps=steps).parameters for rule in (right, wrong)]
 gap = np.abs(paths[1] - paths[0]).max()
-print(f"1. the paths of {steps} updates differ by {gap:.0e} at most: no loss shows it")
+ends = [line.value_and_grad(path[-1])[0] for path in paths]
+print(
+    f"1. the paths of {steps} updates differ by {gap:.0e} at most, and the losses {ends[0]:.4f} and {ends[1]:.4f} look alike"
+)
+assert np.isclose(*ends, rtol=1e-2)
 assert 1e-6 < gap <= steps * 1e-6
 step, _ = wrong.update(np.array([3.0, 0.0]), wrong.init(np.zeros(2)), np.zeros(2))
 print(f"   step for gradients 3 and 0: {step.round(6)}: one dead input is enough")

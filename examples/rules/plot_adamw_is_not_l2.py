@@ -149,8 +149,7 @@ assert (np.diff(left["Adam + L2"]) > -1e-3).all()
 
 # %%
 # What this does not show: which of the two makes a better network. :cite:t:`loshchilov2019` measured that, and named
-# AdamW. In Keras' AdamW the
-# decay is multiplied by the rate, so a :term:`learning rate schedule` lowers both.
+# AdamW. In Keras' AdamW the decay is multiplied by the rate, so a :term:`learning rate schedule` lowers both.
 #
 # Exercises
 # ---------
@@ -172,7 +171,8 @@ print(f"2. yes: {heavy:.3f} in place of {decayed[0][-1]:.3f}, for each pull is r
 assert heavy < decayed[0][-1] - 0.2
 
 walked = (1 - penalised[0][-1]) / rate
-print(f"3. {updates}; it walks {walked:.1f}, for it slows down as its own gradient shrinks")
+print(f"3. {updates}: v remembers the larger gradients of before longer than m does, so no step is longer than a rate.")
+print(f"   It walks {walked:.1f}, for it slows down as its own gradient shrinks")
 assert 70 < walked < updates
 plt.show()
 

@@ -209,7 +209,7 @@ for rows in np.random.default_rng(0).integers(0, 4, size=(30, 400, 2)):
     rule = rules.gradient_descent(lambda k: ramp[k])
     path = descend(neuron, rule, start, batches=rows).parameters
     found.append(ramp[np.argmin([neuron.value_and_grad(theta)[0] for theta in path[:400]])])
-print(f"2. half of the runs turn below {np.median(found):.3f}: near the limit, {limit:.3f}")
+print(f"2. half of the runs turn below {np.median(found):.3f}: far nearer to the limit of the full batch, {limit:.3f}")
 assert np.median(found) < turn / 2
 
 fast = schedules.exponential_decay(first, 10, 0.25)

@@ -276,7 +276,10 @@ def test_a_second_build_is_refused_while_one_runs_and_spoils_nothing(tree, good)
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no such signal")
 def test_control_c_stops_in_words(tree, good):
-    with subprocess.Popen([PYTHON, "docs/_ext/build_site.py"], cwd=tree, stderr=subprocess.PIPE, text=True) as process:
+    # a shell has its background jobs ignore this signal, and so would whatever they start
+    heed = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+    command = [PYTHON, "docs/_ext/build_site.py"]
+    with subprocess.Popen(command, cwd=tree, stderr=subprocess.PIPE, text=True, **heed) as process:
         while not (tree / "docs" / "_build" / "unfinished").exists():
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)

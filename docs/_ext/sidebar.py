@@ -44,21 +44,22 @@ class Sidebar:
 
 
 def mark(tree: ET.Element, address: str) -> ET.Element:
-    """Return a copy of a tree in which the links to an address, and every branch around them, are the current ones."""
+    """Return a copy of a tree in which the links to an address, and every branch around them, are the current ones.
+
+    A page may stand in the tree twice. The theme sets off only the last place, which may be far down; here it is each.
+    """
     tree = copy.deepcopy(tree)
     parent_of = {child: parent for parent in tree.iter() for child in parent}
-    items = []
     for link in [link for link in tree.iter("a") if link.get("href") == address]:
         link.set("href", "#")
-        items.append(node := parent_of[link])
+        node = parent_of[link]
         _add_class(link, "current")
+        _add_class(node, "current-page")
         while node is not tree:
             _add_class(node, "current")
             for box in node.findall("input"):
                 box.set("checked", "")
             node = parent_of[node]
-    if items:
-        _add_class(items[-1], "current-page")  # a page may stand in the tree twice
     return tree
 
 

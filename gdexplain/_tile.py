@@ -281,7 +281,7 @@ def _compile(task: Task, rows: Mapping[str, NDArray[Any]], width: int) -> Callab
             variable.assign(value)
         largest = np.full(width, np.finfo(task.dtype).max, task.dtype)
         state = [np.ones(width, bool), np.zeros(width, np.int32), largest, np.full(width, -1, np.int32)]
-        order = _orders(task, tile["seed"])
+        order = _orders(task, tile["seed"], length)
         for first in range(0, task.steps, length):
             chunk = _chunk(task, *order, first, length)
             state = loop(*chunk, min(length, task.steps - first), *state)
@@ -347,33 +347,33 @@ def _compile_loss(task: Task, model: keras.Model, width: int, size: int) -> Call
     return evaluate
 
 
-def _orders(task: Task, seeds: NDArray[Any]) -> tuple[NDArray[np.int32], NDArray[np.intp]]:
+def _orders(task: Task, seeds: NDArray[Any], length: int) -> tuple[NDArray[np.int32], NDArray[np.intp]]:
     """Return the row numbers of each order of the examples, (orders, updates, batch size), and which order a run takes.
 
-    A short batch is filled up with zeros. Runs with the same seed have the same order, which is drawn once.
+    A short batch is filled up with zeros, and so is the last of the chunks, of `length` updates each. Runs with the same
+    seed have the same order, which is drawn once. If every batch is all the data, nobody asks for its rows.
     """
-    size, full = task.batch_size, task.batch_size == task.examples
+    size, distinct = task.batch_size, np.zeros(1, int)
+    if size == task.examples:
+        return np.zeros((1, 1, 1), np.int32), distinct
     distinct, which = np.unique(seeds if task.own else seeds[:1], return_inverse=True)
-    if full:
-        return np.zeros((1, 1, 1), np.int32), which  # every batch is all the data: nobody asks for its rows
     per_epoch = -(-task.examples // size)
     epochs = -(-task.steps // per_epoch)
     rows = np.zeros((len(distinct), epochs, per_epoch * size), np.int32)
     for place, seed in enumerate(distinct):
         batches = batch_order(task.examples, size, epochs, seed=int(seed), shuffle=task.shuffle)
         rows[place, :, : task.examples] = np.concatenate(batches).reshape(epochs, -1)
-    return rows.reshape(len(distinct), -1, size), which
+    updates = rows.reshape(len(distinct), -1, size)
+    return np.pad(updates, ((0, 0), (0, -updates.shape[1] % length), (0, 0))), which
 
 
 def _chunk(task: Task, rows: NDArray[np.int32], which: NDArray[np.intp], first: int, length: int) -> tuple[Any, Any]:
-    """Return the row numbers of a chunk of updates in an array of fixed shape, and which of them have a short batch."""
+    """Return the row numbers of a chunk of updates in an array of fixed shape, and which of them end an epoch."""
+    ends = np.arange(first + 1, first + length + 1) % -(-task.examples // task.batch_size) == 0
     if task.batch_size == task.examples:
-        return rows[0], np.zeros(length, bool)
-    per_epoch = -(-task.examples // task.batch_size)
+        return rows[0], ends
     chunk = rows[:, first : first + length]
-    chunk = np.pad(chunk, ((0, 0), (0, length - chunk.shape[1]), (0, 0)))
-    short = np.arange(first, first + length) % per_epoch == per_epoch - 1
-    return (chunk.swapaxes(0, 1)[:, which] if task.own else chunk[0]), short
+    return (chunk.swapaxes(0, 1)[:, which] if task.own else chunk[0]), ends
 
 
 def stateful_layers(model: keras.Model, inputs: Any) -> list[str]:

@@ -100,6 +100,9 @@ class Wanted(NamedTuple):
         return numbers | {name: float(text) for name, text in {**given, **flat}.items() if name in numbers}
 
 
+LONG = Wanted("playground", "", ""), Wanted("map", "", "")  # their figures take seconds
+
+
 class Explorable(nodes.General, nodes.Element):
     """One explorable; its children are its caption."""
 
@@ -147,9 +150,10 @@ def reference() -> dict[str, Any]:
     }
 
 
-def tapes(graphs: Iterable[Wanted]) -> dict[str, Any]:
-    """Run TensorFlow's tape for the graphs that stand on the pages."""
-    return {"graphs": [{"graph": one.graph, "leaves": one.leaves, "nodes": tape_of(one)} for one in graphs]}
+def make_payload(reference: bytes, graphs: Iterable[Wanted]) -> dict[str, Any]:
+    """Add to the reference what TensorFlow's tape says of the graphs that stand on the pages."""
+    tapes = [{"graph": one.graph, "leaves": one.leaves, "nodes": tape_of(one)} for one in graphs]
+    return {**json.loads(reference), "graphs": tapes}
 
 
 def optimizer_of(opt: str, rate: float, beta: float) -> Any:
@@ -454,7 +458,10 @@ def reference_in(folder: Path) -> bytes:
 
 def compute_ahead(folder: Path) -> None:
     """Have another process fill the folder with what takes long; where it fails, `provide` meets the same error."""
-    subprocess.run([sys.executable, HERE, folder], check=False, capture_output=True)
+    key = source_key()
+    names = ["reference.json", *(one.picture for one in LONG)]
+    if not all((folder / f"{name}-{key}").exists() for name in names):
+        subprocess.run([sys.executable, HERE, folder], check=False, capture_output=True)
 
 
 # ---- Sphinx --------------------------------------------------------------------------------------------------------
@@ -514,9 +521,13 @@ def provide(app: Sphinx, env: BuildEnvironment) -> None:
     for one in wanted:
         (target / one.picture).write_bytes(picture_in(folder, one))
     graphs = sorted({one for one in wanted if one.graph} | {Wanted("backprop", graph, "") for graph in LEAVES})
-    payload = json.loads(reference_in(folder)) | tapes(graphs)
-    text = json.dumps(payload, separators=(",", ":")).replace("</", "<\\/")
-    app.explorables_payload = text  # type: ignore[attr-defined]
+    payload = cached(
+        folder,
+        "payload.json",
+        source_key(*map(str, graphs)),
+        lambda: json.dumps(make_payload(reference_in(folder), graphs), separators=(",", ":")).encode(),
+    )
+    app.explorables_payload = payload.decode().replace("</", "<\\/")  # type: ignore[attr-defined]
 
 
 def add_files(app: Sphinx, pagename: str, _: str, context: dict[str, Any], doctree: Any) -> None:
@@ -581,5 +592,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
 if __name__ == "__main__":
     HOME = Path(sys.argv[1])
     reference_in(HOME)
-    for name in ("playground", "map"):
-        picture_in(HOME, Wanted(name, "", ""))
+    for long in LONG:
+        picture_in(HOME, long)

@@ -26,13 +26,12 @@ def begin(app):
     results = {code_of(page): (page, 0.0) for page in _done(cache)} if waiting else {}
     to_run = {code_of(page): path for path, page in waiting.items() if code_of(page) not in results}
     running = {code: ahead.begin(_run, app, path, waiting[path]) for code, path in to_run.items()}
-    app.gdexplain_pages = waiting, results, running
+    app.gdexplain_pages = cache, waiting, results, running
 
 
 def finish(app):
     """Wait for the pages, and fill the cache with their results."""
-    waiting, results, running = app.gdexplain_pages
-    cache = get_cache(app.config.nb_execution_cache_path)
+    cache, waiting, results, running = app.gdexplain_pages
     results |= {code: result for code, run in running.items() if (result := run.result()) is not None}
     for path, page in waiting.items():
         if code_of(page) in results:  # if not, it has failed: MyST-NB runs it again and names the line

@@ -22,12 +22,11 @@ class Sidebar:
 
     def give_plain(self, app, pagename, _template, context, _doctree):
         """Give the theme the folder's tree, in which no page is the current one."""
-        folder = posixpath.dirname(pagename)
+        nobody = in_folder_of(pagename)
 
         def toctree(**options):
-            key = folder, *sorted(options.items())
+            key = nobody, *sorted(options.items())
             if key not in self.plain:
-                nobody = posixpath.join(folder, "")  # a name that no page has, in the folder
                 tree = global_toctree_for_doc(app.env, nobody, app.builder, tags=app.tags, **options)
                 self.plain[key] = app.builder.render_partial(tree)["fragment"]
             return self.plain[key]
@@ -36,11 +35,16 @@ class Sidebar:
 
     def mark_current(self, app, pagename, _template, context, _doctree):
         """Mark the page, and open the way to it, in the tree that the theme has made."""
-        html, folder = context["furo_navigation_tree"], posixpath.dirname(pagename)
-        if folder not in self.themed:
-            self.themed[folder] = ET.fromstring(f"<div>{html}</div>")
-        tree = mark(self.themed[folder], app.builder.get_relative_uri(posixpath.join(folder, ""), pagename))
+        nobody = in_folder_of(pagename)
+        if nobody not in self.themed:
+            self.themed[nobody] = ET.fromstring(f"<div>{context['furo_navigation_tree']}</div>")
+        tree = mark(self.themed[nobody], app.builder.get_relative_uri(nobody, pagename))
         context["furo_navigation_tree"] = "".join(ET.tostring(part, encoding="unicode", method="html") for part in tree)
+
+
+def in_folder_of(pagename: str) -> str:
+    """Name a page that does not exist, in the same folder as one that does."""
+    return posixpath.join(posixpath.dirname(pagename), "")
 
 
 def mark(tree: ET.Element, address: str) -> ET.Element:

@@ -171,18 +171,10 @@ gains = [initialization_gain(name, "tanh", **small) for name in ("glorot_uniform
 print(f"2. Glorot: gain {gains[0]:.3f}; He would double the mean square: {gains[1]:.3f}")
 np.testing.assert_allclose(gains, [1, 2], rtol=1e-3)
 
-steep, grown = np.random.default_rng(0), []
-z, weights, slopes = steep.standard_normal((1, width)), [], []
-for _ in range(depth):
-    signal = 1 / (1 + np.exp(-16 * z))
-    slopes.append(16 * signal * (1 - signal))
-    weights.append(steep.uniform(-1, 1, (width, width)) * np.sqrt(3 / width))  # Glorot's, for equal widths
-    z = signal @ weights[-1]
-delta = steep.standard_normal((1, width))
-for weight, slope in zip(weights[::-1], slopes[::-1], strict=True):
-    delta = delta @ weight.T * slope
-    grown.append(np.sqrt(np.mean(delta**2)))
-growth = (grown[-1] / grown[1]) ** (1 / (depth - 2))
+*hidden, last = stack("glorot_uniform", "sigmoid", 0)
+steeper = [Dense(16 * layer.weights, None, layer.activation) for layer in hidden]  # sigmoid(16 z)
+size = [np.sqrt(np.mean(layer.delta**2)) for layer in trace_backprop([*steeper, last], inputs, targets).layers]
+growth = (size[0] / size[-2]) ** (1 / (depth - 2))
 print(
     f"3. it grows, {growth:.2f} times a layer, and not {16 * ratio:.2f}: z settles where most of the sigmoids are flat"
 )

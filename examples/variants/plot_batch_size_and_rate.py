@@ -102,9 +102,13 @@ assert len(set(updates[-2:])) == 1
 # Where is the bend? McCandlish's noise scale compares the noise with the :term:`gradient`,
 # :math:`\operatorname{tr}(H \Sigma) / g^\top H g`. The gradient shrinks on the way, so the scale grows. Its value at the
 # target is the one that counts: take there the mean square of each parameter, on the way of the single examples.
-square, curvatures = start**2, np.diag(hessian)
-for _ in range(updates[0]):
-    square = (1 - best[0] * curvatures) ** 2 * square + best[0] ** 2 * np.diag(noise)
+way = np.full(updates[0], best[0])
+square = np.array(
+    [
+        expected_squared_error([[h]], [[s]], way, [1.0])[-1]
+        for h, s in zip(np.diag(hessian), np.diag(noise), strict=True)
+    ]
+)
 np.testing.assert_allclose(square.sum(), target, rtol=0.01)
 scales = [gradient_noise_scale(hessian, noise, hessian @ theta) for theta in (start, np.sqrt(square))]
 print(f"noise scale at the start {scales[0]:.1f}, at the target {scales[1]:.0f}")

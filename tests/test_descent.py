@@ -226,7 +226,7 @@ ROWS = NoisyQuadratic([[1.0]], [[0.0], [1.0], [2.0]])
         ((ROWS, [0.0]), {"batches": [[0], [3]]}, ValueError, "^batches must hold row numbers from 0 to 2, not 0 to 3"),
         ((ROWS, [0.0]), {"batches": [[-1]]}, ValueError, "^batches must hold row numbers from 0 to 2"),
         ((ROWS, [np.nan]), {"steps": 1}, ValueError, "^theta0 must be finite"),
-        ((ROWS, [[0.0]]), {"steps": 1}, ValueError, "^theta0 must have 1 axes"),
+        ((ROWS, [[0.0]]), {"steps": 1}, ValueError, "^theta0 must have 1 axis"),
         ((ROWS, [0.0, 1.0]), {"steps": 1}, ValueError, r"^theta must have shape \(1,\)"),
         ((ROWS, "start"), {"steps": 1}, TypeError, "^theta0 must be an array of numbers"),
         ((Rosenbrock(), [0.0, 0.0]), {"batches": [[0]]}, ValueError, "^rows must be None"),

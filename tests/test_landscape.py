@@ -81,7 +81,7 @@ def test_a_plane_is_read_only(array):
         ([0.0, 0.0], [[1.0, 0.0], [1.0, 0.0]], "directions must be orthogonal"),
         ([0.0, 0.0], [[2.0, 0.0], [0.0, 1.0]], "of length 1"),
         ([np.nan, 0.0], np.eye(2), "origin must be finite"),
-        ([[0.0, 0.0]], np.eye(2), "origin must have 1 axes"),
+        ([[0.0, 0.0]], np.eye(2), "origin must have 1 axis"),
     ],
 )
 def test_a_plane_that_is_none_is_refused(origin, directions, words):

@@ -209,6 +209,13 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def robust(session: nox.Session) -> None:
+    """Run every page under other arithmetic and other chance (`-- plot_edge seed` runs a part)."""
+    _install(session, "docs")
+    session.run("python", "-m", "tools.robust", *session.posargs)
+
+
+@nox.session(default=False)
 def gettext(session: nox.Session) -> None:
     """Renew the catalogues of translated pages (`-- es tutorial/setup` starts one)."""
     _install(session, "docs")

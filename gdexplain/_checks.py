@@ -30,7 +30,7 @@ def refused(error: type[E], name: str, allowed: str, value: Any) -> E:
     return error(f"{name} must be {allowed}, not {shown}{kind}.")
 
 
-def instance(name: str, value: Any, kind: type[T], allowed: str = "") -> T:
+def instance(name: str, value: T, kind: type[Any], allowed: str = "") -> T:
     """Return `value` if it is an instance of `kind`."""
     if not isinstance(value, kind):
         raise refused(TypeError, name, allowed or f"a {kind.__name__}", value)
@@ -59,7 +59,7 @@ def items(name: str, value: Any, allowed: str, *, at_least: int = 0, at_most: fl
 
 def text(name: str, value: Any) -> str:
     """Return `value` if it is text."""
-    return instance(name, value, str, "text")
+    return str(instance(name, value, str, "text"))
 
 
 def flag(name: str, value: Any) -> bool:
@@ -148,16 +148,26 @@ def number_array(name: str, value: Any, *, ndim: int | None = None, booleans: bo
 def finite_array(
     name: str, value: ArrayLike, *, ndim: int | None = None, booleans: bool = False, dtype: Any = np.float64
 ) -> NDArray[Any]:
-    """Return `value` as an array of `dtype` if all of it is finite there; the first number that is not is named."""
+    """Return `value` as an array of `dtype` (None: its own) if all of it is finite; the first that is not is named."""
     given = number_array(name, value, ndim=ndim, booleans=booleans)
     with np.errstate(over="ignore"):  # what overflows becomes inf, and is named below
-        array = given.astype(dtype, copy=False)
+        array = given if dtype is None else given.astype(dtype, copy=False)
     if not np.all(np.isfinite(array)):
         bad = tuple(np.argwhere(~np.isfinite(array))[0])
         where = f"[{', '.join(map(str, bad))}]" if bad else ""
         range_ = "" if not np.isfinite(given[bad]) else f", beyond {np.dtype(dtype)}"
         raise ValueError(f"{name} must be finite, but {name}{where} is {given[bad]}{range_}.")
     return array
+
+
+def symmetric(name: str, value: ArrayLike) -> NDArray[np.float64]:
+    """Return `value` as a square matrix of finite numbers that equals its transpose, to rounding."""
+    matrix = finite_array(name, value, ndim=2)
+    if matrix.shape[0] != matrix.shape[1] or matrix.size == 0:
+        raise ValueError(f"{name} must be square, shape (P, P), not {matrix.shape}.")
+    if np.max(np.abs(matrix / 2 - matrix.T / 2)) > 5e-11 * np.max(np.abs(matrix)):  # halved: no difference overflows
+        raise refused(ValueError, name, "symmetric", matrix.tolist())
+    return matrix
 
 
 def row_numbers(name: str, value: Any, size: int) -> NDArray[np.int64]:
@@ -187,8 +197,13 @@ def _is_real(value: Any) -> bool:
 
 
 def _scalar(value: Any) -> Any:
-    """Return the number in an array of no axes; everything else as it is."""
-    return value[()] if type(value) is np.ndarray and value.ndim == 0 else value
+    """Return the number in an array or tensor of no axes; everything else as it is."""
+    if getattr(value, "shape", None) != () or not hasattr(value, "__array__") or isinstance(value, np.ma.MaskedArray):
+        return value
+    try:
+        return np.asarray(value)[()]
+    except Exception:  # noqa: BLE001  # whatever a symbolic tensor raises, it has no number yet
+        return value
 
 
 def _is_masked(value: Any) -> bool:

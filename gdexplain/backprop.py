@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -9,7 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gdexplain._checks import finite_array, frozen, one_of, real
+from gdexplain._checks import finite_array, frozen, one_of, real, refused
+from gdexplain._checks import function as checked_function
 from gdexplain._explain import Explanation, LayerTrace, explain_steps
 from gdexplain.functions import ACTIVATIONS, Array
 from gdexplain.network import Dense, check_stack, check_targets, loss_at_end
@@ -128,9 +130,8 @@ def trace_backprop(
     TypeError
         If the layers are not `Dense`, or an array is not one of numbers.
     ValueError
-        If the data is not finite, shapes disagree, the loss is unknown or does not fit the targets or the last layer.
-    OverflowError
-        If the pass leaves the range of float64.
+        If the data is not finite, shapes disagree, the loss is unknown or does not fit the targets or the last layer,
+        or the pass leaves the range of float64.
 
     Notes
     -----
@@ -165,8 +166,8 @@ def trace_backprop(
         value = float(record.function(prediction, goal))
         traces = _backward(layers, passes, record.derivative(prediction, goal), at_logits=at_logits)
     if not np.isfinite(value) or not all(np.isfinite(layer.d_weights).all() for layer in traces):
-        raise OverflowError(
-            "the loss or its gradient leaves the range of float64: scale the inputs or the weights down."
+        raise ValueError(
+            "inputs and layers must be scaled down: their loss or its gradient leaves the range of float64."
         )
     return BackpropTrace(value, loss, goal, traces)
 
@@ -241,9 +242,11 @@ def loss_function(
     record, at_logits = loss_at_end(loss, layers[-1].activation)
     goal = frozen(check_targets(loss, targets, (len(rows), layers[-1].weights.shape[1])))
     shapes = [array.shape for layer in layers for array in layer.arrays]
-    ends = np.cumsum([int(np.prod(shape)) for shape in shapes])[:-1]
+    *ends, size = np.cumsum([math.prod(shape) for shape in shapes])
 
     def function(theta: Array) -> Any:
+        if np.shape(theta) != (size,):
+            raise ValueError(f"theta must have shape ({size},), one number a parameter, not {np.shape(theta)}.")
         parts = iter(part.reshape(shape) for part, shape in zip(np.split(theta, ends), shapes, strict=True))
         stack = [_Stack(next(parts), None if layer.bias is None else next(parts), layer.activation) for layer in layers]
         _, logits, outputs = _forward(stack, rows)[-1]
@@ -283,7 +286,7 @@ def numerical_gradient(
     Raises
     ------
     TypeError
-        If a complex step meets a function that returns a real number.
+        If the function is none, does not return a number, or returns a real one for a complex step.
     ValueError
         If theta or a value of the function is not finite, the method is unknown, or h is not above 0.
 
@@ -298,6 +301,7 @@ def numerical_gradient(
     >>> numerical_gradient(lambda theta: (theta**3).sum(), [1.0, 2.0], method="complex")
     array([ 3., 12.])
     """
+    checked_function("function", function, "a function from theta to a number")
     start = finite_array("theta", theta, ndim=1)
     one_of("method", method, _STEPS)
     steps = _STEPS[method] * (np.ones_like(start) if method == "complex" else np.maximum(1.0, np.abs(start)))
@@ -314,9 +318,11 @@ def _quotient(
     if method == "complex":
         shifted = theta.astype(np.complex128)
         shifted[place] += 1j * step
-        value = function(shifted)
-        if not np.iscomplexobj(value):
-            raise TypeError(f"function must return a complex number for a complex theta, not {value!r}.")
+        value = np.asarray(function(shifted))
+        if not np.iscomplexobj(value) or value.shape != ():
+            raise refused(TypeError, "function", "one that returns a complex number for a complex theta", value)
+        if not np.isfinite(value):
+            raise refused(ValueError, f"the value of function near theta = {theta}", "finite", value[()])
         return float(np.imag(value)) / step
     above, below = theta.copy(), theta.copy()
     above[place] += step
@@ -332,8 +338,5 @@ def _quotient(
 
 
 def _value(function: Callable[[Array], Any], theta: Array) -> float:
-    """Return the function's value if it is finite."""
-    value = float(function(theta))
-    if not np.isfinite(value):
-        raise ValueError(f"function must be finite near theta, but it is {value} at {theta}.")
-    return value
+    """Return the function's value if it is a finite number."""
+    return real(f"the value of function near theta = {theta}", function(theta.copy()))

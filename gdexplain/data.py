@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gdexplain._checks import finite_array, frozen, positive_int, real
+from gdexplain._checks import (
+    finite_array,
+    flag,
+    frozen,
+    number_array,
+    positive_int,
+    real,
+    refused,
+    row_numbers,
+    seed_of,
+    text,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,15 +31,16 @@ class Dataset:
     inputs : array_like, shape (N, D)
         One example a row, kept as float64.
     targets : array_like, shape (N, K) or (N,)
-        Real targets, kept as float64 of shape (N, K); or whole-number class labels of shape (N,), kept as int64.
-        Real targets of shape (N,) become a column (N, 1), so that they never broadcast against predictions (N, 1).
+        Real targets, kept as float64 of shape (N, K); or whole numbers of at least 0 of shape (N,), such as class
+        labels, kept as int64. Real targets of shape (N,) become a column (N, 1), so that they never broadcast against
+        predictions (N, 1).
     name : str
         What a legend or a record calls this data.
 
     Raises
     ------
     TypeError
-        If an array is not one of numbers.
+        If an array is not one of real numbers (dates, text, masked and complex numbers are not), or `name` not text.
     ValueError
         If a value is NaN or infinite, if there is no row, if `inputs` is not 2-D, or if the rows of the two disagree.
 
@@ -48,12 +60,13 @@ class Dataset:
 
     def __post_init__(self) -> None:
         """Check both arrays and freeze them."""
-        inputs = finite_array("inputs", self.inputs, ndim=2)
-        targets = _as_targets(self.targets)
-        if len(inputs) == 0 or inputs.shape[1] == 0:
+        inputs = finite_array("inputs", self.inputs, ndim=2, booleans=True)
+        if inputs.size == 0:
             raise ValueError(f"inputs must have at least one row and one column, not shape {inputs.shape}.")
+        targets = _as_targets(self.targets)
         if len(inputs) != len(targets):
             raise ValueError(f"inputs and targets must have as many rows, not {len(inputs)} and {len(targets)}.")
+        text("name", self.name)
         object.__setattr__(self, "inputs", frozen(inputs))
         object.__setattr__(self, "targets", frozen(targets))
 
@@ -65,36 +78,111 @@ class Dataset:
         """Return the name and the two shapes."""
         return f"Dataset({self.name!r}: inputs {self.inputs.shape}, targets {self.targets.shape})"
 
+    @property
+    def target_column(self) -> NDArray[np.float64]:
+        """The one target of each example as a real number, shape (N,); whole numbers too."""
+        if self.targets.ndim == 2 and self.targets.shape[1] != 1:
+            raise ValueError(f"dataset must have one target a row, shape (N, 1), not targets of {self.targets.shape}.")
+        return self.targets.reshape(len(self)).astype(np.float64, copy=False)
+
     def take(self, rows: ArrayLike) -> Dataset:
         """Return the data set of the given rows, in the order given.
 
         Parameters
         ----------
         rows : array_like of int, shape (M,)
-            Row numbers from 0 to N - 1; a row may be named more than once.
+            Row numbers from 0 to N - 1, at least one; a row may be named more than once.
 
         Returns
         -------
         Dataset
             M examples, with this data set's name.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `rows` is not a list of row numbers, or one of them does not exist.
         """
-        index = np.asarray(rows)
+        index = row_numbers("rows", rows, len(self))
         return Dataset(self.inputs[index], self.targets[index], self.name)
 
 
+Data: TypeAlias = Dataset | tuple[Any, Any]  # what a function takes: a data set, or a pair (inputs, targets)
+
+
+def as_dataset(dataset: Any) -> Dataset:
+    """Return a data set, or a pair (inputs, targets) as one.
+
+    Parameters
+    ----------
+    dataset : Dataset or (inputs, targets)
+        The examples.
+
+    Returns
+    -------
+    Dataset
+        The same, checked.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is neither, or the arrays are not as `Dataset` wants them.
+
+    Examples
+    --------
+    >>> from gdexplain.data import as_dataset
+    >>> as_dataset(([[1], [2], [3], [4]], [2, 4, 6, 8]))
+    Dataset('data': inputs (4, 1), targets (4,))
+    """
+    if isinstance(dataset, Dataset):
+        return dataset
+    if not isinstance(dataset, tuple | list) or len(dataset) != 2:
+        raise refused(TypeError, "dataset", "a Dataset or a pair (inputs, targets)", dataset)
+    try:
+        return Dataset(*dataset)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"dataset must be a pair (inputs, targets) that makes a Dataset: {error}") from error
+
+
+def line_columns(dataset: Data) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return x and y of data that a line can be fitted to.
+
+    Parameters
+    ----------
+    dataset : Dataset or (inputs, targets)
+        One input and one target an example.
+
+    Returns
+    -------
+    x, y : ndarray, shape (N,)
+        The inputs and the targets.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If there are several inputs or targets an example.
+
+    Examples
+    --------
+    >>> from gdexplain.data import line_columns, make_line
+    >>> line_columns(make_line())[1]
+    array([2., 4., 6., 8.])
+    """
+    data = as_dataset(dataset)
+    if data.inputs.shape[1] != 1 or data.targets.shape[1:] not in ((), (1,)):
+        raise ValueError(f"dataset must have one input and one target an example, not {data!r}.")
+    return data.inputs[:, 0], data.target_column
+
+
 def _as_targets(targets: ArrayLike) -> NDArray[Any]:
-    """Keep whole-number vectors as labels; make everything else float64 of shape (N, K)."""
-    array = np.asarray(targets)
-    if array.ndim == 1 and np.issubdtype(array.dtype, np.integer):
-        if len(array) and array.min() < 0:
-            raise ValueError(f"targets, as class labels, must be at least 0, but one is {array.min()}.")
+    """Keep vectors of whole numbers that can be labels; make everything else float64 of shape (N, K)."""
+    array = number_array("targets", targets, booleans=True)
+    if array.ndim == 1 and array.dtype.kind in "iu" and array.size and array.min() >= 0 and array.max() < 2**63:
         return array.astype(np.int64)
-    numbers = finite_array("targets", targets)
-    if numbers.ndim == 1:
-        return numbers[:, np.newaxis]
-    if numbers.ndim != 2:
-        raise ValueError(f"targets must have shape (N, K) or (N,), not {numbers.shape}.")
-    return numbers
+    if array.ndim not in (1, 2):
+        raise ValueError(f"targets must have shape (N, K) or (N,), not {array.shape}.")
+    numbers = finite_array("targets", array, booleans=True)
+    return numbers[:, np.newaxis] if numbers.ndim == 1 else numbers
 
 
 def make_line(n: int = 4, *, slope: float = 2.0, intercept: float = 0.0, noise: float = 0.0, seed: int = 0) -> Dataset:
@@ -122,7 +210,7 @@ def make_line(n: int = 4, *, slope: float = 2.0, intercept: float = 0.0, noise: 
     Raises
     ------
     TypeError, ValueError
-        If `n` is not a whole number of at least 1, or `noise` is negative.
+        If `n` or `seed` is not a whole number, or too small; if `noise` is negative, or a target leaves float64.
 
     Examples
     --------
@@ -134,9 +222,13 @@ def make_line(n: int = 4, *, slope: float = 2.0, intercept: float = 0.0, noise: 
     slope, intercept = real("slope", slope), real("intercept", intercept)
     noise = real("noise", noise, at_least=0)
     inputs = np.arange(1.0, n + 1)[:, np.newaxis]
-    xi = np.random.default_rng(seed).standard_normal(inputs.shape)
+    xi = np.random.default_rng(seed_of("seed", seed)).standard_normal(inputs.shape)
+    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused in words
+        targets = slope * inputs + intercept + noise * xi
+    if not np.all(np.isfinite(targets)):
+        raise ValueError(f"slope, intercept and noise must keep y finite, not {slope:g}, {intercept:g}, {noise:g}.")
     name = f"y = {slope:g}x" + (f" {intercept:+g}" if intercept else "") + (", noisy" if noise else "")
-    return Dataset(inputs, slope * inputs + intercept + noise * xi, name)
+    return Dataset(inputs, targets, name)
 
 
 def make_moons(n: int = 200, *, noise: float = 0.1, seed: int = 0) -> Dataset:
@@ -159,7 +251,7 @@ def make_moons(n: int = 200, *, noise: float = 0.1, seed: int = 0) -> Dataset:
     Raises
     ------
     TypeError, ValueError
-        If `n` is not a whole number of at least 2, or `noise` is negative.
+        If `n` or `seed` is not a whole number, or too small; or if `noise` is negative or too large for float64.
 
     Examples
     --------
@@ -167,13 +259,11 @@ def make_moons(n: int = 200, *, noise: float = 0.1, seed: int = 0) -> Dataset:
     >>> make_moons(6).targets.tolist()
     [0, 0, 0, 1, 1, 1]
     """
-    if positive_int("n", n) < 2:
-        raise ValueError(f"n must be a whole number of at least 2, one point a moon, not {n}.")
-    noise = real("noise", noise, at_least=0)
+    n, noise = positive_int("n", n, at_least=2), real("noise", noise, at_least=0, below=1e300)
     upper, lower = np.linspace(0, np.pi, n - n // 2), np.linspace(0, np.pi, n // 2)
     points = np.concatenate([np.c_[np.cos(upper), np.sin(upper)], np.c_[1 - np.cos(lower), 0.5 - np.sin(lower)]])
     labels = np.repeat([0, 1], [len(upper), len(lower)])
-    points += noise * np.random.default_rng(seed).standard_normal(points.shape)
+    points += noise * np.random.default_rng(seed_of("seed", seed)).standard_normal(points.shape)
     return Dataset(points, labels, "two moons")
 
 
@@ -257,7 +347,8 @@ def batch_order(
     Raises
     ------
     TypeError, ValueError
-        If `n`, `batch_size` or `epochs` is not a whole number of at least 1, or `batch_size` is above `n`.
+        If `n`, `batch_size`, `epochs` or `seed` is not a whole number, or too small; if `batch_size` is above `n`; or
+        if `shuffle` is not True or False.
 
     Notes
     -----
@@ -272,7 +363,7 @@ def batch_order(
     """
     n, epochs = positive_int("n", n), positive_int("epochs", epochs)
     batch_size = n if batch_size is None else positive_int("batch_size", batch_size, at_most=n)
-    rng = np.random.default_rng(seed)
+    rng, shuffle = np.random.default_rng(seed_of("seed", seed)), flag("shuffle", shuffle)
     order: list[NDArray[np.int64]] = []
     for _ in range(epochs):
         rows = rng.permutation(n) if shuffle else np.arange(n)

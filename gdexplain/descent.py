@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gdexplain._checks import finite_array, positive_int
+from gdexplain._checks import finite_array, function, instance, items, positive_int, refused, row_numbers, text
 from gdexplain.objectives import Objective
 from gdexplain.rules import UpdateRule
 from gdexplain.trajectory import Trajectory
@@ -73,9 +73,12 @@ def descend(
     >>> descend(LeastSquares(make_line()), gradient_descent(0.01), [0.0, 0.0], batches=batches).updates_per_epoch
     2
     """
+    _check_rule(rule)
     theta = finite_array("theta0", theta0, ndim=1)
-    rows = _rows(batches, objective.size, steps)
-    _check_fit(objective, theta)
+    _check_fit("theta0", objective, theta, None)
+    rows = _rows(batches, positive_int("objective.size", objective.size), steps)
+    if batches is not None:
+        _check_fit("batches", objective, theta, rows[0])
     parameters, losses, gradients = _walk(objective, rule, theta, rows)
     kept = _finite_updates(parameters, losses, gradients)
     sizes = [objective.size if batch is None else len(batch) for batch in rows]
@@ -107,6 +110,8 @@ def _walk(
             parameters.append(theta)
             losses.append(loss)
             gradients.append(grad)
+            if not np.isfinite(theta).all():
+                break
     return np.array(parameters), np.array(losses), np.array(gradients).reshape(-1, len(theta))
 
 
@@ -124,23 +129,27 @@ def _rows(batches: Sequence[ArrayLike] | None, size: int, steps: int | None) -> 
         if steps is None:
             raise ValueError("steps must be given where batches are not.")
         return [None] * positive_int("steps", steps)
-    if len(batches) == 0:
-        raise ValueError("batches must hold at least one batch, not none.")
-    steps = len(batches) if steps is None else positive_int("steps", steps, at_most=len(batches))
-    rows = [np.asarray(batch) for batch in batches[:steps]]
-    for k, batch in enumerate(rows):
-        if batch.ndim != 1 or batch.size == 0 or not np.issubdtype(batch.dtype, np.integer):
-            raise ValueError(f"batches[{k}] must be a list of row numbers, at least one, not {batches[k]!r}.")
-    every = np.concatenate(rows)
-    if every.min() < 0 or every.max() >= size:
-        raise ValueError(f"batches must hold row numbers from 0 to {size - 1}, not {every.min()} to {every.max()}.")
-    return list(rows)
+    given = items("batches", batches, "a list of batches, at least one batch", at_least=1)
+    count = len(given) if steps is None else positive_int("steps", steps, at_most=len(given))
+    return [row_numbers(f"batches[{k}]", batch, size) for k, batch in enumerate(given[:count])]
 
 
-def _check_fit(objective: Objective, theta: NDArray[np.float64]) -> None:
-    """Raise unless the objective takes `theta` and returns a gradient of its shape."""
-    with np.errstate(all="ignore"):
-        _, grad = objective.value_and_grad(theta, None)
+def _check_rule(rule: UpdateRule) -> None:
+    """Raise unless the rule is one."""
+    instance("rule", rule, UpdateRule, "an UpdateRule, such as gradient_descent(0.1)")
+    text("rule.name", rule.name), function("rule.init", rule.init), function("rule.update", rule.update)
+
+
+def _check_fit(name: str, objective: Objective, theta: NDArray[np.float64], rows: Rows) -> None:
+    """Raise unless the objective takes `theta` and `rows`, and returns a loss and a gradient."""
+    if not hasattr(objective, "value_and_grad") or not hasattr(objective, "size"):
+        raise refused(TypeError, "objective", "an Objective, with size and value_and_grad(theta, rows)", objective)
+    try:
+        with np.errstate(all="ignore"):
+            answer = objective.value_and_grad(theta, rows)
+    except ValueError as error:
+        raise ValueError(f"{name} must be what the objective takes: {error}") from error
+    _, grad = items("what objective returns", answer, "a loss and a gradient", at_least=2, at_most=2)
     if np.shape(grad) != theta.shape:
         raise ValueError(f"theta0 must have the shape of the gradient, {np.shape(grad)}, not {theta.shape}.")
 

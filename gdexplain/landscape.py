@@ -4,15 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import combinations
-from math import comb
+from itertools import combinations, islice
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gdexplain._checks import finite_array, frozen, positive_int, real
-from gdexplain.data import Dataset
+from gdexplain._checks import (
+    finite_array,
+    flag,
+    frozen,
+    instance,
+    items,
+    number_array,
+    positive_int,
+    real,
+    refused,
+    seed_of,
+    text,
+)
+from gdexplain.data import Data, line_columns
 from gdexplain.objectives import Objective
 from gdexplain.trajectory import Trajectory
 
@@ -64,8 +75,11 @@ class Plane:
         directions = finite_array("directions", self.directions, ndim=2)
         if directions.shape != (2, len(origin)):
             raise ValueError(f"directions must have shape (2, {len(origin)}), not {directions.shape}.")
-        if not np.allclose(directions @ directions.T, np.eye(2), atol=1e-6):
-            raise ValueError(f"directions must be orthogonal and of length 1, not {directions.tolist()}.")
+        with np.errstate(over="ignore", invalid="ignore"):
+            lengths = directions @ directions.T
+        if not np.allclose(lengths, np.eye(2), atol=1e-6):
+            raise refused(ValueError, "directions", "orthogonal and of length 1", directions.tolist())
+        object.__setattr__(self, "labels", _labels("labels", self.labels))
         object.__setattr__(self, "origin", frozen(origin))
         object.__setattr__(self, "directions", frozen(directions))
 
@@ -106,9 +120,12 @@ class Plane:
         [1.0, 8.0, 2.0]
         """
         origin = np.array(finite_array("theta", theta, ndim=1))
-        for name, index in (("first", first), ("second", second)):
-            if not 0 <= index < len(origin):
-                raise ValueError(f"{name} must be from 0 to {len(origin) - 1}, not {index}.")
+        if len(origin) < 2:
+            raise ValueError(f"theta must have at least 2 numbers, not {len(origin)}.")
+        first, second = (
+            positive_int(name, index, at_least=0, at_most=len(origin) - 1)
+            for name, index in (("first", first), ("second", second))
+        )
         if first == second:
             raise ValueError(f"first and second must be two different parameters, not {first} twice.")
         origin[[first, second]] = 0.0
@@ -128,7 +145,11 @@ class Plane:
         ndarray, shape (..., P)
             ``origin + a * directions[0] + b * directions[1]``.
         """
-        coordinates = np.stack(np.broadcast_arrays(np.asarray(a, float), np.asarray(b, float)), axis=-1)
+        try:
+            pair = np.broadcast_arrays(finite_array("a", a), finite_array("b", b))
+        except ValueError as error:
+            raise ValueError(f"a and b must be finite and of shapes that broadcast: {error}") from error
+        coordinates = np.stack(pair, axis=-1)
         return self.origin + coordinates @ self.directions
 
     def project(self, parameters: ArrayLike) -> Array:
@@ -187,12 +208,11 @@ class Slice:
 
     def __post_init__(self) -> None:
         """Check that the arrays fit together, and freeze them."""
-        if not isinstance(self.plane, Plane):
-            raise TypeError(f"plane must be a Plane, not {type(self.plane).__name__}.")
+        instance("plane", self.plane, Plane)
         a, b = finite_array("a", self.a, ndim=1), finite_array("b", self.b, ndim=1)
-        loss = np.asarray(self.loss, dtype=np.float64)
+        loss = number_array("loss", self.loss).astype(np.float64)
         for name, array in (("a", a), ("b", b)):
-            if len(array) < 2 or np.any(np.diff(array) <= 0):
+            if len(array) < 2 or np.any(array[1:] <= array[:-1]):
                 raise ValueError(f"{name} must hold at least two rising numbers, not {array}.")
         if loss.shape != (len(b), len(a)):
             raise ValueError(f"loss must have shape ({len(b)}, {len(a)}), not {loss.shape}.")
@@ -246,9 +266,10 @@ def pca_plane(path: Trajectory | ArrayLike) -> Plane:
     rows = _rows("path", path)
     if min(rows.shape) < 2:
         raise ValueError(f"path must have at least 2 rows and 2 columns, not shape {rows.shape}.")
-    _, spread, directions = np.linalg.svd(rows - rows.mean(axis=0), full_matrices=False)
-    if spread[0] == 0:
+    if np.all(rows == rows[0]):  # asked of the rows: their mean is rounded
         raise ValueError("path must move: all its rows are the same.")
+    small = np.ldexp(rows, -np.frexp(np.abs(rows).max())[1])  # a path that diverged has squares beyond float64
+    _, spread, directions = np.linalg.svd(small - small.mean(axis=0), full_matrices=False)
     largest = np.abs(directions[:2]).argmax(axis=1)
     signs = np.sign(directions[[0, 1], largest])
     shares = spread[:2] ** 2 / np.sum(spread**2)
@@ -302,14 +323,11 @@ def evaluate(
     >>> surface.loss[2].tolist()  # b = 0, w = 0, 1, ..., 4
     [30.0, 7.5, 0.0, 7.5, 30.0]
     """
-    plane = Plane.of_parameters() if plane is None else plane
-    if not isinstance(plane, Plane):
-        raise TypeError(f"plane must be a Plane, not {type(plane).__name__}.")
-    if positive_int("resolution", resolution) < 2:
-        raise ValueError(f"resolution must be a whole number of at least 2, not {resolution}.")
+    plane = Plane.of_parameters() if plane is None else instance("plane", plane, Plane)
+    resolution = positive_int("resolution", resolution, at_least=2)
     a_around, b_around = (None, None) if around is None else _ranges(plane, around)
-    a = np.linspace(*_range("a_range", a_range, a_around), resolution)
-    b = np.linspace(*_range("b_range", b_range, b_around), resolution)
+    a = _grid("a_range", a_range, a_around, resolution)
+    b = _grid("b_range", b_range, b_around, resolution)
     # One row of the grid at a time: memory stays at A x P, however fine the grid is.
     loss = np.stack([_losses(loss_function, plane.point(a, height), vectorized=vectorized) for height in b])
     return Slice(plane, a, b, loss)
@@ -370,22 +388,20 @@ def loss_along(
     start, end = finite_array("start", start, ndim=1), finite_array("end", end, ndim=1)
     if start.shape != end.shape:
         raise ValueError(f"start and end must have one length, not {len(start)} and {len(end)}.")
-    if positive_int("points", points) < 2:
-        raise ValueError(f"points must be a whole number of at least 2, not {points}.")
-    alpha = np.linspace(*_range("span", span, None), points)
+    alpha = _grid("span", span, None, positive_int("points", points, at_least=2))
     line = (1 - alpha)[:, np.newaxis] * start + alpha[:, np.newaxis] * end
     return alpha, _losses(loss_function, line, vectorized=vectorized)
 
 
-def line_loss(dataset: Dataset) -> Callable[[ArrayLike], Array]:
+def line_loss(dataset: Data) -> Callable[[ArrayLike], Array]:
     r"""Return the mean squared error of the neuron w x + b as a function of theta = (w, b).
 
     .. math:: L(w, b) = \frac1N \sum_{i=1}^N (w x_i + b - y_i)^2
 
     Parameters
     ----------
-    dataset : Dataset
-        One input and one real target an example.
+    dataset : Dataset or (inputs, targets)
+        One input and one target an example.
 
     Returns
     -------
@@ -395,7 +411,7 @@ def line_loss(dataset: Dataset) -> Callable[[ArrayLike], Array]:
     Raises
     ------
     TypeError, ValueError
-        If `dataset` is not a Dataset of one input and one real target.
+        If `dataset` is not one of one input and one target.
 
     Examples
     --------
@@ -404,11 +420,14 @@ def line_loss(dataset: Dataset) -> Callable[[ArrayLike], Array]:
     >>> line_loss(make_line())([[0.0, 0.0], [2.0, 0.0]]).tolist()
     [30.0, 0.0]
     """
-    x, y = _line_columns(dataset)
+    x, y = line_columns(dataset)
 
     def loss(theta: ArrayLike) -> Array:
         """Mean squared error at theta = (w, b); far out it may overflow to infinity."""
-        w, b = np.moveaxis(np.asarray(theta, dtype=np.float64), -1, 0)
+        points = finite_array("theta", theta)
+        if points.shape[-1:] != (2,):
+            raise ValueError(f"theta must have shape (..., 2), the pair (w, b), not {points.shape}.")
+        w, b = np.moveaxis(points, -1, 0)
         with np.errstate(over="ignore"):
             return np.asarray(np.mean((w[..., np.newaxis] * x + b[..., np.newaxis] - y) ** 2, axis=-1))
 
@@ -445,6 +464,8 @@ def example_gradients(objective: Objective, theta: ArrayLike) -> Array:
     >>> example_gradients(LeastSquares(make_line()), [0.0, 0.0]).tolist()
     [[-4.0, -4.0], [-16.0, -8.0], [-36.0, -12.0], [-64.0, -16.0]]
     """
+    if not hasattr(objective, "value_and_grad") or not hasattr(objective, "size"):
+        raise refused(TypeError, "objective", "an Objective with examples, such as LeastSquares", objective)
     point = finite_array("theta", theta, ndim=1)
     return np.stack([objective.value_and_grad(point, [row])[1] for row in range(objective.size)])
 
@@ -481,21 +502,17 @@ def batch_gradients(gradients: ArrayLike, batch_size: int, *, at_most: int = 200
     """
     rows = finite_array("gradients", gradients, ndim=2)
     batch_size = positive_int("batch_size", batch_size, at_most=len(rows))
-    if comb(len(rows), batch_size) <= positive_int("at_most", at_most):
-        batches = np.array(list(combinations(range(len(rows)), batch_size)))
-    else:
-        rng = np.random.default_rng(seed)
+    at_most, rng = positive_int("at_most", at_most), np.random.default_rng(seed_of("seed", seed))
+    batches = np.array(list(islice(combinations(range(len(rows)), batch_size), at_most + 1)))
+    if len(batches) > at_most:
         batches = np.stack([rng.choice(len(rows), batch_size, replace=False) for _ in range(at_most)])
     return np.asarray(rows[batches].mean(axis=1))
 
 
-def _line_columns(dataset: Dataset) -> tuple[Array, Array]:
-    """Return x and y, each (N,), of data that a line can be fitted to."""
-    if not isinstance(dataset, Dataset):
-        raise TypeError(f"dataset must be a Dataset, not {type(dataset).__name__}.")
-    if dataset.inputs.shape[1] != 1 or dataset.targets.ndim != 2 or dataset.targets.shape[1] != 1:
-        raise ValueError(f"dataset must have one input and one real target an example, not {dataset!r}.")
-    return dataset.inputs[:, 0], dataset.targets[:, 0]
+def _labels(name: str, labels: Any) -> tuple[str, str]:
+    """Return two names of axes."""
+    first, second = items(name, labels, "two names", at_least=2, at_most=2)
+    return text(name, first), text(name, second)
 
 
 def _rows(name: str, path: Any) -> Array:
@@ -509,37 +526,41 @@ def _rows(name: str, path: Any) -> Array:
 def _ranges(plane: Plane, around: Any) -> list[tuple[float, float]]:
     """Return the range of a and of b that holds all the points, with a margin."""
     if isinstance(around, (list, tuple)) and any(isinstance(path, Trajectory) for path in around):
-        rows = np.concatenate([_rows("around", path) for path in around])
+        points = np.concatenate([plane.project(_rows("around", path)) for path in around])
     else:
-        rows = _rows("around", around)
-    points = plane.project(rows)
+        points = plane.project(_rows("around", around))
     low, high = points.min(axis=0), points.max(axis=0)
-    margin = np.where(high > low, 0.15 * (high - low), 1.0)
-    return [(float(first), float(last)) for first, last in zip(low - margin, high + margin, strict=True)]
+    size = np.maximum(np.abs(low), np.abs(high))
+    with np.errstate(over="ignore"):  # what is too wide for float64 is told by _grid
+        wide = np.maximum(0.15 * (high - low), 1e-11 * size)
+        margin = np.where(high > low, wide, np.maximum(1.0, 1e-3 * size))
+        return [(float(first), float(last)) for first, last in zip(low - margin, high + margin, strict=True)]
 
 
-def _range(name: str, given: tuple[float, float] | None, default: tuple[float, float] | None) -> tuple[float, float]:
-    """Return the range given, or the default, checked to rise."""
-    chosen = default if given is None else given
-    if chosen is None:
+def _grid(name: str, given: Any, default: tuple[float, float] | None, count: int) -> Array:
+    """Return `count` numbers that rise over the range given, or over the default."""
+    if given is None and default is None:
         raise ValueError(f"{name} must be given as (from, to), or `around` say which points the slice is to hold.")
-    try:
-        low, high = chosen
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"{name} must be two numbers (from, to), not {chosen!r}.") from error
-    return real(name, low), real(name, high, above=low)
+    low, high = items(name, default if given is None else given, "two numbers (from, to)", at_least=2, at_most=2)
+    low, high = real(name, low), real(name, high, above=low)
+    with np.errstate(over="ignore", invalid="ignore"):
+        grid = np.linspace(low, high, count)
+    if not (np.all(np.isfinite(grid)) and np.all(grid[1:] > grid[:-1])):
+        raise ValueError(f"{name} must be a range in which float64 has {count} numbers, not ({low:g}, {high:g}).")
+    return grid
 
 
 def _losses(loss_function: LossFunction, thetas: Array, *, vectorized: bool) -> Array:
     """Return the loss of each row."""
+    vectorized = flag("vectorized", vectorized)
     with np.errstate(over="ignore"):  # far out a loss may overflow: infinity is then the answer
         if callable(loss_function):
             losses = loss_function(thetas) if vectorized else [loss_function(theta) for theta in thetas]
         elif hasattr(loss_function, "value_and_grad"):
             losses = [loss_function.value_and_grad(theta)[0] for theta in thetas]
         else:
-            raise TypeError(f"loss_function must be a function or an Objective, not {type(loss_function).__name__}.")
-    array = np.asarray(losses, dtype=np.float64)
+            raise refused(TypeError, "loss_function", "a function or an Objective", loss_function)
+    array = number_array("what loss_function returns", losses).astype(np.float64)
     if array.shape != (len(thetas),):
         takes = f"rows {thetas.shape}" if vectorized else f"one theta ({thetas.shape[1]},)"
         wants = f"({len(thetas)},)" if vectorized else "one number"

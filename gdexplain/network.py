@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gdexplain._checks import finite_array, frozen, one_of
+from gdexplain._checks import finite_array, frozen, instance, items, one_of
 from gdexplain.functions import ACTIVATIONS, LOSSES, Array, Loss
 
 
@@ -94,14 +94,16 @@ def flat_parameters(layers: Sequence[Dense]) -> NDArray[np.float64]:
     >>> flat_parameters([Dense([[1.0, 2.0]], [3.0, 4.0])])
     array([1., 2., 3., 4.])
     """
-    return np.concatenate([array.ravel() for layer in layers for array in layer.arrays])
+    stack = items("layers", layers, "a sequence of at least one gdexplain.Dense", at_least=1)
+    return np.concatenate([array.ravel() for layer in stack for array in instance("layers", layer, Dense).arrays])
 
 
 def check_stack(layers: Sequence[Dense], inputs: ArrayLike) -> NDArray[np.float64]:
     """Return the inputs as float64 (N, D) if they fit the first layer and each layer fits the next."""
-    if isinstance(layers, Dense) or not all(isinstance(layer, Dense) for layer in layers) or len(layers) == 0:
-        raise TypeError(f"layers must be a sequence of at least one gdexplain.Dense, not {layers!r}.")
-    rows = finite_array("inputs", inputs, ndim=2)
+    form = "a sequence of at least one gdexplain.Dense"
+    for place, layer in enumerate(items("layers", layers, form, at_least=1)):
+        instance(f"layers[{place}]", layer, Dense, "a gdexplain.Dense")
+    rows = finite_array("inputs", inputs, ndim=2, booleans=True)
     if len(rows) == 0:
         raise ValueError(f"inputs must have at least one row, not shape {rows.shape}.")
     width, whose = rows.shape[1], "inputs has"
@@ -117,7 +119,7 @@ def check_stack(layers: Sequence[Dense], inputs: ArrayLike) -> NDArray[np.float6
 
 def check_targets(loss: str, targets: ArrayLike, shape: tuple[int, ...]) -> Array:
     """Return targets fit for the loss and outputs of shape (N, K): float64 (N, K), or labels (N,) where it is sparse."""
-    array = finite_array("targets", targets)
+    array = finite_array("targets", targets, booleans=True)
     if loss.startswith("sparse"):
         return _check_labels(array, shape)
     if array.ndim == 1 and shape[1] == 1:
@@ -148,8 +150,9 @@ def loss_at_end(loss: str, activation: str) -> tuple[Loss, bool]:
 
     Keras differentiates a cross-entropy and the sigmoid or softmax before it as one; so does this.
     """
-    name = {"mean_squared_error": "mse", "mean_absolute_error": "mae"}.get(loss, loss)
-    record = LOSSES[one_of("loss", name, LOSSES)]
+    longer = {"mean_squared_error": "mse", "mean_absolute_error": "mae"}
+    name = longer.get(one_of("loss", loss, [*LOSSES, *longer]), loss)
+    record = LOSSES[name]
     if activation not in ("sigmoid", "softmax"):
         return record, False
     if loss.endswith("from_logits"):

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gdexplain._checks import finite_array, frozen, positive_int, real
-from gdexplain.data import Dataset
+from gdexplain._checks import finite_array, frozen, positive_int, real, refused, row_numbers, symmetric
+from gdexplain.data import Dataset, as_dataset
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.int64] | Sequence[int] | None
@@ -60,13 +61,13 @@ class LeastSquares:
 
     Parameters
     ----------
-    dataset : Dataset
-        Inputs (N, D) and one real target a row.
+    dataset : Dataset or (inputs, targets)
+        Inputs (N, D) and one target a row; whole numbers count as real ones.
 
     Raises
     ------
-    ValueError
-        If the targets are labels or have more than one column.
+    TypeError, ValueError
+        If `dataset` is not one, or the targets have more than one column.
 
     Notes
     -----
@@ -88,11 +89,10 @@ class LeastSquares:
 
     def __post_init__(self) -> None:
         """Check the targets; keep the inputs with a column of ones, whose weight is the bias."""
-        inputs, targets = self.dataset.inputs, self.dataset.targets
-        if targets.ndim != 2 or targets.shape[1] != 1:
-            raise ValueError(f"dataset must have one real target a row, shape (N, 1), not targets of {targets.shape}.")
-        object.__setattr__(self, "design", frozen(np.column_stack([inputs, np.ones(len(inputs))])))
-        object.__setattr__(self, "targets", frozen(targets[:, 0]))
+        dataset = as_dataset(self.dataset)
+        object.__setattr__(self, "dataset", dataset)
+        object.__setattr__(self, "design", frozen(np.column_stack([dataset.inputs, np.ones(len(dataset))])))
+        object.__setattr__(self, "targets", frozen(dataset.target_column))
 
     @property
     def size(self) -> int:
@@ -109,6 +109,7 @@ class LeastSquares:
         """The least-squares solution (D + 1,); the shortest where there are several."""
         return np.linalg.lstsq(self.design, self.targets, rcond=None)[0].astype(np.float64)
 
+    @np.errstate(over="ignore", invalid="ignore")
     def value_and_grad(self, theta: ArrayLike, rows: Rows = None) -> tuple[float, Array]:
         """Return the mean squared error of the examples in `rows`, and its gradient.
 
@@ -128,14 +129,19 @@ class LeastSquares:
 
         Raises
         ------
-        ValueError
-            If `theta` has another shape.
+        TypeError, ValueError
+            If `theta` is not finite or of another shape, or `rows` are not row numbers, one or more.
+
+        Notes
+        -----
+        Where the loss leaves the range of float64 it is infinity, without a warning.
         """
         design, targets = self.design, self.targets
         if rows is not None:
-            design, targets = design[rows], targets[rows]
+            index = row_numbers("rows", rows, self.size)
+            design, targets = design[index], targets[index]
         residual = design @ _vector(theta, design.shape[1]) - targets
-        return float(residual @ residual) / len(targets), 2 / len(targets) * (residual @ design)
+        return _or_infinity(residual @ residual) / len(targets), 2 / len(targets) * (residual @ design)
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,7 +182,7 @@ class NoisyQuadratic:
 
     def __post_init__(self) -> None:
         """Check the arrays and freeze them."""
-        hessian, minima = _symmetric("hessian", self.hessian), finite_array("minima", self.minima, ndim=2)
+        hessian, minima = symmetric("hessian", self.hessian), finite_array("minima", self.minima, ndim=2)
         if minima.shape[1] != len(hessian) or len(minima) == 0:
             raise ValueError(f"minima must have shape (N, {len(hessian)}), N at least 1, not {minima.shape}.")
         object.__setattr__(self, "hessian", frozen(hessian))
@@ -200,6 +206,7 @@ class NoisyQuadratic:
         covariance: Array = gradients.T @ gradients / self.size
         return covariance
 
+    @np.errstate(over="ignore", invalid="ignore")
     def value_and_grad(self, theta: ArrayLike, rows: Rows = None) -> tuple[float, Array]:
         """Return the mean loss of the examples in `rows`, and its gradient.
 
@@ -219,13 +226,13 @@ class NoisyQuadratic:
 
         Raises
         ------
-        ValueError
-            If `theta` has another shape.
+        TypeError, ValueError
+            If `theta` is not finite or of another shape, or `rows` are not row numbers, one or more.
         """
-        minima = self.minima if rows is None else self.minima[rows]
+        minima = self.minima if rows is None else self.minima[row_numbers("rows", rows, self.size)]
         away = _vector(theta, minima.shape[1]) - minima
         gradients = away @ self.hessian
-        return 0.5 * float((away * gradients).sum()) / len(minima), gradients.mean(axis=0)
+        return 0.5 * _or_infinity((away * gradients).sum()) / len(minima), gradients.mean(axis=0)
 
 
 class _Function(ABC):
@@ -236,6 +243,7 @@ class _Function(ABC):
         """1: there are no examples."""
         return 1
 
+    @np.errstate(over="ignore", invalid="ignore")
     def value_and_grad(self, theta: ArrayLike, rows: Rows = None) -> tuple[float, Array]:
         """Return the loss and its gradient.
 
@@ -255,12 +263,13 @@ class _Function(ABC):
 
         Raises
         ------
-        ValueError
-            If `theta` has another shape, or `rows` are given.
+        TypeError, ValueError
+            If `theta` is not finite or of another shape, or `rows` are given.
         """
         if rows is not None:
-            raise ValueError(f"rows must be None, because this objective has no examples, not {rows!r}.")
-        return self._evaluate(theta)
+            raise refused(ValueError, "rows", "None, because this objective has no examples", rows)
+        loss, gradient = self._evaluate(theta)
+        return _or_infinity(loss), gradient
 
     @abstractmethod
     def _evaluate(self, theta: ArrayLike) -> tuple[float, Array]:
@@ -301,7 +310,7 @@ class Quadratic(_Function):
 
     def __post_init__(self) -> None:
         """Check the arrays and freeze them."""
-        hessian = _symmetric("hessian", self.hessian)
+        hessian = symmetric("hessian", self.hessian)
         given: ArrayLike | None = self.minimum
         minimum = np.zeros(len(hessian)) if given is None else finite_array("minimum", given, ndim=1)
         if len(minimum) != len(hessian):
@@ -330,8 +339,8 @@ class Rosenbrock(_Function):
 
     Raises
     ------
-    ValueError
-        If `dimension` is below 2.
+    TypeError, ValueError
+        If `dimension` is not a whole number, or below 2.
 
     References
     ----------
@@ -349,8 +358,7 @@ class Rosenbrock(_Function):
 
     def __post_init__(self) -> None:
         """Check the dimension."""
-        if positive_int("dimension", self.dimension) < 2:
-            raise ValueError(f"dimension must be a whole number of at least 2, not {self.dimension}.")
+        object.__setattr__(self, "dimension", positive_int("dimension", self.dimension, at_least=2))
 
     @property
     def minimum(self) -> Array:
@@ -395,7 +403,9 @@ class Beale(_Function):
         """Return the loss and its gradient."""
         x, y = _vector(theta, 2)
         i = np.array([1, 2, 3])
-        residual = np.array([1.5, 2.25, 2.625]) - x * (1 - y**i)
+        residual = np.array([1.5, 2.25, 2.625]) - (
+            x * (1 - y**i) if x else 0.0
+        )  # y**i may be infinite, and 0 times that
         gradient = 2 * np.array([residual @ (y**i - 1), residual @ (x * i * y ** (i - 1))])
         return float(residual @ residual), gradient
 
@@ -455,8 +465,8 @@ class Rastrigin(_Function):
 
     Raises
     ------
-    ValueError
-        If `dimension` is below 1.
+    TypeError, ValueError
+        If `dimension` is not a whole number, or below 1.
 
     References
     ----------
@@ -474,7 +484,7 @@ class Rastrigin(_Function):
 
     def __post_init__(self) -> None:
         """Check the dimension."""
-        positive_int("dimension", self.dimension)
+        object.__setattr__(self, "dimension", positive_int("dimension", self.dimension))
 
     @property
     def minimum(self) -> Array:
@@ -489,18 +499,13 @@ class Rastrigin(_Function):
 
 
 def _vector(theta: ArrayLike, size: int) -> Array:
-    """Return the parameters as float64; raise unless there are `size` of them."""
-    vector = np.asarray(theta, dtype=np.float64)
+    """Return the parameters as float64; raise unless there are `size` of them, all finite."""
+    vector = finite_array("theta", theta)
     if vector.shape != (size,):
         raise ValueError(f"theta must have shape ({size},), not {vector.shape}.")
     return vector
 
 
-def _symmetric(name: str, value: ArrayLike) -> Array:
-    """Return `value` as a square, symmetric, finite matrix."""
-    matrix = finite_array(name, value, ndim=2)
-    if matrix.shape[0] != matrix.shape[1] or matrix.size == 0:
-        raise ValueError(f"{name} must be square, shape (P, P), not {matrix.shape}.")
-    if not np.allclose(matrix, matrix.T, rtol=1e-10, atol=0):
-        raise ValueError(f"{name} must be symmetric, not {matrix.tolist()}.")
-    return matrix
+def _or_infinity(loss: Any) -> float:
+    """Return the loss at a finite point, where infinity minus infinity is not a number but an overflow."""
+    return math.inf if math.isnan(loss) else float(loss)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Sequence
 from importlib import resources
 from types import MappingProxyType
@@ -13,14 +14,26 @@ from matplotlib.animation import FuncAnimation
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
-from matplotlib.colors import ListedColormap, LogNorm, to_hex, to_rgb, to_rgba
+from matplotlib.colors import ListedColormap, LogNorm, Normalize, is_color_like, to_hex, to_rgb, to_rgba
 from matplotlib.contour import QuadContourSet
 from matplotlib.lines import Line2D
+from matplotlib.mathtext import MathTextParser
 from matplotlib.patches import Ellipse
+from matplotlib.ticker import FixedLocator, NullLocator
 from numpy.typing import ArrayLike, NDArray
 
-from gdexplain._checks import finite_array, one_of, positive_int
-from gdexplain.data import Dataset
+from gdexplain._checks import (
+    finite_array,
+    flag,
+    instance,
+    items,
+    number_array,
+    one_of,
+    positive_int,
+    refused,
+    text,
+)
+from gdexplain.data import Data, as_dataset, line_columns
 from gdexplain.landscape import Plane, Slice, batch_gradients, evaluate, line_loss
 from gdexplain.objectives import LeastSquares
 from gdexplain.trajectory import Sweep, Trajectory
@@ -40,6 +53,9 @@ COLORS = MappingProxyType(
 _MARKERS = {"batch": "o", "minibatch": "s", "stochastic": "^", "momentum": "D", "adam": "P"}
 _DASHES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (4, 1.2, 1, 1.2)))
 _TINTS = (0.0, 0.35, 0.55, 0.2)  # how much white is mixed into the colour, run by run
+_FARTHEST = 1e300  # matplotlib's axes overflow where float64 does: what is farther out is drawn here
+_MOST_DECADES = 1e200  # a logarithmic axis that goes beyond this, or below its inverse, gets ticks of our own
+_BY = ("variant", "rule")
 _X_LABELS = {"updates": "update", "epochs": "epoch", "examples": "examples seen"}
 
 
@@ -113,7 +129,7 @@ def look_of(trajectory: Trajectory, *, by: str = "variant") -> Look:
     Look(color='#D55E00', marker='^', label='SGD(0.1), batch 1')
     """
     _trajectories([trajectory])
-    one_of("by", by, ("variant", "rule"))
+    one_of("by", by, _BY)
     words, size = trajectory.label.lower(), trajectory.batch_size
     kind = "batch" if trajectory.updates_per_epoch == 1 else "stochastic" if size == 1 else "minibatch"
     if by == "rule" and words.partition("(")[0].endswith(("adam", "adamw", "amsgrad")):
@@ -160,13 +176,14 @@ def draw_loss(
     Raises
     ------
     TypeError, ValueError
-        If there is no run, or one of no update; if an option has another value; if a batch size is needed and
-        unknown; or if a loss is negative on a log axis.
+        If there is no run; if an option has another value; if a batch size is needed and unknown; or if a loss is
+        negative on a log axis.
 
     Notes
     -----
     A log axis has no 0. Where a loss is exactly 0 the curve has a gap; the first such update is marked by a triangle
-    at the foot of the axes, and the legend says it in words. A run that diverged ends in a cross.
+    at the foot of the axes, and the legend says it in words. A run that diverged ends in a cross. A run without an
+    update has no curve: the legend alone tells of it.
 
     Examples
     --------
@@ -178,14 +195,14 @@ def draw_loss(
     >>> draw_loss(Figure().subplots(), run)[0].get_ydata().tolist()
     [30.0, 1.5]
     """
-    one_of("x", x, tuple(_X_LABELS)), one_of("scale", scale, ("log", "linear"))
+    instance("ax", ax, Axes), one_of("x", x, tuple(_X_LABELS)), one_of("scale", scale, ("log", "linear"))
+    epoch_mean, looks = flag("epoch_mean", epoch_mean), [look_of(run, by=by) for run in _trajectories(trajectories)]
+    points = [_loss_points(trajectory, x, scale) for trajectory in trajectories]
     curves: list[Line2D] = []
     faint: list[Line2D] = []
     marks: list[Line2D] = []
-    for trajectory in _trajectories(trajectories):
-        place, height, words = _loss_points(trajectory, x, scale)
-        look = look_of(trajectory, by=by)
-        look = look._replace(label=look.label + words)
+    for trajectory, found, (place, height, words) in zip(trajectories, looks, points, strict=True):
+        look = found._replace(label=found.label + words)
         if epoch_mean and 1 < trajectory.updates_per_epoch <= len(trajectory) / 3:
             means = [_epoch_means(values, trajectory.updates_per_epoch) for values in (place, height)]
             curves += _curve(ax, look, *means)
@@ -193,7 +210,8 @@ def draw_loss(
         else:
             curves += _curve(ax, look, place, height)
         marks += _end_marks(ax, trajectory, place, height, curves[-1])
-    ax.set(xlabel=_X_LABELS[x], ylabel="loss", yscale=scale)
+    _scale_losses(ax, scale)
+    ax.set(xlabel=_X_LABELS[x], ylabel="loss")
     _legend_above(ax)
     return curves + faint + marks
 
@@ -233,18 +251,15 @@ def draw_loss_surface(ax: Axes, surface: Slice, *, levels: int = 9, numbers: boo
     >>> draw_loss_surface(Figure().subplots(), surface, levels=4).levels.tolist()
     [0.1, 1.0, 10.0, 100.0]
     """
-    if not isinstance(surface, Slice):
-        raise TypeError(f"surface must be a Slice, not {type(surface).__name__}.")
-    if positive_int("levels", levels) < 2:
-        raise ValueError(f"levels must be a whole number of at least 2, not {levels}.")
-    heights = _levels(surface.loss, levels)
+    instance("ax", ax, Axes), instance("surface", surface, Slice)
+    heights = _levels(surface.loss, positive_int("levels", levels, at_least=2))
     loss = np.ma.masked_invalid(surface.loss)
     fills = [to_rgba(INK, alpha) for alpha in np.linspace(0.04, 0.36, len(heights))]
     ax.contourf(surface.a, surface.b, loss, levels=[*heights, np.inf], colors=fills)
     lines = ax.contour(surface.a, surface.b, loss, levels=heights, colors=INK, linewidths=0.7, alpha=0.7)
-    if numbers:
+    if flag("numbers", numbers):
         ax.clabel(lines, heights[-5:], fmt="%g", fontsize="small", inline_spacing=3, zorder=1.9)  # below any path
-    ax.set(xlabel=surface.plane.labels[0], ylabel=surface.plane.labels[1])
+    ax.set(**dict(zip(("xlabel", "ylabel"), map(_words, surface.plane.labels), strict=True)))
     ax.set(xlim=(surface.a[0], surface.a[-1]), ylim=(surface.b[0], surface.b[-1]))
     ax.grid(visible=False)
     return lines
@@ -264,7 +279,7 @@ def draw_map(
     x, y : array_like, shape (R,)
         The place of each run. The places make a full grid, in any order.
     value : {"loss", "steps_to_target", "updates"}
-        What the colour says, on a logarithmic scale.
+        What the colour says, on a logarithmic scale; on an even one if a loss is negative.
 
     Returns
     -------
@@ -288,20 +303,18 @@ def draw_map(
     >>> lost.get_array().mask.tolist()
     [[True, False]]
     """
-    runs = [sweeps] if isinstance(sweeps, Sweep) else list(sweeps)
-    if not runs or not all(isinstance(run, Sweep) for run in runs):
-        raise TypeError(f"sweeps must be a Sweep or several, not {sweeps!r}.")
-    one_of("value", value, ("loss", "steps_to_target", "updates"))
-    values = np.concatenate([getattr(run, value) for run in runs])
+    instance("ax", ax, Axes), one_of("value", value, ("loss", "steps_to_target", "updates"))
+    form = "a Sweep or several"
+    runs = [sweeps] if isinstance(sweeps, Sweep) else items("sweeps", sweeps, form, at_least=1)
+    values = np.concatenate([getattr(instance("sweeps", run, Sweep, form), value) for run in runs])
     lost = np.concatenate([run.diverged for run in runs])
     if len(values) != len(lost):
         raise ValueError("value must be one that the sweep has: steps_to_target needs a sweep with a target.")
     columns, rows, place = _grid(x, y, len(lost))
-    shown = np.ma.masked_array(values, (values < 0) | lost).astype(np.float64)[place]
-    above = np.ma.masked_less_equal(shown, 0).compressed()  # a logarithm has no place for an exact 0: the lowest colour
-    low, high = (above.min(), above.max()) if above.size else (1.0, 10.0)
-    shown = np.ma.clip(shown, low, None)
-    norm = LogNorm(low, high if high > low else 2 * low)
+    never = values < 0 if value == "steps_to_target" else np.zeros_like(lost)
+    shown = np.ma.masked_array(values, never | lost).astype(np.float64)[place]
+    norm = _map_norm(np.ma.compressed(shown))
+    shown = np.ma.clip(shown, norm.vmin, None)  # a logarithm has no place for an exact 0: the lowest colour
     colours = ax.pcolormesh(columns, rows, shown, norm=norm, cmap="viridis_r", shading="nearest", rasterized=True)
     grey = ListedColormap([to_rgba(INK, 0.45)])
     gone = np.ma.masked_array(lost.astype(np.float64), ~lost)[place]
@@ -320,6 +333,16 @@ def _grid(x: ArrayLike, y: ArrayLike, runs: int) -> tuple[Array, Array, NDArray[
     if len(columns) * len(rows) != runs or len(np.unique(cell)) != runs:
         raise ValueError(f"x and y must make a full grid, but {len(columns)} x {len(rows)} places have {runs} runs.")
     return columns, rows, np.argsort(cell).reshape(len(rows), len(columns))
+
+
+def _map_norm(values: Array) -> Normalize:
+    """Return the scale of a map's colours: logarithmic where it can be."""
+    linear = values.size and values.min() < 0
+    values = values if linear else values[values > 0]
+    low, high = (float(values.min()), float(values.max())) if values.size else (1.0, 10.0)
+    if low == high:
+        low, high = low - 0.5 * abs(low), high + 0.5 * min(abs(high), _FARTHEST)
+    return Normalize(low, high) if linear else LogNorm(low, high)
 
 
 def draw_path(ax: Axes, trajectory: Trajectory, plane: Plane | None = None, *, by: str = "variant") -> list[Line2D]:
@@ -357,6 +380,7 @@ def draw_path(ax: Axes, trajectory: Trajectory, plane: Plane | None = None, *, b
     >>> path.get_label(), end.get_xydata().tolist()
     ('SGD(0.05), full batch', [[1.8, 0.6]])
     """
+    instance("ax", ax, Axes)
     points, look = _points(trajectory, plane), look_of(trajectory, by=by)
     look = look._replace(label=f"{look.label}: diverged" if trajectory.diverged else look.label)
     (path,) = _curve(ax, look, *points.T, width=1.7 if len(points) <= 200 else 1.2)
@@ -401,6 +425,7 @@ def draw_minimum(ax: Axes, point: ArrayLike, plane: Plane | None = None) -> Line
     >>> draw_minimum(Figure().subplots(), [2.0, 0.0]).get_label()
     'minimum'
     """
+    instance("ax", ax, Axes)
     rows = finite_array("point", point, ndim=1)[np.newaxis]
     place = _on_plane("point", rows, plane)
     (cross,) = ax.plot(*place.T, "X", color=INK, ms=12, mec="white", ls="none", label="minimum", zorder=4)
@@ -408,15 +433,15 @@ def draw_minimum(ax: Axes, point: ArrayLike, plane: Plane | None = None) -> Line
     return cross
 
 
-def draw_data(ax: Axes, dataset: Dataset) -> list[Line2D]:
+def draw_data(ax: Axes, dataset: Data) -> list[Line2D]:
     """Draw the examples: y over x, or two inputs with a marker for each class.
 
     Parameters
     ----------
     ax : matplotlib.axes.Axes
         Where.
-    dataset : Dataset
-        One input and one real target an example; or two inputs and class labels.
+    dataset : Dataset or (inputs, targets)
+        One input and one target an example; or two inputs and class labels.
 
     Returns
     -------
@@ -436,24 +461,28 @@ def draw_data(ax: Axes, dataset: Dataset) -> list[Line2D]:
     >>> draw_data(Figure().subplots(), make_line())[0].get_xydata().tolist()
     [[1.0, 2.0], [2.0, 4.0], [3.0, 6.0], [4.0, 8.0]]
     """
-    x, y = _plane_data(dataset)
-    if dataset.targets.ndim == 2:
+    instance("ax", ax, Axes)
+    data = as_dataset(dataset)
+    if data.inputs.shape[1] == 1:
+        x, y = line_columns(data)
         ax.set(xlabel="x", ylabel="y")
-        return ax.plot(x, y, "o", color=INK, ms=8, ls="none", label=dataset.name, zorder=3)
-    ax.set(xlabel="input 1", ylabel="input 2")
-    labels = np.unique(dataset.targets)
+        return ax.plot(_near(x), _near(y), "o", color=INK, ms=8, ls="none", label=_words(data.name), zorder=3)
+    if data.targets.ndim != 1 or data.inputs.shape[1] != 2:
+        raise ValueError(f"dataset must have one input and one target, or two inputs and labels, not {data!r}.")
+    labels = np.unique(data.targets)
     if len(labels) > len(_MARKERS):
         raise ValueError(f"dataset must have at most {len(_MARKERS)} classes, not {len(labels)}.")
+    ax.set(xlabel="input 1", ylabel="input 2")
     points = []
     for label, (kind, marker) in zip(labels, _MARKERS.items(), strict=False):
-        chosen = dataset.targets == label
-        points += ax.plot(x[chosen], y[chosen], marker, color=COLORS[kind], ms=6, ls="none", label=f"class {label}")
+        x, y = _near(data.inputs[data.targets == label]).T
+        points += ax.plot(x, y, marker, color=COLORS[kind], ms=6, ls="none", label=f"class {label}")
     _legend_above(ax)
     return points
 
 
 def draw_fits(
-    ax: Axes, dataset: Dataset, trajectory: Trajectory, *, updates: Sequence[int] | None = None, by: str = "variant"
+    ax: Axes, dataset: Data, trajectory: Trajectory, *, updates: Sequence[int] | None = None, by: str = "variant"
 ) -> list[Line2D]:
     """Draw the data and the fitted line w x + b through time, from faint to strong.
 
@@ -461,8 +490,8 @@ def draw_fits(
     ----------
     ax : matplotlib.axes.Axes
         Where.
-    dataset : Dataset
-        One input and one real target an example.
+    dataset : Dataset or (inputs, targets)
+        One input and one target an example.
     trajectory : Trajectory
         A run of the neuron w x + b, its parameters recorded.
     updates : sequence of int, optional
@@ -491,16 +520,16 @@ def draw_fits(
     >>> [line.get_label() for line in draw_fits(Figure().subplots(), make_line(), run)]
     ['update 0', 'update 1', 'update 2', 'y = 2x']
     """
-    x, _ = _line_data(dataset)
+    instance("ax", ax, Axes)
+    x, _ = line_columns(dataset)
     rows, look = _line_rows(trajectory), look_of(trajectory, by=by)
     moments = _moments(trajectory.updates, 5) if updates is None else _recorded(trajectory, updates)
     ends = _ends(x)
     lines = []
     for strength, update in zip(np.linspace(0.5, 1, len(moments)), moments, strict=True):
-        weight, bias = rows[np.flatnonzero(trajectory.updates == update)[0]]
         lines += ax.plot(
             ends,
-            weight * ends + bias,
+            _line(rows[np.flatnonzero(trajectory.updates == update)[0]], ends),
             color=look.color,
             alpha=strength,
             lw=1 + 2 * strength,
@@ -559,22 +588,24 @@ def draw_gradient_noise(
     >>> cloud.get_label()
     'batch 1, variance 536'
     """
-    rows = finite_array("gradients", gradients, ndim=2)
-    if rows.shape[1] != 2:
-        raise ValueError(f"gradients must have 2 columns, not {rows.shape[1]}.")
-    artists: list[Artist] = []
-    for size in batch_sizes:
-        artists += _cloud(ax, batch_gradients(rows, size), size, len(rows))
+    instance("ax", ax, Axes)
+    rows = _near(finite_array("gradients", gradients, ndim=2))
+    if rows.shape[1] != 2 or len(rows) == 0:
+        raise ValueError(f"gradients must have 2 columns and at least one row, not shape {rows.shape}.")
+    sizes = items("batch_sizes", batch_sizes, "numbers of examples", at_least=1)
+    names = [text("labels", label) for label in items("labels", labels, "two names", at_least=2, at_most=2)]
+    clouds = [(batch_gradients(rows, size), size) for size in sizes]
+    artists = [artist for batches, size in clouds for artist in _cloud(ax, batches, size, len(rows))]
     artists += ax.plot(
         *rows.mean(axis=0)[:, np.newaxis], "o", color=COLORS["batch"], ms=11, ls="none", label="full batch", zorder=5
     )
-    ax.set(xlabel=labels[0], ylabel=labels[1])
+    ax.set(xlabel=_words(names[0]), ylabel=_words(names[1]))
     _legend_above(ax)
     return artists
 
 
 def draw_descent(
-    axes: Sequence[Axes], dataset: Dataset, *trajectories: Trajectory, surface: Slice | None = None, by: str = "variant"
+    axes: Sequence[Axes], dataset: Data, *trajectories: Trajectory, surface: Slice | None = None, by: str = "variant"
 ) -> list[Line2D]:
     """Draw whole runs on two axes: the paths on the loss surface, and the lines that they end with.
 
@@ -582,8 +613,8 @@ def draw_descent(
     ----------
     axes : two of matplotlib.axes.Axes
         For the paths, and for the data.
-    dataset : Dataset
-        One input and one real target an example.
+    dataset : Dataset or (inputs, targets)
+        One input and one target an example.
     *trajectories : Trajectory
         Runs of the neuron w x + b on this data.
     surface : Slice, optional
@@ -613,24 +644,26 @@ def draw_descent(
     >>> path.get_xydata().tolist()
     [[0.0, 0.0], [1.5, 0.5], [1.8, 0.6]]
     """
-    x, y = _line_data(dataset)
-    left, right = axes
+    data = as_dataset(dataset)
+    x, y = line_columns(data)
+    left, right = (instance("axes", ax, Axes) for ax in items("axes", axes, "two Axes", at_least=2, at_most=2))
     rows = [_line_rows(trajectory) for trajectory in _trajectories(trajectories)]
-    minimum, ends = LeastSquares(dataset).minimum, _ends(x)
+    one_of("by", by, _BY)  # before anything is drawn
+    minimum, ends = LeastSquares(data).minimum, _ends(x)
     if surface is None:
         around = [_in_view(run.diverged, theta, minimum) for run, theta in zip(trajectories, rows, strict=True)]
-        surface = evaluate(line_loss(dataset), around=np.concatenate([*around, [minimum]]), vectorized=True)
+        surface = evaluate(line_loss(data), around=np.concatenate([*around, [minimum]]), vectorized=True)
     draw_loss_surface(left, surface)
     draw_minimum(left, minimum)
-    draw_data(right, dataset)
+    draw_data(right, data)
     artists = []
     for trajectory, theta in zip(trajectories, rows, strict=True):
         path, _, end = draw_path(left, trajectory, by=by)
-        artists += [path, end, *right.plot(ends, theta[-1, 0] * ends + theta[-1, 1], color=path.get_color(), zorder=2)]
+        artists += [path, end, *right.plot(ends, _line(theta[-1], ends), color=path.get_color(), zorder=2)]
     # The data and the lines at the start set the limits: a diverging line may leave the picture.
-    seen = np.concatenate([y, *(theta[0, 0] * ends + theta[0, 1] for theta in rows)])
+    seen = np.concatenate([_near(y), *(_line(theta[0], ends) for theta in rows)])
     right.set_ylim(*(_ends(seen)))
-    for ax in axes:
+    for ax in (left, right):
         ax.locator_params(nbins=5)
     # One legend for both axes: the left one's, moved above the figure.
     handles, labels = _sorted_legend(left)
@@ -640,7 +673,7 @@ def draw_descent(
 
 
 def animate_descent(
-    dataset: Dataset,
+    dataset: Data,
     *trajectories: Trajectory,
     surface: Slice | None = None,
     frames: int = 60,
@@ -652,8 +685,8 @@ def animate_descent(
 
     Parameters
     ----------
-    dataset : Dataset
-        One input and one real target an example.
+    dataset : Dataset or (inputs, targets)
+        One input and one target an example.
     *trajectories : Trajectory
         Runs of the neuron w x + b on this data. They advance by epochs: at each moment all have seen as much data.
     surface : Slice, optional
@@ -688,10 +721,15 @@ def animate_descent(
     >>> film.to_jshtml().count("data:image/png")  # three moments: the start, and after each update
     3
     """
-    if positive_int("frames", frames, at_most=120) < 2:
-        raise ValueError(f"frames must be a whole number from 2 to 120, not {frames}.")
+    frames, interval = positive_int("frames", frames, at_least=2, at_most=120), positive_int("interval", interval)
+    if not is_color_like(background):
+        raise refused(ValueError, "background", "a colour", background)
     figure, axes = plt.subplots(1, 2, figsize=(6.4, 4.6), facecolor=background, layout="constrained")
-    artists = draw_descent(axes, dataset, *trajectories, surface=surface, by=by)
+    try:
+        artists = draw_descent(axes, dataset, *trajectories, surface=surface, by=by)
+    except BaseException:  # a refused film leaves no figure open
+        plt.close(figure)
+        raise
     epochs = [trajectory.updates / trajectory.updates_per_epoch for trajectory in trajectories]
     rows = [_line_rows(trajectory) for trajectory in trajectories]
     ends = [line.get_xdata() for line in artists[2::3]]
@@ -707,7 +745,7 @@ def animate_descent(
             seen = theta[: np.searchsorted(passed, epoch, side="right")]
             path.set_data(*seen.T)
             end.set_data(*seen[-1:].T)
-            line.set_ydata(seen[-1, 0] * np.asarray(x) + seen[-1, 1])
+            line.set_ydata(_line(seen[-1], np.asarray(x)))
         return artists
 
     return FuncAnimation(
@@ -715,7 +753,7 @@ def animate_descent(
         show,
         moments,
         init_func=lambda: show(moments[-1]),
-        interval=positive_int("interval", interval),
+        interval=interval,
         repeat=False,
         blit=False,
     )
@@ -725,16 +763,11 @@ def _trajectories(trajectories: Sequence[Any]) -> Sequence[Trajectory]:
     """Check that there is at least one run, and nothing else."""
     if not trajectories:
         raise ValueError("trajectories must name at least one Trajectory.")
-    for trajectory in trajectories:
-        if not isinstance(trajectory, Trajectory):
-            raise TypeError(f"trajectory must be a Trajectory, not {type(trajectory).__name__}.")
-    return trajectories
+    return [instance("trajectory", trajectory, Trajectory) for trajectory in trajectories]
 
 
 def _positions(trajectory: Trajectory, x: str) -> Array:
     """Return where on the horizontal axis each loss stands."""
-    if len(trajectory) == 0:
-        raise ValueError(f"trajectory must have at least one update, and {trajectory.label} has none.")
     if x == "epochs":
         return trajectory.epochs
     if x == "examples" and trajectory.batch_size is None:
@@ -746,9 +779,9 @@ def _positions(trajectory: Trajectory, x: str) -> Array:
 def _loss_points(trajectory: Trajectory, x: str, scale: str) -> tuple[Array, Array, str]:
     """Return the positions, the losses (a gap for 0 on a log axis), and what the legend adds."""
     place, loss = _positions(trajectory, x), trajectory.loss.astype(np.float64)
-    words = f": diverged at update {len(loss) + 1:,}" if trajectory.diverged else ""
-    if scale == "linear":
-        return place, loss, words
+    words = f": diverged at update {len(loss) + 1:,}" if trajectory.diverged else "" if len(loss) else ": no update"
+    if scale == "linear" or len(loss) == 0:
+        return place, _near(loss), words
     if loss.min() < 0:
         raise ValueError(f"scale must be 'linear': {trajectory.label} has a negative loss, {loss.min():g}.")
     if loss.min() == 0:
@@ -756,10 +789,24 @@ def _loss_points(trajectory: Trajectory, x: str, scale: str) -> tuple[Array, Arr
     return place, np.where(loss > 0, loss, np.nan), words
 
 
+def _scale_losses(ax: Axes, scale: str) -> None:
+    """Set the scale of the losses; where they span more decades than matplotlib can, with limits and ticks of our own."""
+    low, high = float(ax.dataLim.minposy), float(ax.dataLim.y1)
+    if scale == "linear" or low > high or (low > 1 / _MOST_DECADES and high < _MOST_DECADES):
+        ax.set(yscale=scale)
+        return
+    ax.set_autoscaley_on(False)  # the margins of autoscaling overflow
+    ax.set(yscale=scale, ylim=(low, high))
+    tens = np.arange(np.ceil(np.log10(low)), np.log10(high))
+    ax.yaxis.set_major_locator(FixedLocator(list(10.0 ** tens[:: max(1, len(tens) // 5)])))
+    ax.yaxis.set_minor_locator(NullLocator())
+
+
 def _epoch_means(values: Array, updates_per_epoch: int) -> Array:
     """Return the mean over each epoch; the last may be cut short by divergence."""
     first = np.arange(0, len(values), updates_per_epoch)
-    return np.asarray(np.add.reduceat(values, first) / np.diff([*first, len(values)]))
+    counts = np.diff([*first, len(values)])
+    return np.asarray(np.add.reduceat(values / np.repeat(counts, counts), first))  # a sum of large losses overflows
 
 
 def _end_marks(ax: Axes, trajectory: Trajectory, place: Array, height: Array, curve: Line2D) -> list[Line2D]:
@@ -788,7 +835,15 @@ def _curve(ax: Axes, look: Look, x: Array, y: Array, *, width: float = 2.2) -> l
     turn = sum(line.get_color() in tints for line in runs) % len(_TINTS)
     every = (0, max(1, len(x) // 8))
     return ax.plot(
-        x, y, look.marker, ls=_DASHES[turn], lw=width, color=tints[turn], ms=6, markevery=every, label=look.label
+        x,
+        y,
+        look.marker,
+        ls=_DASHES[turn],
+        lw=width,
+        color=tints[turn],
+        ms=6,
+        markevery=every,
+        label=_words(look.label),
     )
 
 
@@ -802,11 +857,13 @@ def _sorted_legend(ax: Axes) -> tuple[list[Artist], list[str]]:
 def _legend_above(ax: Axes, *, title: str | None = None, columns: int = 2) -> None:
     """Put the legend above the axes, where it covers no data; in one column if its words are long."""
     handles, labels = _sorted_legend(ax)
+    if not labels:  # a data set without a name
+        return
     fits = max(map(len, labels)) * columns <= 48
     ax.legend(
         handles,
         labels,
-        title=title,
+        title=None if title is None else _words(title),
         alignment="left",
         loc="lower left",
         bbox_to_anchor=(-0.03, 1),
@@ -817,17 +874,18 @@ def _legend_above(ax: Axes, *, title: str | None = None, columns: int = 2) -> No
 def _levels(loss: Array, about: int) -> Array:
     """Return round contour levels, evenly spaced in the logarithm, between the lowest loss and the highest."""
     positive = loss[np.isfinite(loss) & (loss > 0)]
-    if len(positive) == 0 or positive.min() == loss.max():
+    high = float(positive.max(initial=0))
+    low = max(float(positive.min(initial=high)), 1e-4 * high)
+    even = np.geomspace(low, high, about + 2)[1:-1] if low > 0 else np.empty(0)
+    if not (len(even) and low < even[0] and even[-1] < high and np.all(even[1:] > even[:-1])):
         raise ValueError("surface must hold positive losses that are not all the same: a log scale needs them.")
-    high = float(positive.max())
-    low = max(float(positive.min()), 1e-4 * high)
     for factors in ([1, 3], [1]):
-        tens = 10.0 ** np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
+        tens = 10.0 ** np.arange(np.floor(np.log10(low)), min(np.ceil(np.log10(high)), 307) + 1)
         round_ones = np.outer(tens, factors).ravel()
         inside = round_ones[(round_ones > low) & (round_ones < high)]
         if 3 <= len(inside) <= 1.5 * about:
             return inside
-    return np.asarray(np.geomspace(low, high, about + 2)[1:-1], dtype=np.float64)
+    return np.asarray(even, dtype=np.float64)
 
 
 def _points(trajectory: Trajectory, plane: Plane | None) -> Array:
@@ -841,10 +899,10 @@ def _points(trajectory: Trajectory, plane: Plane | None) -> Array:
 def _on_plane(name: str, rows: NDArray[Any], plane: Plane | None) -> Array:
     """Return the rows' coordinates on the plane, (rows, 2)."""
     if plane is not None:
-        return plane.project(rows)
+        return _near(instance("plane", plane, Plane).project(rows))
     if rows.shape[1] != 2:
         raise ValueError(f"{name} has {rows.shape[1]} parameters, not 2: say on which plane to draw it.")
-    return rows.astype(np.float64)
+    return _near(rows.astype(np.float64))
 
 
 def _line_rows(trajectory: Trajectory) -> Array:
@@ -855,23 +913,27 @@ def _line_rows(trajectory: Trajectory) -> Array:
     return _points(trajectory, None)
 
 
-def _plane_data(dataset: Dataset) -> tuple[Array, Array]:
-    """Return what stands on the two axes of a picture of the data."""
-    if not isinstance(dataset, Dataset):
-        raise TypeError(f"dataset must be a Dataset, not {type(dataset).__name__}.")
-    if dataset.targets.ndim == 2 and dataset.inputs.shape[1] == dataset.targets.shape[1] == 1:
-        return dataset.inputs[:, 0], dataset.targets[:, 0]
-    if dataset.targets.ndim == 1 and dataset.inputs.shape[1] == 2:
-        return dataset.inputs[:, 0], dataset.inputs[:, 1]
-    raise ValueError(f"dataset must have one input and one real target, or two inputs and labels, not {dataset!r}.")
+def _line(theta: Array, x: Array) -> Array:
+    """Return w x + b at theta = (w, b), as far out as a picture can show it."""
+    with np.errstate(over="ignore"):
+        return _near(theta[0] * x + theta[1])
 
 
-def _line_data(dataset: Dataset) -> tuple[Array, Array]:
-    """Return x and y of data that a line can be fitted to."""
-    columns = _plane_data(dataset)
-    if dataset.targets.ndim == 1:
-        raise ValueError(f"dataset must have one input and one real target an example, not {dataset!r}.")
-    return columns
+def _near(values: Array) -> Array:
+    """Return the values, those beyond what matplotlib's axes can hold at its edge."""
+    return np.clip(values, -_FARTHEST, _FARTHEST)
+
+
+def _words(label: str) -> str:
+    """Return a label as matplotlib will write it: formulas only where they are some, and in lines of a fair length."""
+    line = "".join(letter if letter.isprintable() else " " for letter in label)
+    if "$" in line:
+        try:
+            MathTextParser("path").parse(line)
+        except ValueError:  # no formula, so the dollars are meant
+            line = line.replace("$", r"\$")
+    wrapped = textwrap.fill(line, 60, max_lines=4, placeholder=" ...") if len(line) > 60 else line
+    return f" {wrapped}" if wrapped.startswith("_") else wrapped  # matplotlib leaves out of a legend what begins so
 
 
 def _ends(values: Array) -> Array:
@@ -892,10 +954,9 @@ def _moments(updates: NDArray[np.int64], count: int) -> NDArray[np.int64]:
 
 def _recorded(trajectory: Trajectory, updates: Sequence[int]) -> NDArray[np.int64]:
     """Return the updates asked for, if each is in the record."""
-    chosen = np.asarray(updates)
-    missing = np.setdiff1d(chosen, trajectory.updates)
-    if chosen.ndim != 1 or len(chosen) == 0 or len(missing):
-        raise ValueError(f"updates must be some of those recorded, 0 to {trajectory.updates[-1]}, not {updates}.")
+    chosen = number_array("updates", updates)
+    if chosen.ndim != 1 or len(chosen) == 0 or len(np.setdiff1d(chosen, trajectory.updates)):
+        raise refused(ValueError, "updates", f"some of those recorded, 0 to {trajectory.updates[-1]}", updates)
     return chosen
 
 

@@ -9,13 +9,14 @@ that goes in and comes out: nothing is hidden and nothing is changed in place. T
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gdexplain._checks import real
-from gdexplain.schedules import Schedule, constant
+from gdexplain._checks import flag, real
+from gdexplain.schedules import Schedule, constant, rate_at
 
 Array = NDArray[np.float64]
 LearningRate = float | Schedule
@@ -146,7 +147,7 @@ def gradient_descent(learning_rate: LearningRate) -> UpdateRule:
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         If the rate is not positive.
 
     Examples
@@ -188,7 +189,7 @@ def momentum(learning_rate: LearningRate, beta: float = 0.9, *, nesterov: bool =
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         If the rate is not positive or `beta` is outside [0, 1).
 
     Notes
@@ -209,7 +210,7 @@ def momentum(learning_rate: LearningRate, beta: float = 0.9, *, nesterov: bool =
     'nesterov(0.01, beta=0.9)'
     """
     rate, label = _schedule(learning_rate)
-    beta = _share("beta", beta)
+    beta, nesterov = _share("beta", beta), flag("nesterov", nesterov)
 
     def init(theta: Array) -> MomentumState:
         return MomentumState(0, _zeros(theta))
@@ -246,7 +247,7 @@ def adagrad(
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         If an argument is out of range.
 
     Notes
@@ -317,7 +318,7 @@ def rmsprop(
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         If an argument is out of range.
 
     Notes
@@ -338,6 +339,7 @@ def rmsprop(
     """
     rate, label = _schedule(learning_rate)
     rho, momentum, epsilon = _share("rho", rho), _share("momentum", momentum), real("epsilon", epsilon, above=0)
+    centered = flag("centered", centered)
 
     def init(theta: Array) -> RMSpropState:
         return RMSpropState(0, _zeros(theta), _zeros(theta), _zeros(theta))
@@ -377,7 +379,7 @@ def adadelta(learning_rate: LearningRate, *, rho: float = 0.95, epsilon: float =
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         If an argument is out of range.
 
     Notes
@@ -435,7 +437,7 @@ def adam(
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         If an argument is out of range.
 
     Notes
@@ -498,7 +500,7 @@ def amsgrad(
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         If an argument is out of range.
 
     Notes
@@ -559,7 +561,7 @@ def nadam(
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         If an argument is out of range.
 
     Notes
@@ -628,7 +630,7 @@ def adamw(
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         If an argument is out of range.
 
     Notes
@@ -678,7 +680,7 @@ def lion(learning_rate: LearningRate, *, beta_1: float = 0.9, beta_2: float = 0.
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         If an argument is out of range.
 
     References
@@ -709,13 +711,8 @@ def lion(learning_rate: LearningRate, *, beta_1: float = 0.9, beta_2: float = 0.
 def _schedule(learning_rate: LearningRate) -> tuple[Callable[[int], float], str]:
     """Return the rate as a function of the updates made before, and what a label calls it."""
     if callable(learning_rate):
-        schedule = learning_rate
-
-        def checked(k: int) -> float:
-            """Hold the schedule to its promise: a finite rate of at least 0."""
-            return real(f"learning_rate({k})", schedule(k), at_least=0)
-
-        return checked, getattr(schedule, "__name__", "schedule")
+        rate_at("learning_rate", learning_rate, 0)  # what is no schedule fails here, not after the first gradient
+        return partial(rate_at, "learning_rate", learning_rate), getattr(learning_rate, "__name__", "schedule")
     schedule = constant(learning_rate)
     return schedule, schedule.__name__
 

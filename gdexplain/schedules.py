@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
-from gdexplain._checks import positive_int, real
+from gdexplain._checks import items, positive_int, real
 
 Schedule = Callable[[int], float]
 
@@ -26,7 +26,7 @@ def constant(learning_rate: float) -> Schedule:
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         If the rate is not positive.
 
     Examples
@@ -58,7 +58,7 @@ def piecewise_constant(boundaries: Sequence[int], values: Sequence[float]) -> Sc
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         If the boundaries do not rise, the lengths do not fit or a value is negative.
 
     Notes
@@ -72,8 +72,11 @@ def piecewise_constant(boundaries: Sequence[int], values: Sequence[float]) -> Sc
     >>> rate(10), rate(11), rate(21)
     (0.4, 0.2, 0.1)
     """
-    steps = [positive_int(f"boundaries[{i}]", value) for i, value in enumerate(boundaries)]
-    rates = [real(f"values[{i}]", value, at_least=0) for i, value in enumerate(values)]
+    steps = [
+        positive_int(f"boundaries[{i}]", value)
+        for i, value in enumerate(items("boundaries", boundaries, "numbers of updates"))
+    ]
+    rates = [real(f"values[{i}]", value, at_least=0) for i, value in enumerate(items("values", values, "rates"))]
     if len(rates) != len(steps) + 1:
         raise ValueError(f"values must have {len(steps) + 1} rates, one more than boundaries, not {len(rates)}.")
     if any(later <= earlier for earlier, later in pairwise(steps)):
@@ -102,7 +105,7 @@ def exponential_decay(initial_learning_rate: float, decay_steps: int, decay_rate
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         If an argument is not positive.
 
     Examples
@@ -137,7 +140,7 @@ def step_decay(initial_learning_rate: float, decay_steps: int, decay_rate: float
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         If an argument is not positive.
 
     Notes
@@ -177,7 +180,7 @@ def inverse_time_decay(initial_learning_rate: float, decay_steps: int, decay_rat
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         If an argument is not positive.
 
     References
@@ -217,7 +220,7 @@ def cosine_decay(initial_learning_rate: float, decay_steps: int, alpha: float = 
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         If an argument is out of range.
 
     References
@@ -261,7 +264,7 @@ def warm_up(schedule: float | Schedule, warmup_steps: int) -> Schedule:
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         If the rate is not positive or `warmup_steps` is below 1.
 
     Notes
@@ -276,9 +279,20 @@ def warm_up(schedule: float | Schedule, warmup_steps: int) -> Schedule:
     """
     after = schedule if callable(schedule) else constant(schedule)
     steps = positive_int("warmup_steps", warmup_steps)
-    target = after(0)
+    target = rate_at("schedule", after, 0)
     name = f"{getattr(after, '__name__', 'schedule')} after {steps} warm-up"
     return _named(lambda k: target * (k / steps) if k < steps else after(k - steps), name)
+
+
+def rate_at(name: str, schedule: Schedule, k: int) -> float:
+    """Return a schedule's rate after k updates, held to its promise: a finite rate of at least 0."""
+    try:
+        rate = schedule(k)
+    except OverflowError:  # a power that grows
+        rate = math.inf
+    except TypeError as error:
+        raise TypeError(f"{name} must be a function from the number of updates to a rate: {error}") from error
+    return real(f"{name}({k})", rate, at_least=0)
 
 
 def _decay(initial_learning_rate: float, decay_steps: int, decay_rate: float) -> tuple[float, int, float]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import NamedTuple
 
-from gdexplain._checks import real
+from gdexplain._checks import instance, items, real, text
 
 _BOX = (112.0, 46.0)  # a node's box in the drawing, in pixels
 _GRID = (172.0, 66.0)  # from one node to the next: across, down
@@ -38,9 +38,10 @@ class Value:
     Raises
     ------
     TypeError
-        If the number is not one.
+        If the number is not one, or a parent is no Value.
     ValueError
-        If it is NaN or infinite, or a result leaves the range of float64 or of its function.
+        If it is NaN or infinite, a result leaves the range of float64 or of its function, or there are not as many
+        local derivatives as parents.
 
     Notes
     -----
@@ -68,9 +69,17 @@ class Value:
     local_derivatives: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        """Check the number."""
-        what = f"the result of {self.operation!r}" if self.operation else "number"
+        """Check the number, and that each parent has a derivative."""
+        text("name", self.name)
+        what = f"the result of {self.operation!r}" if text("operation", self.operation) else "number"
         object.__setattr__(self, "number", real(what, self.number))
+        parents = items("parents", self.parents, "a tuple of Value")
+        for place, parent in enumerate(parents):
+            instance(f"parents[{place}]", parent, Value)
+        form = f"{len(parents)} numbers, one for each of parents"
+        slopes = items("local_derivatives", self.local_derivatives, form, at_least=len(parents), at_most=len(parents))
+        object.__setattr__(self, "parents", parents)
+        object.__setattr__(self, "local_derivatives", tuple(real("local_derivatives", slope) for slope in slopes))
 
     def __repr__(self) -> str:
         """Return the name or operation, and the number; the parents are not walked."""
@@ -202,8 +211,7 @@ def _apply(operation: str, function: Callable[..., tuple[float, ...]], *operands
     numbers = [parent.number for parent in parents]
     try:
         value, *slopes = function(*numbers)
-        local = tuple(real("slope", slope) for slope in slopes)
-        return Value(value, "", operation, parents, local)
+        return Value(value, "", operation, parents, tuple(slopes))
     except (ArithmeticError, TypeError, ValueError) as error:  # a power of a negative number is complex: TypeError
         said = ", ".join(f"{number:g}" for number in numbers)
         raise ValueError(f"{operation!r} must have a finite result and slope, but has none at {said}.") from error
@@ -221,21 +229,29 @@ def in_order(root: Value) -> list[Value]:
     -------
     list of Value
         Every node once; `root` comes last. A loop, not a recursion: any depth works.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `root` is not a Value, or was made of itself (by force: no operation does that).
     """
-    if not isinstance(root, Value):
-        raise TypeError(f"root must be a gdexplain.tape.Value, not {type(root).__name__}.")
+    instance("root", root, Value, "a gdexplain.tape.Value")
     order: list[Value] = []
-    seen = {root}
+    seen, under_way = {root}, {root}
     stack = [(root, iter(root.parents))]
     while stack:
         node, parents = stack[-1]
-        fresh = next((parent for parent in parents if parent not in seen), None)
-        if fresh is None:
+        parent = next(parents, None)
+        if parent is None:
             order.append(node)
+            under_way.discard(node)
             stack.pop()
-        else:
-            seen.add(fresh)
-            stack.append((fresh, iter(fresh.parents)))
+        elif parent in under_way:
+            raise ValueError(f"root must not be made of itself, but {parent!r} is.")
+        elif parent not in seen:
+            seen.add(parent)
+            under_way.add(parent)
+            stack.append((parent, iter(parent.parents)))
     return order
 
 
@@ -406,8 +422,16 @@ def layout(root: Value) -> Drawing:
     Drawing
         Places in columns and rows. An edge that spans several columns has a row of its own in each, so that it runs
         past the nodes there, not through them.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `root` is not a Value, or was made of more than 400.
     """
-    depth = _depths(root)
+    order = in_order(root)
+    if len(order) > _MOST_DRAWN:  # before any place is sought: in a long graph that takes minutes
+        raise ValueError(f"root must have at most {_MOST_DRAWN} nodes to be drawn, not {len(order)}.")
+    depth = _depths(order)
     lanes: dict[Value, list[object]] = {}
     columns: list[list[tuple[object, list[object]]]] = [[] for _ in range(depth[root] + 1)]
     children: dict[Value, list[Value]] = {node: [] for node in depth}
@@ -429,9 +453,8 @@ def layout(root: Value) -> Drawing:
     return Drawing({node: places[node] for node in depth}, edges)
 
 
-def _depths(root: Value) -> dict[Value, int]:
+def _depths(order: list[Value]) -> dict[Value, int]:
     """Return each node's column: after its parents, and for a number written down just before its first use."""
-    order = in_order(root)
     depth: dict[Value, int] = {}
     for node in order:
         depth[node] = 1 + max((depth[parent] for parent in node.parents), default=-1)
@@ -476,8 +499,8 @@ def to_svg(root: Value, *, gradients: Mapping[Value, float] | None = None, title
 
     Raises
     ------
-    ValueError
-        If the graph has more than 400 nodes.
+    TypeError, ValueError
+        If the graph has more than 400 nodes, or an argument is not as above.
 
     Examples
     --------
@@ -486,17 +509,15 @@ def to_svg(root: Value, *, gradients: Mapping[Value, float] | None = None, title
     >>> to_svg(f, gradients=backward(f)).count("<rect")
     3
     """
-    drawing = layout(root)
-    if len(drawing.positions) > _MOST_DRAWN:
-        raise ValueError(f"root must have at most {_MOST_DRAWN} nodes to be drawn, not {len(drawing.positions)}.")
+    drawing, said = layout(root), _svg_text(text("title", title))
+    known = {} if gradients is None else instance("gradients", gradients, Mapping, "a mapping from Value to number")
     everywhere = [point for _, _, points in drawing.edges for point in points] + list(drawing.positions.values())
     top = min(row for _, row in everywhere)
     width = (1 + max(column for column, _ in everywhere)) * _GRID[0]
     height = (1 + max(row for _, row in everywhere) - top) * _GRID[1]
-    said = escape(title)
     parts = [_edge_svg([(column, row - top) for column, row in points]) for _, _, points in drawing.edges]
     parts += [
-        _node_svg(node, column, row - top, (gradients or {}).get(node))
+        _node_svg(node, column, row - top, real("gradients", known[node]) if node in known else None)
         for node, (column, row) in drawing.positions.items()
     ]
     return (
@@ -529,9 +550,14 @@ def _node_svg(node: Value, column: float, row: float, gradient: float | None) ->
     start = y + 4.5 - 9 * (len(lines) - 1)
     text = "".join(
         f'<text x="{x:g}" y="{start + 18 * place:g}" text-anchor="middle" fill="currentColor" stroke="none"'
-        f' font-weight="{700 if place else 400}">{escape(line)}</text>'
+        f' font-weight="{700 if place else 400}">{_svg_text(line)}</text>'
         for place, line in enumerate(lines)
     )
     round_ = 8 if node.parents else 2
     left, up = x - _BOX[0] / 2, y - _BOX[1] / 2
     return f'<rect x="{left:g}" y="{up:g}" width="{_BOX[0]:g}" height="{_BOX[1]:g}" rx="{round_}"/>{text}'
+
+
+def _svg_text(words: str) -> str:
+    """Return words as SVG can hold them: XML has no control characters."""
+    return escape("".join(letter if letter.isprintable() else " " for letter in words))

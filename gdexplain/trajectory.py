@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +13,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gdexplain._checks import frozen
+from gdexplain._checks import (
+    finite_array,
+    flag,
+    frozen,
+    instance,
+    items,
+    number_array,
+    positive_int,
+    real,
+    refused,
+    text,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,8 +69,8 @@ class Trajectory:
 
     Raises
     ------
-    ValueError
-        If the shapes disagree with each other, or a value is not finite.
+    TypeError, ValueError
+        If an argument is not as above, the shapes disagree with each other, or a value is not finite.
 
     Examples
     --------
@@ -87,18 +99,15 @@ class Trajectory:
 
     def __post_init__(self) -> None:
         """Check that the arrays fit together and freeze them."""
-        arrays = {name: np.asarray(getattr(self, name)) for name in ("parameters", "loss", "gradients")}
-        total = len(arrays["loss"])
-        updates = np.asarray(self.updates, dtype=np.int64)
-        updates = updates if updates.size else np.arange(total + 1)
+        axes = {"parameters": 2, "loss": 1, "gradients": 2}
+        arrays = {name: finite_array(name, getattr(self, name), ndim=ndim, dtype=None) for name, ndim in axes.items()}
+        total, updates = len(arrays["loss"]), _vector("updates", self.updates, "iu", "whole numbers")
+        updates = updates.astype(np.int64) if updates.size else np.arange(total + 1)
         _check_shapes(arrays["parameters"], arrays["gradients"], updates, total)
-        for name, array in arrays.items():
-            if not np.all(np.isfinite(array)):
-                raise ValueError(f"{name} must be finite to its end; cut the record before the first NaN or inf.")
-            object.__setattr__(self, name, frozen(array))
-        object.__setattr__(self, "updates", frozen(updates))
-        size = arrays["parameters"].shape[1]
-        object.__setattr__(self, "layout", _checked_layout(self.layout, size))
+        _set_frozen(self, arrays | {"updates": updates})
+        object.__setattr__(self, "updates_per_epoch", positive_int("updates_per_epoch", self.updates_per_epoch))
+        object.__setattr__(self, "diverged", flag("diverged", self.diverged))
+        _check_words(self, arrays["parameters"].shape[1])
 
     def __len__(self) -> int:
         """Return the number of updates T."""
@@ -271,8 +280,8 @@ class Sweep:
 
     Raises
     ------
-    ValueError
-        If the shapes disagree with each other, or a value is not finite.
+    TypeError, ValueError
+        If an argument is not as above, the shapes disagree with each other, or a value is not finite.
 
     Examples
     --------
@@ -304,21 +313,23 @@ class Sweep:
 
     def __post_init__(self) -> None:
         """Check that the arrays fit together and freeze them."""
-        kinds = {"diverged": np.bool_, "updates": np.int64, "steps_to_target": np.int64, "seed": np.int64}
-        arrays = {name: np.asarray(getattr(self, name), dtype=kinds.get(name)) for name in _SWEEP_ARRAYS}
-        options = {name: np.asarray(values) for name, values in self.hyperparameters.items()}
-        runs, size = arrays["loss"].size, arrays["parameters"].shape[-1]
+        arrays = {"diverged": _vector("diverged", self.diverged, "b", "True and False").astype(np.bool_)}
+        for name in ("loss", "parameters", "learning_rate"):
+            arrays[name] = finite_array(name, getattr(self, name), ndim=2 if name == "parameters" else 1, dtype=None)
+        for name in ("updates", "steps_to_target", "seed"):
+            arrays[name] = _vector(name, getattr(self, name), "iu", "whole numbers").astype(np.int64)
+        given = instance("hyperparameters", self.hyperparameters, Mapping, "a mapping from names to arrays")
+        options = {text("hyperparameters", name): finite_array(name, given[name], dtype=None) for name in given}
+        runs, size = len(arrays["loss"]), arrays["parameters"].shape[1]
         for name, array in (arrays | options).items():
             shape = (runs, size) if name == "parameters" else (runs,)
             missing = name in ("learning_rate", "steps_to_target", "seed") and array.shape == (0,)
             if array.shape != shape and not missing:
                 raise ValueError(f"{name} must have shape {shape}, not {array.shape}.")
-            if not np.all(np.isfinite(array)):
-                raise ValueError(f"{name} must be finite; keep the last finite value of a run that diverged.")
-        for name, array in arrays.items():
-            object.__setattr__(self, name, frozen(array))
-        object.__setattr__(self, "hyperparameters", {name: frozen(array) for name, array in options.items()})
-        object.__setattr__(self, "layout", _checked_layout(self.layout, size))
+        _set_frozen(self, arrays | {"hyperparameters": {name: frozen(array) for name, array in options.items()}})
+        object.__setattr__(self, "steps", positive_int("steps", self.steps))
+        object.__setattr__(self, "target", None if self.target is None else real("target", self.target))
+        _check_words(self, size)
 
     def __len__(self) -> int:
         """Return the number of runs R."""
@@ -425,8 +436,18 @@ class Sweep:
 
 def _npz(path: str | os.PathLike[str]) -> Path:
     """Return the path, with ``.npz`` at its end."""
-    target = Path(path)
+    target = _path(path)
     return target if target.suffix == ".npz" else target.with_name(target.name + ".npz")
+
+
+def _path(path: str | os.PathLike[str]) -> Path:
+    """Return the path of a file."""
+    if not isinstance(path, str | os.PathLike):
+        raise refused(TypeError, "path", "the name of a file", path)
+    target = Path(path)
+    if not target.name or "\0" in target.name:
+        raise refused(ValueError, "path", "the name of a file", path)
+    return target
 
 
 def _write(target: Path, text: Mapping[str, Any], **arrays: NDArray[Any]) -> None:
@@ -444,7 +465,7 @@ def _write(target: Path, text: Mapping[str, Any], **arrays: NDArray[Any]) -> Non
 
 def _read(path: str | os.PathLike[str], kind: str, names: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Read what `_write` wrote."""
-    with Path(path).open("rb") as file:
+    with _path(path).open("rb") as file:
         try:
             with np.load(file, allow_pickle=False) as archive:
                 arrays = {name: archive[name] for name in names}
@@ -456,12 +477,40 @@ def _read(path: str | os.PathLike[str], kind: str, names: tuple[str, ...]) -> tu
     return arrays, text
 
 
-def _checked_layout(layout: Layout, size: int) -> Layout:
-    """Return the layout with tuples as shapes; raise ValueError unless it describes `size` parameters."""
-    layout = tuple((name, tuple(shape)) for name, shape in layout) or (("theta", (size,)),)
-    if sum(int(np.prod(shape)) for _, shape in layout) != size:
-        raise ValueError(f"layout must describe {size} parameters, not {layout}.")
-    return layout
+def _vector(name: str, value: Any, kinds: str, allowed: str) -> NDArray[Any]:
+    """Return a vector whose dtype is one of the kinds; an empty one may be of any."""
+    array = number_array(name, value, ndim=1, booleans=True)
+    if array.size and array.dtype.kind not in kinds:
+        raise refused(TypeError, name, f"a vector of {allowed}", value)
+    return array
+
+
+def _set_frozen(record: Trajectory | Sweep, values: Mapping[str, Any]) -> None:
+    """Keep what was checked: arrays as read-only copies."""
+    for name, value in values.items():
+        object.__setattr__(record, name, frozen(value) if isinstance(value, np.ndarray) else value)
+
+
+def _check_words(record: Trajectory | Sweep, size: int) -> None:
+    """Check what the two records share besides their arrays, and keep it in the kinds that a file can hold."""
+    text("label", record.label)
+    about = instance("provenance", record.provenance, Mapping, "a mapping from text to text")
+    words = {text("provenance", name): text(f"provenance[{name!r}]", about[name]) for name in about}
+    batch = None if record.batch_size is None else positive_int("batch_size", record.batch_size)
+    _set_frozen(record, {"provenance": words, "batch_size": batch, "layout": _checked_layout(record.layout, size)})
+
+
+def _checked_layout(layout: Any, size: int) -> Layout:
+    """Return the layout in tuples and Python's own numbers; raise unless it describes `size` parameters."""
+    form = "pairs of a name and a shape"
+    pairs = [items("layout", entry, form, at_least=2, at_most=2) for entry in items("layout", layout, form)]
+    named = tuple(
+        (text("layout", name), tuple(positive_int("layout", side, at_least=0) for side in items("layout", shape, form)))
+        for name, shape in pairs
+    ) or (("theta", (size,)),)
+    if sum(math.prod(shape) for _, shape in named) != size:
+        raise ValueError(f"layout must describe {size} parameters, not {named}.")
+    return named
 
 
 def _weight(parameters: NDArray[Any], layout: Layout, name: str) -> NDArray[Any]:
@@ -488,7 +537,7 @@ def _count(number: int, noun: str) -> str:
 
 def _check_shapes(parameters: NDArray[Any], gradients: NDArray[Any], updates: NDArray[np.int64], total: int) -> None:
     """Raise ValueError unless the rows of the record fit together."""
-    if parameters.ndim != 2 or gradients.ndim != 2 or parameters.shape[1] != gradients.shape[1]:
+    if parameters.shape[1] != gradients.shape[1]:
         raise ValueError(
             f"parameters and gradients must be 2-D with as many columns, not {parameters.shape} and {gradients.shape}."
         )

@@ -60,9 +60,16 @@ def test_a_data_set_is_a_read_only_copy():
 
 def test_real_targets_become_a_column_and_whole_numbers_stay_labels():
     assert Dataset([[1], [2]], [1.0, 2.0]).targets.shape == (2, 1)
-    labels = Dataset([[1], [2]], [1, 0]).targets
-    assert labels.shape == (2,)
-    assert labels.dtype == np.int64
+    labels = Dataset([[1], [2]], [1, 0])
+    assert labels.targets.tolist() == [1, 0]
+    assert labels.targets.dtype == np.int64
+    assert labels.target_column.tolist() == [1.0, 0.0]
+
+
+def test_whole_numbers_below_0_are_no_labels_but_real_targets():
+    data = Dataset([[1], [2]], [-4, 0])
+    assert data.targets.tolist() == [[-4.0], [0.0]]
+    assert data.target_column.tolist() == [-4.0, 0.0]
 
 
 def test_take_keeps_the_order_asked_for():
@@ -81,7 +88,6 @@ def test_take_keeps_the_order_asked_for():
         ([[1.0], [2.0]], [1.0], ValueError, "as many rows, not 2 and 1"),
         (np.empty((0, 1)), np.empty((0, 1)), ValueError, "at least one row and one column"),
         ([["a"], ["b"]], [1.0, 2.0], TypeError, "inputs must be an array of numbers"),
-        ([[1.0], [2.0]], [-1, 0], ValueError, "targets, as class labels, must be at least 0"),
         (
             [[1.0], [2.0]],
             np.ones((2, 1, 1)),

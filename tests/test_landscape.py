@@ -91,7 +91,11 @@ def test_a_plane_that_is_none_is_refused(origin, directions, words):
 
 @pytest.mark.parametrize(
     ("first", "second", "words"),
-    [(0, 2, "second must be from 0 to 1, not 2"), (-1, 1, "first must be"), (1, 1, "two different parameters")],
+    [
+        (0, 2, "second must be a whole number from 0 to 1, not 2"),
+        (-1, 1, "first must be"),
+        (1, 1, "two different parameters"),
+    ],
 )
 def test_parameters_that_span_no_plane_are_refused(first, second, words):
     with pytest.raises(ValueError, match=words):
@@ -205,7 +209,7 @@ def test_a_loss_that_overflows_far_out_is_infinite_without_a_warning():
         ({"around": [[0.0, 0.0, 0.0]]}, ValueError, "must have 2 columns"),
         ({"around": np.zeros((0, 2))}, ValueError, "around must hold at least one row"),
         ({"around": [[0.0, 0.0]], "resolution": 1}, ValueError, "resolution must be a whole number of at least 2"),
-        ({"around": [[0.0, 0.0]], "plane": "here"}, TypeError, "plane must be a Plane, not str"),
+        ({"around": [[0.0, 0.0]], "plane": "here"}, TypeError, "plane must be a Plane, not 'here'"),
     ],
 )
 def test_a_slice_that_cannot_be_laid_is_refused(options, error, words):
@@ -218,7 +222,7 @@ def test_a_slice_that_cannot_be_laid_is_refused(options, error, words):
     [
         (lambda theta: theta, False, ValueError, r"given one theta \(2,\) and must return one number.* \(2,\)"),
         (lambda rows: rows.sum(), True, ValueError, r"given rows \(3, 2\) and must return \(3,\).* \(\)"),
-        ("mse", False, TypeError, "must be a function or an Objective, not str"),
+        ("mse", False, TypeError, "must be a function or an Objective, not 'mse'"),
     ],
 )
 def test_a_loss_function_of_another_kind_is_refused(function, vectorized, error, words):
@@ -237,7 +241,7 @@ def test_a_loss_function_of_another_kind_is_refused(function, vectorized, error,
 def test_a_slice_whose_arrays_disagree_is_refused(a, loss, error, words):
     with pytest.raises(error, match=words):
         Slice(Plane.of_parameters(), a, [0.0, 1.0], loss)
-    with pytest.raises(TypeError, match="plane must be a Plane, not NoneType"):
+    with pytest.raises(TypeError, match=r"plane must be a Plane, not None \(NoneType\)"):
         Slice(None, a, [0.0, 1.0], loss)
 
 
@@ -275,13 +279,15 @@ def test_a_line_that_is_none_is_refused(end, options, words):
 
 @pytest.mark.parametrize("dataset", [make_moons(4), Dataset([[1.0, 2.0]], [1.0]), Dataset([[1.0]], [[1.0, 2.0]])])
 def test_data_that_no_line_fits_are_refused(dataset):
-    with pytest.raises(ValueError, match="one input and one real target"):
+    with pytest.raises(ValueError, match="one input and one target"):
         line_loss(dataset)
 
 
 def test_what_is_no_data_set_is_refused():
-    with pytest.raises(TypeError, match="dataset must be a Dataset, not list"):
-        line_loss([1, 2])
+    with pytest.raises(TypeError, match="dataset must be a Dataset or a pair"):
+        line_loss([1, 2, 3])
+    with pytest.raises(ValueError, match=r"dataset must be a pair .* inputs must have 2 axes"):
+        line_loss(([1, 2], [1, 2]))
 
 
 # ---- The gradients of batches

@@ -171,8 +171,8 @@ def test_a_plain_function_has_no_rows(name):
         (lambda: NoisyQuadratic([[1.0]], [[np.nan]]), "^minima must be finite"),
         (lambda: Rosenbrock(1), "^dimension must be"),
         (lambda: Rastrigin(0), "^dimension must be"),
-        (lambda: LeastSquares(Dataset([[1], [2]], [0, 1])), "^dataset must have one real target"),
-        (lambda: LeastSquares(Dataset([[1]], [[0.0, 1.0]])), "^dataset must have one real target"),
+        (lambda: LeastSquares(Dataset([[1]], [[0.0, 1.0]])), "^dataset must have one target a row"),
+        (lambda: LeastSquares(([1.0], [2.0])), "^dataset must .* inputs must have 2 axes"),
     ],
 )
 def test_bad_input_is_an_error_that_names_the_argument(make, words):

@@ -478,7 +478,6 @@ def test_leaky_relu_s_gain_does_not_depend_on_the_size_of_its_inputs(second_mome
 
 # ---- Bad input ----
 
-LABELS = Dataset([[1], [2]], [0, 1])
 SAME = Dataset([[1], [1]], [[1.0], [2.0]])
 I2 = np.eye(2)
 
@@ -486,7 +485,6 @@ I2 = np.eye(2)
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: theory.line_hessian(LABELS), "^dataset must have one real target"),
         (lambda: theory.max_stable_learning_rate([[1, 2], [0, 1]]), "^hessian must be symmetric"),
         (lambda: theory.max_stable_learning_rate([[1, 2]]), "^hessian must be square"),
         (lambda: theory.max_stable_learning_rate([[np.nan]]), "^hessian must be finite"),

@@ -138,11 +138,11 @@ def test_the_record_is_read_only():
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"loss": [1, 2, np.nan, 3]}, "loss must be finite to its end"),
+        ({"loss": [1, 2, np.nan, 3]}, r"loss must be finite, but loss\[2\] is nan"),
         ({"parameters": np.ones((4, 2))}, "parameters must have 5 rows, one for each of updates, not 4"),
         ({"gradients": np.ones((3, 2))}, "gradients must have 4 rows, one less than updates, not 3"),
         ({"gradients": np.ones((4, 3))}, r"with as many columns, not \(5, 2\) and \(4, 3\)"),
-        ({"parameters": np.ones(5)}, "must be 2-D"),
+        ({"parameters": np.ones(5)}, r"parameters must have 2 axes, not shape \(5,\)"),
         ({"updates": [0, 2, 2, 3, 4]}, "updates must rise from 0 to 4"),
         ({"updates": [0, 1, 2, 3, 5]}, "updates must rise from 0 to 4"),
         ({"layout": (("w", (3,)),)}, "layout must describe 2 parameters"),

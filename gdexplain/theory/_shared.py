@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gdexplain._checks import finite_array, real
-from gdexplain.data import Dataset
+from gdexplain._checks import finite_array, flag, positive_int, real, symmetric
+from gdexplain.data import Data, as_dataset
 
 Array = NDArray[np.float64]
 
 
-def design_of(dataset: Dataset) -> tuple[Array, Array]:
+def design_of(dataset: Data) -> tuple[Array, Array]:
     """Return the inputs with a column of ones for the bias, and the targets as a vector."""
-    targets: NDArray[Any] = dataset.targets
-    if targets.ndim != 2 or targets.shape[1] != 1:
-        raise ValueError(f"dataset must have one real target a row, shape (N, 1), not targets of {targets.shape}.")
-    return np.column_stack([dataset.inputs, np.ones(len(targets))]), targets[:, 0]
+    data = as_dataset(dataset)
+    return np.column_stack([data.inputs, np.ones(len(data))]), data.target_column
 
 
 def spectrum(hessian: ArrayLike, *, definite: bool = False, name: str = "hessian") -> tuple[Array, Array]:
     """Return the eigenvalues, smallest first, and the eigenvectors of a symmetric positive matrix."""
-    matrix = finite_array(name, hessian, ndim=2)
-    if matrix.shape[0] != matrix.shape[1] or matrix.size == 0:
-        raise ValueError(f"{name} must be square, shape (P, P), not {matrix.shape}.")
+    matrix = symmetric(name, hessian)
     scale = np.max(np.abs(matrix))
-    if np.max(np.abs(matrix - matrix.T)) > 1e-10 * scale:
-        raise ValueError(f"{name} must be symmetric, not {matrix.tolist()}.")
-    eigenvalues, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
+    eigenvalues, vectors = np.linalg.eigh(matrix / 2 + matrix.T / 2)
     rounding = len(matrix) * np.finfo(float).eps * scale
     if eigenvalues[0] < -rounding or eigenvalues[-1] <= 0 or (definite and eigenvalues[0] <= rounding):
         kind = "positive definite" if definite else "positive semidefinite and not 0"
@@ -47,6 +39,8 @@ def parameter_point(name: str, value: ArrayLike, size: int) -> Array:
 
 def batch_factor(n: int, batch_size: int, replacement: bool) -> float:
     """Return the variance of a batch's mean in units of the variance of one example."""
+    replacement = flag("replacement", replacement)
+    batch_size = positive_int("batch_size", batch_size, at_most=None if replacement else n)
     if replacement or n == 1:
         return 1 / batch_size
     return (n - batch_size) / (n - 1) / batch_size

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gdexplain._checks import positive_int
+from gdexplain._checks import items, number_array, positive_int
 
 
 def box_dimension(mask: ArrayLike, *, sizes: Sequence[int] | None = None) -> float:
@@ -57,7 +56,7 @@ def box_dimension(mask: ArrayLike, *, sizes: Sequence[int] | None = None) -> flo
     pixels = _as_mask(mask)
     if sizes is None:
         sizes = [2**k for k in range(max(0, int(np.log2(min(pixels.shape))) - 2))]
-    sides = sorted({positive_int("sizes", size) for size in sizes})
+    sides = sorted({positive_int("sizes", size) for size in items("sizes", sizes, "side lengths in pixels")})
     if len(sides) < 2:
         raise ValueError(f"sizes must have at least two different numbers, not {list(sizes)} (mask is {pixels.shape}).")
     counts = [_touched(pixels, side) for side in sides]
@@ -66,7 +65,7 @@ def box_dimension(mask: ArrayLike, *, sizes: Sequence[int] | None = None) -> flo
 
 def _as_mask(mask: ArrayLike) -> NDArray[np.bool_]:
     """Return the mask as a two-dimensional array of bool with a True in it."""
-    pixels: NDArray[Any] = np.asarray(mask)
+    pixels = number_array("mask", mask, booleans=True)
     if pixels.dtype != np.bool_:
         raise TypeError(f"mask must be an array of bool, not of {pixels.dtype}.")
     if pixels.ndim != 2 or not pixels.any():

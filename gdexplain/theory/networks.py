@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gdexplain._checks import finite_array, one_of, positive_int, real
+from gdexplain._checks import finite_array, flag, one_of, positive_int, real
 from gdexplain.theory._shared import Array
 
 
@@ -37,7 +37,7 @@ def deep_linear_mode(times: ArrayLike, strength: float, start: float, *, tau: fl
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         If an argument is not positive or a time is not finite.
 
     Notes
@@ -83,7 +83,7 @@ def deep_linear_half_time(strength: float, start: float, *, tau: float = 1.0) ->
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         If an argument is out of range.
 
     Examples
@@ -133,7 +133,7 @@ def initialization_gain(
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         If a name is unknown or a number out of range.
 
     Notes
@@ -161,7 +161,7 @@ def initialization_gain(
     variance = _KERNEL_VARIANCES[initializer](fan_in, fan_out)
     nodes, weights = _gauss_hermite()
     z = np.sqrt(second_moment) * nodes
-    if backward:
+    if flag("backward", backward):
         return float(fan_out * variance * (weights @ derivative(z) ** 2))
     return float(fan_in * variance * (weights @ function(z) ** 2) / second_moment)
 

@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gdexplain._checks import finite_array, positive_int
-from gdexplain.data import Dataset
+from gdexplain.data import Data
 from gdexplain.theory._shared import Array, batch_factor, design_of, finite_rows, parameter_point, spectrum, stable_rate
 
 
-def gradient_covariance(dataset: Dataset, theta: ArrayLike, batch_size: int = 1, *, replacement: bool = False) -> Array:
+def gradient_covariance(dataset: Data, theta: ArrayLike, batch_size: int = 1, *, replacement: bool = False) -> Array:
     r"""Return the covariance of a random batch's gradient, for a linear neuron and the mean squared error.
 
     .. math:: \operatorname{Cov}(g_B) = \frac{\Sigma}{B} \, \frac{N - B}{N - 1}, \qquad
@@ -18,8 +18,8 @@ def gradient_covariance(dataset: Dataset, theta: ArrayLike, batch_size: int = 1,
 
     Parameters
     ----------
-    dataset : Dataset
-        Inputs (N, D) and one real target a row.
+    dataset : Dataset or (inputs, targets)
+        Inputs (N, D) and one target a row.
     theta : array_like, shape (D + 1,)
         Where: (w, b), Keras' weight order.
     batch_size : int
@@ -34,8 +34,8 @@ def gradient_covariance(dataset: Dataset, theta: ArrayLike, batch_size: int = 1,
 
     Raises
     ------
-    ValueError
-        If the targets are not one real column, `theta` has another size, or `batch_size` is out of range.
+    TypeError, ValueError
+        If the targets are not one column, `theta` has another size, or `batch_size` is out of range.
 
     Examples
     --------
@@ -47,7 +47,6 @@ def gradient_covariance(dataset: Dataset, theta: ArrayLike, batch_size: int = 1,
     """
     design, targets = design_of(dataset)
     theta, n = parameter_point("theta", theta, design.shape[1]), len(design)
-    batch_size = positive_int("batch_size", batch_size, at_most=None if replacement else n)
     each = 2 * (design @ theta - targets)[:, np.newaxis] * design
     centred = each - each.mean(axis=0)
     covariance: Array = centred.T @ centred / n * batch_factor(n, batch_size, replacement)
@@ -55,7 +54,7 @@ def gradient_covariance(dataset: Dataset, theta: ArrayLike, batch_size: int = 1,
 
 
 def minibatch_gradient_variance(
-    dataset: Dataset, theta: ArrayLike, batch_size: int, *, replacement: bool = False
+    dataset: Data, theta: ArrayLike, batch_size: int, *, replacement: bool = False
 ) -> float:
     r"""Return how far a random batch's gradient lies from the full gradient: the mean squared distance.
 
@@ -63,8 +62,8 @@ def minibatch_gradient_variance(
 
     Parameters
     ----------
-    dataset : Dataset
-        Inputs (N, D) and one real target a row.
+    dataset : Dataset or (inputs, targets)
+        Inputs (N, D) and one target a row.
     theta : array_like, shape (D + 1,)
         Where: (w, b), Keras' weight order.
     batch_size : int
@@ -79,8 +78,8 @@ def minibatch_gradient_variance(
 
     Raises
     ------
-    ValueError
-        If the targets are not one real column, `theta` has another size, or `batch_size` is out of range.
+    TypeError, ValueError
+        If the targets are not one column, `theta` has another size, or `batch_size` is out of range.
 
     Examples
     --------
@@ -115,7 +114,7 @@ def gradient_noise_scale(hessian: ArrayLike, noise_covariance: ArrayLike, gradie
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         If the shapes disagree, a matrix is not as said or the gradient is 0 along every curved direction.
 
     References
@@ -162,7 +161,7 @@ def stationary_covariance(hessian: ArrayLike, noise_covariance: ArrayLike, learn
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         If a matrix is not as said, or the rate is not below 2 / λmax.
 
     References
@@ -214,7 +213,7 @@ def reshuffled_covariance(
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         If a matrix is not as said, the rate is not below 2 / λmax or `updates_per_epoch` is below 1.
 
     References
@@ -267,7 +266,7 @@ def expected_squared_error(
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         If a matrix is not as said, the shapes disagree or a rate is negative.
 
     References

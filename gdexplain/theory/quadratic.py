@@ -7,20 +7,20 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gdexplain._checks import positive_int, real
-from gdexplain.data import Dataset
+from gdexplain._checks import flag, positive_int, real
+from gdexplain.data import Data
 from gdexplain.theory._shared import Array, design_of, finite_rows, parameter_point, spectrum
 
 
-def line_hessian(dataset: Dataset) -> Array:
+def line_hessian(dataset: Data) -> Array:
     r"""Return the second derivatives of a linear neuron's mean squared error; they depend on the inputs only.
 
     .. math:: H = \frac{2}{N} \sum_i \begin{pmatrix} x_i \\ 1 \end{pmatrix} \begin{pmatrix} x_i^\top & 1 \end{pmatrix}
 
     Parameters
     ----------
-    dataset : Dataset
-        Inputs (N, D) and one real target a row.
+    dataset : Dataset or (inputs, targets)
+        Inputs (N, D) and one target a row.
 
     Returns
     -------
@@ -29,8 +29,8 @@ def line_hessian(dataset: Dataset) -> Array:
 
     Raises
     ------
-    ValueError
-        If the targets are labels or have more than one column.
+    TypeError, ValueError
+        If `dataset` is not one, or its targets have more than one column.
 
     Notes
     -----
@@ -72,7 +72,7 @@ def max_stable_learning_rate(hessian: ArrayLike, *, beta: float = 0.0, nesterov:
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         If `hessian` is not as said, or `beta` is outside [0, 1).
 
     References
@@ -88,7 +88,7 @@ def max_stable_learning_rate(hessian: ArrayLike, *, beta: float = 0.0, nesterov:
     """
     beta = real("beta", beta, at_least=0, below=1)
     largest = spectrum(hessian)[0][-1]
-    return float(2 * (1 + beta) / (1 + 2 * beta * nesterov) / largest)
+    return float(2 * (1 + beta) / (1 + 2 * beta * flag("nesterov", nesterov)) / largest)
 
 
 def optimal_learning_rate(hessian: ArrayLike) -> float:
@@ -108,7 +108,7 @@ def optimal_learning_rate(hessian: ArrayLike) -> float:
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         If `hessian` is not symmetric and positive definite.
 
     Examples
@@ -140,7 +140,7 @@ def contraction_rate(hessian: ArrayLike, learning_rate: float) -> float:
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         If `hessian` is not as said, or the rate is not positive.
 
     Examples
@@ -179,7 +179,7 @@ def gradient_descent_trajectory(
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         If `hessian` is not as said, the shapes disagree, the rate is not positive or `steps` is below 1.
 
     Examples
@@ -246,7 +246,7 @@ def momentum_contraction_rate(
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         If `hessian` is not as said, the rate is not positive or `beta` is outside [0, 1).
 
     Notes
@@ -266,7 +266,9 @@ def momentum_contraction_rate(
     """
     eta, beta = real("learning_rate", learning_rate, above=0), real("beta", beta, at_least=0, below=1)
     left = 1 - eta * spectrum(hessian)[0]
-    total, product = ((1 + beta) * left, beta * left) if nesterov else (beta + left, np.full_like(left, beta))
+    total, product = (
+        ((1 + beta) * left, beta * left) if flag("nesterov", nesterov) else (beta + left, np.full_like(left, beta))
+    )
     discriminant = total**2 - 4 * product
     complex_pair = np.sqrt(np.maximum(product, 0))  # two conjugate roots: the product is their squared length
     real_pair = (np.abs(total) + np.sqrt(np.maximum(discriminant, 0))) / 2
@@ -292,7 +294,7 @@ def optimal_momentum(hessian: ArrayLike) -> OptimalMomentum:
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         If `hessian` is not symmetric and positive definite.
 
     References

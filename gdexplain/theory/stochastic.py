@@ -5,23 +5,21 @@ from __future__ import annotations
 import numpy as np
 
 from gdexplain._checks import positive_int, real
-from gdexplain.data import Dataset
+from gdexplain.data import Data
 from gdexplain.theory._shared import Array, batch_factor, design_of, spectrum, stable_rate
 from gdexplain.theory.noise import gradient_covariance
 from gdexplain.theory.quadratic import line_hessian
 
 
-def mean_square_rate(
-    dataset: Dataset, learning_rate: float, batch_size: int = 1, *, replacement: bool = False
-) -> float:
+def mean_square_rate(dataset: Data, learning_rate: float, batch_size: int = 1, *, replacement: bool = False) -> float:
     r"""Return the factor by which one update on a random batch changes the mean *squared* distance, in the long run.
 
     .. math:: \rho\left(\operatorname E[(I - \eta H_B) \otimes (I - \eta H_B)]\right)
 
     Parameters
     ----------
-    dataset : Dataset
-        Inputs (N, D) and one real target a row.
+    dataset : Dataset or (inputs, targets)
+        Inputs (N, D) and one target a row.
     learning_rate : float
         The rate, above 0.
     batch_size : int
@@ -37,8 +35,8 @@ def mean_square_rate(
 
     Raises
     ------
-    ValueError
-        If the targets are not one real column, or an argument is out of range.
+    TypeError, ValueError
+        If the targets are not one column, or an argument is out of range.
 
     Examples
     --------
@@ -51,7 +49,7 @@ def mean_square_rate(
     return float(np.max(np.abs(np.linalg.eigvalsh(_mean_square_matrix(dataset, eta, batch_size, replacement)))))
 
 
-def max_stable_sgd_learning_rate(dataset: Dataset, batch_size: int = 1, *, replacement: bool = False) -> float:
+def max_stable_sgd_learning_rate(dataset: Data, batch_size: int = 1, *, replacement: bool = False) -> float:
     r"""Return the rate at which gradient descent on random batches stops settling in mean square.
 
     .. math:: \frac1{\eta_{\max}} = \lambda_{\max}\left[ (H \oplus H)^{-1} \operatorname E[H_B \otimes H_B] \right],
@@ -59,8 +57,8 @@ def max_stable_sgd_learning_rate(dataset: Dataset, batch_size: int = 1, *, repla
 
     Parameters
     ----------
-    dataset : Dataset
-        Inputs (N, D), not all on one hyperplane, and one real target a row.
+    dataset : Dataset or (inputs, targets)
+        Inputs (N, D), not all on one hyperplane, and one target a row.
     batch_size : int
         How many examples a batch has; batches are drawn independently of each other.
     replacement : bool
@@ -73,8 +71,8 @@ def max_stable_sgd_learning_rate(dataset: Dataset, batch_size: int = 1, *, repla
 
     Raises
     ------
-    ValueError
-        If the targets are not one real column, `batch_size` is out of range or the Hessian is not positive definite.
+    TypeError, ValueError
+        If the targets are not one column, `batch_size` is out of range or the Hessian is not positive definite.
 
     Notes
     -----
@@ -99,15 +97,15 @@ def max_stable_sgd_learning_rate(dataset: Dataset, batch_size: int = 1, *, repla
     return float(1 / np.linalg.eigvalsh(squares)[-1])
 
 
-def noise_floor(dataset: Dataset, learning_rate: float, batch_size: int = 1, *, replacement: bool = False) -> Array:
+def noise_floor(dataset: Data, learning_rate: float, batch_size: int = 1, *, replacement: bool = False) -> Array:
     r"""Return the covariance that a linear neuron settles into when it is trained on random batches: exact.
 
     .. math:: S = \operatorname E[(I - \eta H_B) S (I - \eta H_B)] + \eta^2 \operatorname{Cov}(g_B(\theta^*))
 
     Parameters
     ----------
-    dataset : Dataset
-        Inputs (N, D), not all on one hyperplane, and one real target a row.
+    dataset : Dataset or (inputs, targets)
+        Inputs (N, D), not all on one hyperplane, and one target a row.
     learning_rate : float
         The constant rate, above 0 and below `max_stable_sgd_learning_rate`.
     batch_size : int
@@ -122,8 +120,8 @@ def noise_floor(dataset: Dataset, learning_rate: float, batch_size: int = 1, *, 
 
     Raises
     ------
-    ValueError
-        If the targets are not one real column, or an argument is out of range.
+    TypeError, ValueError
+        If the targets are not one column, or an argument is out of range.
 
     Notes
     -----
@@ -144,15 +142,15 @@ def noise_floor(dataset: Dataset, learning_rate: float, batch_size: int = 1, *, 
     return np.linalg.solve(np.eye(len(matrix)) - matrix, noise.ravel()).reshape(noise.shape).astype(np.float64)
 
 
-def cyclic_contraction_rate(dataset: Dataset, learning_rate: float, batch_size: int = 1) -> float:
+def cyclic_contraction_rate(dataset: Data, learning_rate: float, batch_size: int = 1) -> float:
     r"""Return the factor by which one pass in fixed order shrinks the distance to where the passes settle.
 
     .. math:: \rho\left( (I - \eta H_{B_n}) \cdots (I - \eta H_{B_2}) (I - \eta H_{B_1}) \right)
 
     Parameters
     ----------
-    dataset : Dataset
-        Inputs (N, D) and one real target a row.
+    dataset : Dataset or (inputs, targets)
+        Inputs (N, D) and one target a row.
     learning_rate : float
         The rate, above 0.
     batch_size : int
@@ -165,8 +163,8 @@ def cyclic_contraction_rate(dataset: Dataset, learning_rate: float, batch_size: 
 
     Raises
     ------
-    ValueError
-        If the targets are not one real column, or an argument is out of range.
+    TypeError, ValueError
+        If the targets are not one column, or an argument is out of range.
 
     Examples
     --------
@@ -185,10 +183,10 @@ def cyclic_contraction_rate(dataset: Dataset, learning_rate: float, batch_size: 
     return float(np.max(np.abs(np.linalg.eigvals(one_pass))))
 
 
-def _mean_kron(dataset: Dataset, batch_size: int, replacement: bool, basis: Array) -> Array:
+def _mean_kron(dataset: Data, batch_size: int, replacement: bool, basis: Array) -> Array:
     """Return the mean over batches of their Hessian's Kronecker square (P^2, P^2), in the given basis."""
-    design, n = design_of(dataset)[0] @ basis, len(dataset)
-    batch_size = positive_int("batch_size", batch_size, at_most=None if replacement else n)
+    design = design_of(dataset)[0] @ basis
+    n = len(design)
     each = 2 * design[:, :, np.newaxis] * design[:, np.newaxis, :]
     mean = each.mean(axis=0)
     square = np.einsum("nij,nkl->ikjl", each, each).reshape(mean.size, mean.size) / n
@@ -197,7 +195,7 @@ def _mean_kron(dataset: Dataset, batch_size: int, replacement: bool, basis: Arra
     return average
 
 
-def _mean_square_matrix(dataset: Dataset, eta: float, batch_size: int, replacement: bool) -> Array:
+def _mean_square_matrix(dataset: Data, eta: float, batch_size: int, replacement: bool) -> Array:
     """Return the mean over batches of the Kronecker square of one update's matrix, I - eta H_B."""
     hessian = line_hessian(dataset)
     eye = np.eye(len(hessian))

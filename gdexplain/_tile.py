@@ -16,8 +16,9 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from gdexplain import _keras
+from gdexplain._model import flat
 from gdexplain.data import batch_order
-from gdexplain.training import _as_optimizer, _flat
+from gdexplain.training import _as_optimizer
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -198,13 +199,13 @@ def make_gradient(task: Task, model: keras.Model) -> tuple[Callable[..., Any], C
                 "the memory of the other rows alone, which a sweep cannot do: use SGD without momentum."
             )
         gradients = [tf.convert_to_tensor(piece) for piece in gradients]
-        finite = tf.reduce_all(tf.math.is_finite(_flat([loss, *gradients], task.dtype)))
+        finite = tf.reduce_all(tf.math.is_finite(flat([loss, *gradients], task.dtype)))
         if config.get("clipnorm") is not None:
             gradients = [tf.clip_by_norm(piece, config["clipnorm"]) for piece in gradients]
         if config.get("global_clipnorm") is not None:
             norm = tf.sqrt(tf.add_n([tf.reduce_sum(tf.square(piece)) for piece in gradients]))
             gradients = [piece * tf.minimum(config["global_clipnorm"] / norm, 1.0) for piece in gradients]
-        return loss, _flat(gradients, task.dtype), finite
+        return loss, flat(gradients, task.dtype), finite
 
     return lambda theta, inputs, targets: loss_at(weights_of(theta), inputs, targets), gradient
 
@@ -218,7 +219,7 @@ def _make_constraint(model: keras.Model, dtype: str) -> Callable[[Any], Any] | N
     def constrain(theta: Any) -> Any:
         pieces = tf.split(theta, [int(np.prod(variable.shape)) for variable in variables])
         pieces = [tf.reshape(piece, variable.shape) for piece, variable in zip(pieces, variables, strict=True)]
-        return _flat(
+        return flat(
             [
                 piece if variable.constraint is None else variable.constraint(piece)
                 for piece, variable in zip(pieces, variables, strict=True)

@@ -19,10 +19,10 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import ArrayLike, NDArray
 
-from gdexplain import _keras, _tile
+from gdexplain import _keras, _model, _tile
 from gdexplain._checks import finite_array, positive_int, real
 from gdexplain.data import Dataset
-from gdexplain.training import _as_arrays, _check_fit, _check_model, _progress_bar
+from gdexplain.training import _progress_bar
 from gdexplain.trajectory import Sweep
 
 _BOUNDS: dict[str, dict[str, float]] = {  # what a hyperparameter may be
@@ -186,11 +186,11 @@ def _make_task(
     jit: bool,
 ) -> _tile.Task:
     """Check the model and the data, and pack what a worker needs."""
-    dtype = _check_model(model)
-    x, y, n = _as_arrays(dataset, dtype)
-    size = n if batch_size is None else positive_int("batch_size", batch_size, at_most=n)
-    with _keras.floatx(dtype):
-        _check_layers(model, x, y, loss)
+    _model.check_model(model)
+    problem = _model.pose(model, dataset, loss, batch_size=batch_size)
+    x, y, n, dtype = problem.x, problem.y, problem.examples, problem.dtype
+    size = n if batch_size is None else int(batch_size)
+    _check_layers(model, x)
     try:
         config = keras.saving.serialize_keras_object(model)
     except NotImplementedError as error:
@@ -222,9 +222,8 @@ def _make_task(
     return _tile.Task(key=_digest(_nameless(config), frozen, settled), **task)
 
 
-def _check_layers(model: keras.Model, x: Any, y: Any, loss: Any) -> None:
-    """Refuse data that does not fit the model, and models with a state besides their weights."""
-    _check_fit(model, x, y, loss)
+def _check_layers(model: keras.Model, x: Any) -> None:
+    """Refuse models with a state besides their weights."""
     changed = _tile.stateful_layers(model, keras.tree.map_structure(lambda leaf: leaf[:1], x))
     if changed:
         raise ValueError(

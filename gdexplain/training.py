@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Collection, Sequence
 from functools import partial, reduce
 from typing import Any
@@ -13,7 +12,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from gdexplain import _keras
+from gdexplain import _keras, _model
 from gdexplain._checks import one_of, positive_int
 from gdexplain.data import Dataset, batch_order
 from gdexplain.trajectory import Trajectory
@@ -108,18 +107,20 @@ def train(
     """
     kinds = _check_record(record)
     every = positive_int("record_every", record_every)
-    dtype = _check_model(model)
-    x, y, n = _as_arrays(dataset, dtype)
-    order = _as_matrix(batch_order(n, batch_size, epochs, seed=seed, shuffle=shuffle))
-    with _keras.floatx(dtype):
-        _prepare(model, x, y, optimizer, loss, jit=jit)
-        chunk = _chunk_length(model, len(order), len(kinds), every, progress=progress)
-        place, loop = _compile_loop(model, (x, y), order, kinds, chunk, every, jit=jit)
-        record_of, diverged = _run(place, loop, model, order, chunk, progress=progress)
+    epochs = positive_int("epochs", epochs)
+    optimizer = _as_optimizer(optimizer)
+    _model.check_model(model)
+    problem = _model.pose(model, dataset, loss, batch_size=batch_size)
+    order = _as_matrix(batch_order(problem.examples, batch_size, epochs, seed=seed, shuffle=shuffle))
+    _check_optimizer(optimizer, problem)
+    _compile(problem, optimizer, loss, jit=jit)
+    chunk = _chunk_length(model, len(order), len(kinds), every, progress=progress)
+    place, loop = _compile_loop(problem, order, kinds, chunk, every, jit=jit)
+    record_of, diverged = _run(place, loop, problem, order, chunk, progress=progress)
     if model.optimizer.use_ema:  # as fit does when it ends
         model.optimizer.finalize_variable_values(model.trainable_variables)
     total = len(record_of["loss"])
-    nothing = np.empty((0, _keras.parameter_count(model)), dtype)
+    nothing = np.empty((0, _keras.parameter_count(model)), problem.dtype)
     return Trajectory(
         parameters=record_of.get("parameters", nothing),
         loss=record_of["loss"],
@@ -147,76 +148,13 @@ def _check_record(record: Collection[str]) -> tuple[str, ...]:
     return tuple(name for name in _RECORDS if name in asked)
 
 
-def _check_model(model: keras.Model) -> str:
-    """Refuse by name the models that the loop cannot train as fit would; return the dtype of the record."""
-    if not isinstance(model, keras.Model):
-        raise TypeError(f"model must be a keras.Model, not {type(model).__name__}.")
-    if type(model).train_step is not keras.Sequential.train_step:
-        raise ValueError(
-            f"model must use Keras' own train_step, but {type(model).__name__} overrides it. "
-            "Use fit with the callback RecordTrajectory instead."
-        )
-    if model.distribute_strategy.num_replicas_in_sync > 1:
-        raise ValueError("model must not be built under a tf.distribute strategy with several replicas.")
-    return _keras.record_dtype(model)
-
-
-def _as_arrays(dataset: Any, dtype: str) -> tuple[Any, Any, int]:
-    """Return inputs, targets (perhaps nested) and the number of examples; floats in `dtype`, all finite."""
-    if isinstance(dataset, Dataset):
-        x, y = dataset.inputs, dataset.targets
-    elif isinstance(dataset, tuple | list) and len(dataset) == 2:
-        x, y = dataset
-    else:
-        raise TypeError(f"dataset must be a Dataset or a pair (x, y) of arrays, not {type(dataset).__name__}.")
-
-    def convert(name: str, value: Any) -> NDArray[Any]:
-        array = np.asarray(value)
-        if not (np.issubdtype(array.dtype, np.number) or array.dtype == np.bool_) or array.ndim == 0:
-            raise TypeError(f"{name} must be an array of numbers, one example a row, not {value!r}.")
-        if np.issubdtype(array.dtype, np.floating):
-            with np.errstate(over="ignore"):  # what overflows becomes inf, which the next line refuses
-                array = array.astype(dtype)
-            if not np.all(np.isfinite(array)):
-                raise ValueError(f"{name} must be finite in {dtype}, but it has NaN or inf.")
-        return array
-
-    x = keras.tree.map_structure(lambda leaf: convert("x", leaf), _listless(x))
-    y = keras.tree.map_structure(lambda leaf: convert("y", leaf), _listless(y))
-    counts = [len(leaf) for leaf in keras.tree.flatten((x, y))]
-    if len(set(counts)) != 1 or counts[0] == 0:
-        raise ValueError(f"x and y must have as many examples, and at least one, not {counts}.")
-    return x, y, counts[0]
-
-
-def _listless(value: Any) -> Any:
-    """Turn plain lists of numbers into arrays, and leave lists and dicts of arrays as a structure."""
-    leaves = keras.tree.flatten(value)
-    return value if any(isinstance(leaf, np.ndarray | tf.Tensor) for leaf in leaves) else np.asarray(value)
-
-
-def _prepare(
-    model: keras.Model, x: Any, y: Any, optimizer: str | keras.optimizers.Optimizer, loss: Any, *, jit: bool
-) -> None:
-    """Build and compile the model as fit would find it, and check that the data fits it."""
-    _check_fit(model, x, y, loss)
-    model.compile(optimizer=_as_optimizer(optimizer), loss=loss, jit_compile=jit, auto_scale_loss=False)
-    if not model.optimizer.built:
-        model.optimizer.build(model.trainable_variables)
-
-
-def _check_fit(model: keras.Model, x: Any, y: Any, loss: Any) -> None:
-    """Build the model, and refuse data that does not fit it."""
-    try:
-        prediction = model(keras.tree.map_structure(lambda leaf: leaf[:1], x))
-    except ValueError as error:
-        raise ValueError(f"dataset must fit the model's inputs. Keras says: {error}") from error
-    if not model.trainable_variables:
-        raise ValueError("model must have a trainable weight, but all are frozen or there are none.")
-    if isinstance(loss, str) and isinstance(y, np.ndarray) and np.issubdtype(y.dtype, np.floating):
-        shape = tuple(prediction.shape)
-        if y.ndim == len(shape) and y.shape[1:] != shape[1:]:
-            raise ValueError(f"y must have the shape of the predictions, {('N', *shape[1:])}, not {y.shape}.")
+def _compile(problem: _model.Problem, optimizer: keras.optimizers.Optimizer, loss: Any, *, jit: bool) -> None:
+    """Compile the model as fit would find it, with the loss that was checked."""
+    model, variables = problem.model, problem.variables
+    model.compile(optimizer=optimizer, loss=_model.named_loss(loss), jit_compile=jit, auto_scale_loss=False)
+    vars(model)["_compile_loss"] = problem.loss
+    if not optimizer.built:
+        optimizer.build(variables)
 
 
 def _as_optimizer(optimizer: str | keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
@@ -236,6 +174,19 @@ def _as_optimizer(optimizer: str | keras.optimizers.Optimizer) -> keras.optimize
     return optimizer
 
 
+def _check_optimizer(optimizer: keras.optimizers.Optimizer, problem: _model.Problem) -> None:
+    """Refuse an optimizer whose memory belongs to other weights."""
+    if not optimizer.built:
+        return
+    try:
+        optimizer._check_variables_are_known(problem.variables)
+    except ValueError as error:
+        raise ValueError(
+            f"optimizer must be a new one for these weights: {optimizer.name!r} was built for other ones "
+            "(of another model, or before a layer was unfrozen)."
+        ) from error
+
+
 def _chunk_length(model: keras.Model, total: int, kinds: int, every: int, *, progress: bool) -> int:
     """Return how many updates one call of the loop makes: a multiple of `every` whose record fits the memory."""
     size = _keras.parameter_count(model)
@@ -246,31 +197,24 @@ def _chunk_length(model: keras.Model, total: int, kinds: int, every: int, *, pro
     return -(-length // every) * every
 
 
-def _make_step(model: keras.Model, data: tuple[Any, Any], dtype: str) -> Callable[[Any], tuple[Any, Any]]:
+def _make_step(problem: _model.Problem) -> Callable[[Any], tuple[Any, Any]]:
     """Write one update on the given rows as `fit` makes it; it returns the loss and the gradient before it."""
-    x, y = keras.tree.map_structure(tf.constant, data)
-    variables = model.trainable_variables
-    training = {"training": True} if "training" in inspect.signature(model.call).parameters else {}
+    data, variables, dtype = problem.tensors(), problem.variables, problem.dtype
 
     def step(rows: Any) -> tuple[Any, Any]:
-        inputs, targets = keras.tree.map_structure(lambda array: tf.gather(array, rows), (x, y))
-        with tf.GradientTape() as tape:
-            prediction = model(inputs, **training)
-            loss = model.compute_loss(x=inputs, y=targets, y_pred=prediction, sample_weight=None, training=True)
-        gradients = tape.gradient(loss, [variable.value for variable in variables])
-        model.optimizer.apply(gradients, variables)
+        loss, gradients = problem.gradients(*_model.map_arrays(lambda array: tf.gather(array, rows), data))
+        problem.model.optimizer.apply(gradients, variables)
         dense = [
             tf.zeros(variable.shape, dtype) if gradient is None else gradient
             for gradient, variable in zip(gradients, variables, strict=True)
         ]
-        return tf.cast(loss, dtype), _flat(dense, dtype)
+        return loss, _model.flat(dense, dtype)
 
     return step
 
 
 def _compile_loop(
-    model: keras.Model,
-    data: tuple[Any, Any],
+    problem: _model.Problem,
     order: NDArray[np.int64],
     kinds: tuple[str, ...],
     length: int,
@@ -283,17 +227,16 @@ def _compile_loop(
     Two functions come back: one puts the rows of these updates in place, the other makes the updates. Each in its own
     call, because handing TensorFlow an argument takes longer than a hundred updates of a neuron.
     """
-    dtype = _keras.record_dtype(model)
-    step, variables, state = _make_step(model, data, dtype), model.trainable_variables, _state(model)
+    dtype, step, variables, state = problem.dtype, _make_step(problem), problem.variables, _state(problem)
     widths = sorted({int(np.count_nonzero(rows >= 0)) for rows in order[[0, -1]]}, reverse=True)
     # Slot s keeps what is after s * every updates: each slot is overwritten until then, the last one to the end.
-    row = (_keras.parameter_count(model),)
+    row = (_keras.parameter_count(problem.model),)
     slots: dict[str, tuple[int, tuple[int, ...]]] = {"loss": (length, ())}
     slots |= dict.fromkeys(kinds, (length // every + 1, row))
     placed = tf.Variable(np.full((length + 1, order.shape[1]), -1), trainable=False)
 
     def parameters() -> Any:
-        return _flat([variable.value for variable in variables], dtype)
+        return _model.flat([variable.value for variable in variables], dtype)
 
     def update(rows: Any, width: int, k: Any, _: Any, arrays: dict[str, Any]) -> tuple[Any, Any, dict[str, Any]]:
         loss, gradient = step(rows[k, :width])
@@ -346,7 +289,7 @@ def _compile_loop(
 
 
 def _run(
-    place: Place, loop: Loop, model: keras.Model, order: NDArray[np.int64], length: int, *, progress: bool
+    place: Place, loop: Loop, problem: _model.Problem, order: NDArray[np.int64], length: int, *, progress: bool
 ) -> tuple[Arrays, bool]:
     """Run the loop chunk by chunk; a chunk that diverges is taken back and run again up to its last finite update."""
     chunks: list[Arrays] = []
@@ -358,7 +301,7 @@ def _run(
             good, before, record = loop()
             diverged = good < len(chunk)
             if diverged:
-                for variable, value in zip(_state(model), before, strict=True):
+                for variable, value in zip(_state(problem), before, strict=True):
                     variable.assign(value)
                 place(chunk[:good])
                 _, _, record = loop()
@@ -373,9 +316,10 @@ def _run(
     return {kind: np.concatenate([chunk[kind] for chunk in chunks]) for kind in chunks[0]}, diverged
 
 
-def _state(model: keras.Model) -> list[Any]:
+def _state(problem: _model.Problem) -> list[Any]:
     """Return every variable that an update may change."""
-    return [*model.variables, *model.optimizer.variables]
+    known = [*problem.model.variables, *problem.model.optimizer.variables, *problem.state]
+    return list({id(variable): variable for variable in known}.values())
 
 
 def _progress_bar(total: int, *, shown: bool, unit: str = "update") -> Any:
@@ -399,8 +343,3 @@ def _as_matrix(order: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
 def _while(condition: Callable[..., Any], body: Callable[..., Any], carried: tuple[Any, ...]) -> Any:
     """Repeat `body` in the compiled graph, one update after the other."""
     return tf.while_loop(condition, body, carried, parallel_iterations=1)
-
-
-def _flat(tensors: Sequence[Any], dtype: str) -> Any:
-    """Return tensors as one flat row."""
-    return tf.concat([tf.reshape(tf.cast(tf.convert_to_tensor(tensor), dtype), [-1]) for tensor in tensors], axis=0)

@@ -14,7 +14,8 @@ PACKAGE = pathlib.Path(gdexplain.__file__).parent
 RANKS = [
     {"_checks", "functions"},
     {"data", "network", "objectives", "rules", "schedules", "tape", "theory", "trajectory"},
-    {"_explain", "_keras"},
+    {"_arrays", "_explain", "_keras"},
+    {"_model"},
     {"backprop", "callback", "descent", "landscape", "models", "training"},
     {"_tile", "gradient_check"},
     {"sweeping"},
@@ -27,7 +28,7 @@ FORBIDDEN = {
 }
 # Data are what objectives, theory and networks speak of; a record is not.
 ALLOWED_SIBLINGS = {("objectives", "data"), ("theory", "data"), ("rules", "schedules")}
-KERAS_SIDE = {"_keras", "_tile", "callback", "gradient_check", "models", "sweeping", "training"}
+KERAS_SIDE = {"_keras", "_model", "_tile", "callback", "gradient_check", "models", "sweeping", "training"}
 
 
 def modules():

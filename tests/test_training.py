@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -364,14 +365,14 @@ def test_an_optimizer_of_another_model_is_refused():
         _train(optimizer=optimizer)
 
 
-def test_a_model_of_several_replicas_is_refused(monkeypatch):
-    model = build_linear()
-
-    class Two:
-        num_replicas_in_sync = 2
-
-    monkeypatch.setattr(type(model), "distribute_strategy", Two())
-    with pytest.raises(ValueError, match="several replicas"):
+def test_a_model_of_a_distribution_strategy_is_refused():
+    with tf.distribute.OneDeviceStrategy("/cpu:0").scope():
+        model = build_linear()
+        with pytest.raises(ValueError, match=r"strategy \(OneDeviceStrategy\)"):
+            _train(model=model)
+    with pytest.raises(
+        ValueError, match=r"strategy \(OneDeviceStrategy\)\. Use fit with the callback RecordTrajectory"
+    ):
         _train(model=model)
 
 

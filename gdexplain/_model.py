@@ -1,0 +1,382 @@
+"""A live Keras model as a function: the one place where model, loss and data become a loss and its gradient."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras.src.trainers.compile_utils import CompileLoss  # what `compile` makes of a loss; Keras exports it nowhere
+from numpy.typing import NDArray
+
+from gdexplain import _keras
+from gdexplain._arrays import as_arrays, leaves
+from gdexplain._checks import positive_int
+from gdexplain.data import Dataset
+
+_SPARSE = ("sparse_categorical_crossentropy", "categorical_generalized_cross_entropy")
+_FREE = ("ctc", "circle")  # losses of Keras whose targets have a shape of their own
+
+
+class _Watch(keras.StatelessScope):  # type: ignore[misc]  # Keras has no types
+    """A scope in which nothing is assigned for good; it lists the variables that would have been."""
+
+    def __init__(self) -> None:
+        super().__init__(collect_losses=True)
+        self.assigned: dict[int, Any] = {}
+
+    def add_update(self, update: tuple[Any, Any]) -> None:
+        """Keep the value for the time of the scope, and the variable in the list."""
+        self.assigned[id(update[0])] = update[0]
+        super().add_update(update)
+
+    def hold(self, variables: Sequence[Any]) -> None:
+        """Let penalties find these variables here: Keras looks for them nowhere else."""
+        for variable in variables:
+            if self.get_current_value(variable) is None:
+                super().add_update((variable, variable.value))
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """A live model, its loss and its data, checked against each other: what is minimised.
+
+    The model is called as it is, with its present state, masks, penalties and `compute_loss`. Nothing of it is copied,
+    and nothing but `update`'s own step changes it.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Any Keras model; one that is not built yet is built on the data, as `fit` builds it.
+    x, y : array or structure of arrays
+        The data, one example a row; y is None for a model that needs no targets.
+    examples : int
+        How many rows there are.
+    dtype : str
+        What losses and gradients are kept in: "float64" for a float64 model, else "float32".
+    loss : CompileLoss or None
+        What `compile` would make of the loss.
+    state : tuple of keras.Variable
+        What a training step changes besides the trainable weights: moving averages, seeds, states of RNNs.
+    """
+
+    model: keras.Model
+    x: Any
+    y: Any
+    examples: int
+    dtype: str
+    loss: Any
+    state: tuple[Any, ...] = field(default=(), repr=False)
+
+    @property
+    def variables(self) -> list[Any]:
+        """The trainable weights, in Keras' order."""
+        return list(self.model.trainable_variables)
+
+    def tensors(self, rows: Any = None) -> tuple[Any, Any]:
+        """Return inputs and targets as tensors; those of `rows` (NumPy) alone, if given."""
+        kept = (self.x, self.y) if rows is None else take((self.x, self.y), rows)
+        return map_arrays(tf.constant, kept)  # type: ignore[no-any-return]
+
+    def run(self, inputs: Any, targets: Any, *, training: bool) -> Any:
+        """Return the loss of the live model on a batch, as Keras computes it: a number, or one an example."""
+        prediction = self.model(inputs, **_training(self.model.call, training))
+        return self.loss_of(inputs, targets, prediction, training=training)
+
+    def loss_of(self, inputs: Any, targets: Any, prediction: Any, *, training: bool) -> Any:
+        """Return the loss of a prediction, with the model's penalties, by its own `compute_loss`."""
+        compute = self.model.compute_loss
+        with _installed(self.model, self.loss):
+            return compute(inputs, targets, prediction, None, **_training(compute, training))
+
+    def split(self, theta: Any) -> list[Any]:
+        """Return the trainable weights, each in its shape and dtype, of a flat row of them."""
+        parts = tf.split(theta, [int(np.prod(variable.shape)) for variable in self.variables])
+        return [
+            tf.cast(tf.reshape(part, variable.shape), variable.dtype)
+            for part, variable in zip(parts, self.variables, strict=True)
+        ]
+
+    def loss_at(self, weights: Sequence[Any], inputs: Any, targets: Any, *, training: bool = False) -> Any:
+        """Return the loss of a batch if the trainable weights were these; the model stays as it is."""
+        scope = keras.StatelessScope(collect_losses=True)
+        for variable, weight in zip(self.variables, weights, strict=True):
+            scope.add_update((variable, weight))
+        with scope:
+            return self.run(inputs, targets, training=training)
+
+    def mean(self, loss: Any) -> Any:
+        """Return a loss as the one number that Keras reports: its mean, where a loss is not reduced."""
+        return tf.reduce_mean(tf.cast(loss, self.dtype))
+
+    def gradients(self, inputs: Any, targets: Any) -> tuple[Any, list[Any]]:
+        """Return loss and gradients of the live model on a batch, as `fit` takes them in a training step.
+
+        Keras adds up a loss that is not reduced (``reduction="none"``) when it takes the gradient, and reports its mean.
+        """
+        with tf.GradientTape() as tape:
+            loss = self.run(inputs, targets, training=True)
+        return self.mean(loss), tape.gradient(loss, [variable.value for variable in self.variables])
+
+    def gradients_at(self, weights: Sequence[Any], inputs: Any, targets: Any) -> tuple[Any, list[Any]]:
+        """Return what `gradients` returns if the trainable weights were these; the model stays as it is."""
+        with tf.GradientTape() as tape:
+            tape.watch(weights)
+            loss = self.loss_at(weights, inputs, targets, training=True)
+        return self.mean(loss), tape.gradient(loss, weights)
+
+    def value_and_grad(self, theta: Any, inputs: Any, targets: Any) -> tuple[Any, Any]:
+        """Return loss and flat gradient at flat weights, as in `evaluate`."""
+        with tf.GradientTape() as tape:
+            tape.watch(theta)
+            value = self.mean(self.loss_at(self.split(theta), inputs, targets))
+        return value, tape.gradient(value, theta, unconnected_gradients="zero")
+
+    def hessian_product(self, theta: Any, vector: Any, inputs: Any, targets: Any) -> Any:
+        """Return the Hessian of `value_and_grad` at theta times a vector."""
+        with tf.GradientTape() as tape:
+            tape.watch(theta)
+            along = tf.reduce_sum(self.value_and_grad(theta, inputs, targets)[1] * vector)
+        return tape.gradient(along, theta, unconnected_gradients="zero")
+
+
+def pose(model: keras.Model, dataset: Any, loss: Any, *, batch_size: int | None = None) -> Problem:
+    """Check a model, its data and its loss against each other; nothing but an unbuilt model changes.
+
+    The model is tried on the first batch of each size that training will meet.
+    """
+    if not isinstance(model, keras.Model):
+        raise TypeError(f"model must be a keras.Model, not {type(model).__name__}.")
+    dtype, floats = _keras.record_dtype(model), data_dtype(model)
+    x, y, n = as_arrays(dataset, floats, inputs=_count(model, "inputs"), outputs=_count(model, "outputs"))
+    if isinstance(dataset, Dataset):
+        x = _as_input(model, x)
+    size = n if batch_size is None else positive_int("batch_size", batch_size, at_most=n)
+    problem = Problem(model, x, y, n, dtype, _compile_loss(model, loss))
+    state: dict[int, Any] = {}
+    for width in dict.fromkeys((size, n % size or size)):
+        state |= _try(problem, width)
+    if not model.trainable_variables:
+        raise ValueError("model must have a trainable weight, but all are frozen or there are none.")
+    if _keras.record_dtype(model) != dtype:  # a model says so only once it is built
+        return pose(model, dataset, loss, batch_size=batch_size)
+    weights = {id(variable) for variable in model.trainable_variables}
+    return Problem(model, x, y, n, dtype, problem.loss, tuple(v for key, v in state.items() if key not in weights))
+
+
+def check_model(model: keras.Model) -> None:
+    """Refuse by name the models that a compiled loop cannot train as `fit` would."""
+    if not isinstance(model, keras.Model):
+        raise TypeError(f"model must be a keras.Model, not {type(model).__name__}.")
+    name, instead = type(model).__name__, "Use fit with the callback RecordTrajectory instead."
+    if getattr(model.train_step, "__func__", None) is not keras.Model.train_step:
+        raise ValueError(f"model must use Keras' own train_step, but {name} overrides it. {instead}")
+    if tf.distribute.has_strategy() or model.distribute_strategy is not tf.distribute.get_strategy():
+        strategy = type(model.distribute_strategy).__name__
+        raise ValueError(f"model must not be built or trained under a tf.distribute strategy ({strategy}). {instead}")
+    if model.dtype_policy.name == "mixed_float16":
+        raise ValueError(
+            "model must not have the dtype policy mixed_float16: fit scales its loss (LossScaleOptimizer) and skips "
+            f"updates, so that a record with one row an update would be another run. {instead} Or take mixed_bfloat16."
+        )
+
+
+def data_dtype(model: keras.Model) -> str:
+    """Return what floating data and losses are cast to: Keras' floatx, as under `fit`, but float64 for such a model."""
+    return "float64" if _keras.record_dtype(model) == "float64" else str(keras.config.floatx())
+
+
+def take(data: Any, rows: Any) -> Any:
+    """Return the given rows of every array."""
+    return map_arrays(lambda leaf: leaf[rows], data)
+
+
+def flat(tensors: Sequence[Any], dtype: str) -> Any:
+    """Return tensors as one flat row."""
+    return tf.concat([tf.reshape(tf.cast(tf.convert_to_tensor(tensor), dtype), [-1]) for tensor in tensors], axis=0)
+
+
+def named_loss(loss: Any) -> Any:
+    """Return a loss as `compile` takes it: `trace_backprop`'s names with ``_from_logits`` become Keras' objects."""
+    if loss is None or isinstance(loss, keras.losses.Loss) or (callable(loss) and not isinstance(loss, type)):
+        return loss
+    if isinstance(loss, dict):
+        return {key: named_loss(item) for key, item in loss.items()}
+    if isinstance(loss, list | tuple):
+        return type(loss)(named_loss(item) for item in loss)
+    if not isinstance(loss, str):
+        raise TypeError(f"loss must be a name, a callable or a keras.losses.Loss, not {loss!r}.")
+    stem = loss.removesuffix("_from_logits")
+    try:
+        if stem != loss:
+            return getattr(keras.losses, stem.title().replace("_", ""))(from_logits=True)
+        if loss.lower() not in ("crossentropy", "ce"):  # these two Keras chooses by the shapes
+            keras.losses.get(loss)
+    except (AttributeError, ValueError) as error:
+        raise ValueError(f"loss must be the name of a Keras loss, not {loss!r}.") from error
+    return loss
+
+
+def map_arrays(function: Callable[[Any], Any], data: Any) -> Any:
+    """Apply a function to every array; targets that are None stay so."""
+    return keras.tree.map_structure(lambda leaf: None if leaf is None else function(leaf), data)
+
+
+def _training(function: Callable[..., Any], training: bool) -> dict[str, bool]:
+    """Return the argument `training` for a function that takes it, as Keras does."""
+    return {"training": training} if "training" in inspect.signature(function).parameters else {}
+
+
+def _count(model: keras.Model, which: str) -> int:
+    """Return how many inputs or outputs a model is known to have; 1 if it does not say."""
+    try:
+        return max(1, len(getattr(model, which)))
+    except (AttributeError, TypeError, ValueError):  # a subclass, or a model that is not built
+        return 1
+
+
+def _as_input(model: keras.Model, rows: NDArray[Any]) -> NDArray[Any]:
+    """Give the rows of a `Dataset`, which are flat, the shape that the model asks for."""
+    shape = getattr(model, "input_shape", None) if model.built else None
+    if not isinstance(shape, tuple) or None in shape[1:] or not all(isinstance(size, int) for size in shape[1:]):
+        return rows
+    if int(np.prod(shape[1:])) != rows.shape[1]:
+        raise ValueError(
+            f"dataset must fit the model's inputs: {np.prod(shape[1:])} columns for shape {shape}, not {rows.shape[1]}."
+        )
+    return rows.reshape(-1, *shape[1:])
+
+
+def _compile_loss(model: keras.Model, loss: Any) -> Any:
+    """Return what `compile` makes of a loss."""
+    known = named_loss(loss)
+    return None if known is None else CompileLoss(known, output_names=getattr(model, "output_names", None))
+
+
+@contextlib.contextmanager
+def _installed(model: keras.Model, loss: Any) -> Iterator[None]:
+    """Let the model's `compute_loss` find a loss, and put back what was there."""
+    before = vars(model).get("_compile_loss")
+    vars(model)["_compile_loss"] = loss  # past Keras' tracking of attributes: it is there for a moment only
+    try:
+        yield
+    finally:
+        vars(model)["_compile_loss"] = before
+
+
+def _try(problem: Problem, width: int) -> dict[int, Any]:
+    """Make a training step on the first `width` rows in a scope that forgets it; return the variables it assigns."""
+    model = problem.model
+    inputs, targets = problem.tensors(np.arange(width))
+    with _Watch() as scope:
+        try:
+            prediction = model(inputs, **_training(model.call, True))
+        except Exception as error:
+            raise ValueError(f"dataset must fit the model's inputs. Keras says: {_reason(error)}") from error
+        scope.hold(model.trainable_variables)
+        try:
+            problem.loss_of(inputs, targets, prediction, training=True)
+        except Exception as error:
+            _check_targets(problem, targets, prediction)
+            raise ValueError(f"y must fit the model's outputs and the loss. Keras says: {_reason(error)}") from error
+        _check_targets(problem, targets, prediction)
+    if problem.loss is not None:
+        _in_dtype(problem.loss, data_dtype(model))
+    return dict(scope.assigned)
+
+
+def _reason(error: Exception) -> str:
+    """Return the lines of a message that say what is wrong, without Keras' colours and its list of arguments."""
+    text = str(error).replace("\x1b[1m", "").replace("\x1b[0m", "").split("\n\nArguments received by")[0]
+    return " ".join(text.split())
+
+
+def _in_dtype(loss: Any, dtype: str) -> None:
+    """Let a compiled loss compute in a dtype: Keras would give it floatx, which costs a float64 model half its digits."""
+
+    def copied(one: Any) -> Any:
+        if one.dtype == dtype:
+            return one
+        other = copy.copy(one)
+        other._dtype = dtype
+        return other
+
+    loss._dtype = dtype
+    loss._flat_losses = [item._replace(loss=copied(item.loss)) for item in loss._flat_losses or ()]
+
+
+def _check_targets(problem: Problem, targets: Any, prediction: Any) -> None:
+    """Ask each loss what it is given, and refuse targets that it would stretch, and labels that are none."""
+    loss = problem.loss
+    if loss is None or not loss.built or targets is None:
+        return
+    seen: list[tuple[Any, Any, Any]] = []
+
+    def ask(one: Any) -> Callable[..., Any]:
+        def spy(target: Any, output: Any, _: Any = None) -> Any:
+            seen.append((one, target, output))
+            return tf.zeros(())
+
+        return spy
+
+    before = loss._flat_losses
+    loss._flat_losses = [item._replace(loss=ask(item.loss)) for item in before]
+    try:
+        problem.loss_of(None, targets, prediction, training=True)
+    finally:
+        loss._flat_losses = before
+    given = [leaf for leaf in keras.tree.flatten(targets) if leaf is not None]
+    names = dict(zip(map(id, given), leaves("y", problem.y), strict=True))
+    for one, target, output in seen:
+        if id(target) in names and hasattr(output, "shape"):
+            _check_pair(one, *names[id(target)], target, output)
+
+
+def _check_pair(loss: Any, name: str, array: NDArray[Any], target: Any, output: Any) -> None:
+    """Refuse the targets of one output where Keras' own loss would stretch them or read beyond the outputs."""
+    function = getattr(loss, "fn", None)
+    known = getattr(function, "__module__", "").startswith("keras.")
+    kind = getattr(function, "__name__", "") if known else ""
+    wanted, given = tuple(output.shape[1:]), tuple(target.shape[1:])
+    if kind in _SPARSE:
+        axis = loss._fn_kwargs.get("axis", -1)
+        labels = tuple(np.delete(output.shape, axis))[1:]
+        column = (*labels, 1) if kind == _SPARSE[0] else labels  # the other one stretches a column
+        if given not in (labels, column):
+            raise ValueError(f"{name} must be labels of shape {_shape(labels)}, not {array.shape}.")
+        _check_labels(name, array, output.shape[axis], loss._fn_kwargs.get("ignore_class"))
+    elif known and kind not in _FREE and _squeezed(given, wanted) != _squeezed(wanted, given):
+        hint = f" Whole-number labels go with 'sparse_{kind}'." if kind == "categorical_crossentropy" else ""
+        raise ValueError(
+            f"{name} must have the shape of the predictions, {_shape(wanted)}, not {array.shape}: "
+            f"the loss {kind!r} would compare each prediction with the targets of others.{hint}"
+        )
+
+
+def _squeezed(shape: tuple[int, ...], other: tuple[int, ...]) -> tuple[int, ...]:
+    """Return a shape without its last axis where that is the 1 that it has more than the other: Keras drops it."""
+    return shape[:-1] if len(shape) == len(other) + 1 and shape[-1] == 1 else shape
+
+
+def _shape(row: tuple[int, ...]) -> str:
+    """Return the shape of N such rows, as a message writes it."""
+    return f"(N, {', '.join(map(str, row))})" if row else "(N,)"
+
+
+def _check_labels(name: str, labels: NDArray[Any], outputs: int, ignored: int | None) -> None:
+    """Refuse labels that are no whole number from 0 to the number of outputs less 1."""
+    good = (labels >= 0) & (labels < outputs) & (labels == np.floor(labels))
+    if ignored is not None:
+        good |= labels == ignored
+    if not np.all(good):
+        row = tuple(np.argwhere(~good)[0])
+        raise ValueError(
+            f"{name} must be whole numbers from 0 to {outputs - 1}, as the model has {outputs} outputs, "
+            f"but {name}[{', '.join(map(str, row))}] is {labels[row]}."
+        )

@@ -1,4 +1,4 @@
-"""Run the pages in every variant, two at once, and print which checks fail: `nox -s robust -- [page ...] [variant ...]`."""
+"""Run the pages in every variant, two at once, and say which checks fail: `nox -s robust -- [page ...] [variant ...]`."""
 
 from __future__ import annotations
 
@@ -16,107 +16,100 @@ from typing import Any
 from tools.robust import page, variants
 
 TABLE = page.ROOT / "docs" / "project" / "robust.json"
-Outcome = dict[str, dict[str, Any]]
-sys.path[:0] = [str(page.ROOT / "docs" / "_ext"), str(page.ROOT / "docs")]
+sys.path[:0] = [str(page.ROOT / "docs" / "_ext"), str(page.ROOT / "docs")]  # what makes a build's environment
 
 
 def main() -> None:
-    """Choose pages and variants, run them, print and keep the table."""
+    """Choose pages and variants, run them, say what fails, and keep the table of a full run."""
     parser = argparse.ArgumentParser(prog="nox -s robust --", description=__doc__)
-    parser.add_argument("words", nargs="*", help="parts of the names of pages, and of variants; all if none is named")
-    parser.add_argument("--one", help=argparse.SUPPRESS)  # a process of one variant
+    parser.add_argument("words", nargs="*", help="parts of the names of pages and variants; all if none is named")
     parser.add_argument("--jobs", type=int, default=2, help="how many processes at once")
+    parser.add_argument("--one", help=argparse.SUPPRESS)  # the process of one variant
     options = parser.parse_args()
-    names = {path.relative_to(page.ROOT).as_posix(): path for path in page.find()}
     if options.one:
-        run_one(options.one, [names[name] for name in options.words])
+        run_one(options.one, [page.ROOT / name for name in options.words])
         return
-    import build_state
-
-    build_state.prepare_environment(page.ROOT / "docs" / "_build")  # each process inherits it
-    chosen, asked = choose(options.words, list(names), list(variants.every()))
-    outcomes = run_all(chosen, asked, options.jobs)
+    pages = [path.relative_to(page.ROOT).as_posix() for path in page.find()]
+    outcomes = run_all(*choose(options.words, pages, list(variants.every())), options.jobs)
     report(outcomes)
     if not options.words:
-        write(outcomes)
+        TABLE.write_text(json.dumps(variants.table(outcomes), indent=1) + "\n", encoding="utf-8")
     sys.exit(1 if variants.broken(outcomes) else 0)
 
 
-def choose(words: list[str], pages: list[str], known: list[str]) -> tuple[list[str], list[str]]:
-    """Return the pages and the variants that the words are parts of; a word that is part of no name is an error."""
-    by_word = {
-        word: ([name for name in pages if word in name], [name for name in known if word in name]) for word in words
-    }
-    if lost := [word for word, found in by_word.items() if not any(found)]:
-        sys.exit(f"no page and no variant has {lost[0]!r} in its name; the variants: {', '.join(known)}")
-    some = [{name for found in by_word.values() for name in found[kind]} for kind in (0, 1)]
-    return [name for name in pages if name in some[0] or not some[0]], [
-        name for name in known if name in some[1] or not some[1]
-    ]
+def choose(words: list[str], pages: list[str], names: list[str]) -> tuple[list[str], list[str]]:
+    """Return the pages and the variants that a word is part of; all where no word is part of any."""
+    if lost := [word for word in words if not any(word in name for name in pages + names)]:
+        sys.exit(f"no page and no variant has {lost[0]!r} in its name; the variants: {', '.join(names)}")
+    some = ([name for name in each if any(word in name for word in words)] for each in (pages, names))
+    chosen, asked = some
+    return chosen or pages, asked or names
 
 
-def run_all(pages: list[str], asked: list[str], jobs: int) -> dict[str, Outcome]:
-    """Run each variant in a process of its own, and say when it is done."""
+def run_all(pages: list[str], names: list[str], jobs: int) -> dict[str, variants.Outcome]:
+    """Run each variant in a process of its own, some at once."""
+    import build_state
+
+    build_state.prepare_environment(page.ROOT / "docs" / "_build")  # each process inherits it
     with ThreadPoolExecutor(jobs) as pool:
-        return dict(zip(asked, pool.map(lambda name: _process(name, pages), asked), strict=True))
+        return dict(zip(names, pool.map(lambda name: run_process(name, pages), names), strict=True))
 
 
-def _process(name: str, pages: list[str]) -> Outcome:
-    """Start a variant's process, pass on what it says, and return its outcomes."""
+def run_process(name: str, pages: list[str]) -> variants.Outcome:
+    """Start a variant's process, pass on what fails, and return the outcomes."""
     command = [sys.executable, "-m", "tools.robust", "--one", name, *pages]
-    outcome, began = {}, time.monotonic()
-    environment = {**os.environ, **variants.every()[name]}
+    environment, began = {**os.environ, **variants.every()[name]}, time.monotonic()
+    outcome: variants.Outcome = {}
     with subprocess.Popen(command, cwd=page.ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
         for line in process.stdout or ():
             about = json.loads(line)
             outcome[about.pop("page")] = about
+            for found in about["failures"]:
+                print(f"{name}: {[*outcome][-1]}:{found['line']} {_words(found)}", flush=True)
     if process.returncode or len(outcome) != len(pages):
         sys.exit(f"{name}: the process ended with {process.returncode} after {len(outcome)} of {len(pages)} pages")
     failed = sum(len(about["failures"]) for about in outcome.values())
-    print(f"{name}: {len(pages)} pages, {failed} checks fail, {time.monotonic() - began:.0f} s", flush=True)
+    slow = sorted(((about.pop("seconds"), path) for path, about in outcome.items()), reverse=True)[:3]
+    slowest = ", ".join(f"{path.rpartition('/')[2]} {seconds:.0f} s" for seconds, path in slow)
+    print(f"{name}: {failed} checks fail; {time.monotonic() - began:.0f} s ({slowest})", flush=True)
     return outcome
 
 
 def run_one(name: str, paths: list[Path]) -> None:
     """Run pages in this process, and write a line of JSON for each."""
+    variants.heeded(name)
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what libraries print does not mix with it
-    variants.check(name)
-    import gc
-
     import gallery
     import matplotlib.pyplot as plt
 
     from tools.robust import chance
 
-    kind, _, number = name.partition("-")
-    chances = {"start": chance.perturbed, "seed": chance.shifted}
+    change = {"start": chance.perturbed, "seed": chance.shifted}.get(variants.kind(name))
     for path in paths:
-        with chances[kind](int(number)) if kind in chances else contextlib.nullcontext():
+        began = time.monotonic()
+        with change(int(name.partition("-")[2])) if change else contextlib.nullcontext():
             gallery.reset({}, path.name)
-            began = time.monotonic()
             result = page.run(path)
         plt.close("all")
-        gc.collect()
-        about = {"page": path.relative_to(page.ROOT).as_posix(), "seconds": time.monotonic() - began}
-        about |= {
-            "checks": len(result.checks),
-            "failures": [{"line": k, **v} for k, v in sorted(result.failures.items())],
-        }
-        print(json.dumps(about), file=out, flush=True)
+        failures = [{"line": line, **found} for line, found in sorted(result.failures.items())]
+        about: dict[str, Any] = {"page": path.relative_to(page.ROOT).as_posix(), "seconds": time.monotonic() - began}
+        print(json.dumps(about | {"checks": len(result.checks), "failures": failures}), file=out, flush=True)
 
 
-def report(outcomes: dict[str, Outcome]) -> None:
+def report(outcomes: dict[str, variants.Outcome]) -> None:
     """Print each check that fails somewhere: where, what it says, what was measured, what is allowed."""
-    for place, found in variants.by_check(outcomes).items():
-        claim = next(iter(found.values()))["claim"]
-        print(f"\n{place}: {claim}")
-        for name, about in found.items():
-            print(f"    {name:18} measured {about['measured']}; allowed {about['allowed']}")
+    for (name, line), found in variants.by_check(outcomes).items():
+        print(f"\n{name}:{line}: {next(iter(found.values()))['claim']}")
+        for variant, about in found.items():
+            print(f"    {variant:18} {_words(about)}")
+    broken = variants.broken(outcomes)
+    print(f"\n{len(outcomes)} variants: {len(broken)} checks fail where they may not")
 
 
-def write(outcomes: dict[str, Outcome]) -> None:
-    """Keep the table that the site shows."""
+def _words(found: dict[str, Any]) -> str:
+    """Say what was measured and what is allowed."""
+    return f"measured {found['measured']}" + (f"; allowed {found['allowed']}" if found["allowed"] else "")
 
 
 if __name__ == "__main__":

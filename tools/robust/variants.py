@@ -1,4 +1,4 @@
-"""The variants: what another machine's arithmetic, and another chance, are made of."""
+"""The variants: what another machine's arithmetic, and another chance, are made of; and what their outcomes say."""
 
 from __future__ import annotations
 
@@ -11,59 +11,84 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_info
 
+from benchmarks.harness import machine
+
 STARTS, SEEDS, ENOUGH = 5, 20, 19
-_CORES = {"nehalem": (), "haswell": ("X86_V3",), "skylakex": ("X86_V3", "X86_V4")}  # what NumPy calls their features
+_CORES = {
+    "Nehalem": (),
+    "Haswell": ("X86_V3",),
+    "SkylakeX": ("X86_V3", "X86_V4"),
+}  # with NumPy's names of what they need
+_THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+Outcome = dict[str, dict[str, Any]]  # of one variant: {page: {"checks": how many, "failures": [...]}}
 
 
 @functools.cache
 def every() -> dict[str, dict[str, str]]:
     """Return each variant's settings: variables of its process, on top of those that the site is built with."""
-    found = _features()
-    made: dict[str, dict[str, str]] = {"as-built": {}}
+    made: dict[str, dict[str, str]] = {"built": {}}
     if platform.machine().lower() in ("x86_64", "amd64"):
         made |= {f"xla-{isa.lower()}": {"XLA_FLAGS": f"--xla_cpu_max_isa={isa}"} for isa in ("SSE4_2", "AVX2")}
-        able = [core for core, needs in _CORES.items() if {*needs} <= {*found}]
-        made |= {f"openblas-{core}": {"OPENBLAS_CORETYPE": core.capitalize().replace("ex", "eX")} for core in able}
+        able = [core for core, needs in _CORES.items() if {*needs} <= {*features()}]
+        made |= {f"openblas-{core.lower()}": {"OPENBLAS_CORETYPE": core} for core in able}
     for name, kept in {"numpy-plain": [], "numpy-avx2": ["X86_V3"]}.items():
-        disabled = [feature for feature in found if feature not in kept]
-        if disabled and {*kept} < {*found}:
-            made[name] = {"NPY_DISABLE_CPU_FEATURES": " ".join(disabled)}
+        if {*kept} < {*features()}:
+            made[name] = {"NPY_DISABLE_CPU_FEATURES": " ".join(word for word in features() if word not in kept)}
     made["onednn"] = {"TF_ENABLE_ONEDNN_OPTS": "1"}
-    threads = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-    made["two-threads"] = dict.fromkeys(threads, "2")
+    made["threads-2"] = dict.fromkeys(_THREADS, "2")
     made |= {f"start-{k}": {} for k in range(1, STARTS + 1)}
     return made | {f"seed-{k}": {} for k in range(1, SEEDS + 1)}
 
 
-def _features() -> list[str]:
+def features() -> list[str]:
     """Return the features of this processor that NumPy has loops of its own for."""
-    return list(np.show_config(mode="dicts")["SIMD Extensions"].get("found", ()))  # type: ignore[index]
+    return list(np.show_config(mode="dicts")["SIMD Extensions"].get("found", ()))
 
 
-def check(name: str) -> None:
-    """See that NumPy heeds the settings of this process's variant."""
+def heeded(name: str) -> None:
+    """End this process unless NumPy heeds the settings of its variant."""
     used = {pool["architecture"] for pool in threadpool_info() if pool["internal_api"] == "openblas"}
-    if used != {core := os.environ.get("OPENBLAS_CORETYPE") or "".join(used)}:
-        sys.exit(f"{name}: OpenBLAS uses {used}, not {core}")
-    if left := {*os.environ.get("NPY_DISABLE_CPU_FEATURES", "").split()} & {*_features()}:
-        sys.exit(f"{name}: NumPy still uses {left}")
+    core = os.environ.get("OPENBLAS_CORETYPE")
+    if core and used != {core}:
+        sys.exit(f"{name}: OpenBLAS uses {', '.join(used)}")
+    if left := {*os.environ.get("NPY_DISABLE_CPU_FEATURES", "").split()} & {*features()}:
+        sys.exit(f"{name}: NumPy still uses {', '.join(left)}")
 
 
-def by_check(outcomes: dict[str, dict[str, dict[str, Any]]]) -> dict[str, dict[str, dict[str, str]]]:
-    """Return every check that fails in a variant: {file:line: {variant: what failed}}."""
-    failed: dict[str, dict[str, dict[str, str]]] = {}
+def kind(name: str) -> str:
+    """Return the kind of a variant: xla of xla-avx2, seed of seed-7."""
+    return name.partition("-")[0]
+
+
+def by_check(outcomes: dict[str, Outcome]) -> dict[tuple[str, int], dict[str, dict[str, Any]]]:
+    """Return every check that fails somewhere: {(page, line): {variant: what failed}}."""
+    failed: dict[tuple[str, int], dict[str, dict[str, Any]]] = {}
     for variant, outcome in outcomes.items():
-        for name, about in outcome.items():
+        for page, about in outcome.items():
             for failure in about["failures"]:
-                failed.setdefault(f"{name}:{failure['line']}", {})[variant] = failure
+                failed.setdefault((page, failure["line"]), {})[variant] = failure
     return dict(sorted(failed.items()))
 
 
-def broken(outcomes: dict[str, dict[str, dict[str, Any]]]) -> list[str]:
+def broken(outcomes: dict[str, Outcome]) -> list[tuple[str, int]]:
     """Return the checks that fail where they may not: in any arithmetic, from any start, or with too many seeds."""
-    wrong = []
-    for place, found in by_check(outcomes).items():
-        seeds = [name for name in found if name.startswith("seed-")]
-        if len(seeds) > SEEDS - ENOUGH or len(found) > len(seeds):
-            wrong.append(place)
-    return wrong
+    seeds = {check: sum(kind(name) == "seed" for name in found) for check, found in by_check(outcomes).items()}
+    found = by_check(outcomes)
+    return [check for check in found if seeds[check] > SEEDS - ENOUGH or seeds[check] < len(found[check])]
+
+
+def table(outcomes: dict[str, Outcome]) -> dict[str, Any]:
+    """Return what the site shows: the machine, the variants, and of each page how many checks hold and which fail."""
+    about, failed = machine(), by_check(outcomes)
+    pages: dict[str, Any] = {}
+    for name in sorted({name for outcome in outcomes.values() for name in outcome}):
+        checks = max(outcome[name]["checks"] for outcome in outcomes.values() if name in outcome)
+        pages[name] = {"checks": checks, "failures": [_failure(*one) for one in failed.items() if one[0][0] == name]}
+    kept = {name: about[name] for name in ("processor", "system", "date", "versions")}
+    return {**kept, "features": features(), "variants": {name: every()[name] for name in outcomes}, "pages": pages}
+
+
+def _failure(check: tuple[str, int], found: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return a check that fails: its line, its claim, and what was measured in each variant in which it does."""
+    values = {name: [one["measured"], one["allowed"]] for name, one in found.items()}
+    return {"line": check[1], "claim": next(iter(found.values()))["claim"], "in": values}

@@ -9,6 +9,7 @@ class GdxPlayground extends HTMLElement {
     /** @type {InstanceType<typeof gdxEngine.Run>[]} */ this.runs = [];
     /** @type {Record<string, any>} */ this.ui = {};
     /** @type {World | null} */ this.framed = null;
+    /** @type {InstanceType<typeof gdxEngine.Run> | null} */ this.tabled = null; // whose rows stand in the table
     this.plots = {
       surface: new gdxPlots.Surface(),
       fit: new gdxPlots.Fit({
@@ -65,7 +66,6 @@ class GdxPlayground extends HTMLElement {
   step(n = 1) {
     this.pause();
     this.advance(Math.max(0, Math.floor(Number(n) || 0)));
-    this.say();
   }
 
   /** Back to the start, which stays where it is, as do the seed and every other setting. */
@@ -116,6 +116,7 @@ class GdxPlayground extends HTMLElement {
       if (!went.some(Boolean)) break;
       moved = true;
     }
+    if (this.run.settings.rates.length) this.controls(); // the rate may be another one from here on
     this.draw();
     return moved;
   }
@@ -126,7 +127,6 @@ class GdxPlayground extends HTMLElement {
     for (const run of this.runs) if (run.last.update === now) run.back();
     this.controls();
     this.draw();
-    this.say();
   }
 
   play() {
@@ -157,7 +157,6 @@ class GdxPlayground extends HTMLElement {
     this.playing = 0;
     this.ui.play.textContent = "Play";
     this.draw();
-    this.say();
   }
 
   // ---- Changing ------------------------------------------------------------------------------------------------------
@@ -399,7 +398,8 @@ class GdxPlayground extends HTMLElement {
     this.ui.count.value = `update ${this.updates}`;
     this.ui.back.disabled = this.updates === 0;
     this.written();
-    if (!this.playing) this.drawTable();
+    this.say();
+    this.drawTable();
   }
 
   /** The update just made (or, at the start, the first one), written out. */
@@ -417,12 +417,6 @@ class GdxPlayground extends HTMLElement {
     this.ui.equations.replaceChildren(
       h("p", { class: "gdx-what" }, h("b", {}, at ? `Update ${row.update}` : "The first update"), ` ${at ? "used" : "will use"} ${points}; loss of the batch ${show(row.batchLoss ?? 0)}`),
       block(0), block(1));
-    const verdict = gdxWords.verdict(run);
-    if (verdict !== this.ui.verdict) {
-      this.ui.verdict = verdict;
-      if (this.playing || !verdict) this.ui.say.textContent = verdict;
-    }
-    this.keepRoom();
   }
 
   /** Keeps the room that the words once needed: a line that comes and goes would move what is below it. */
@@ -437,11 +431,12 @@ class GdxPlayground extends HTMLElement {
     for (const box of [this.ui.equations, this.ui.say]) box.style.minHeight = "";
   }
 
-  /** Says in words where the run is: when something was done, not at every frame. */
+  /** Says in words where the run is, at every frame; it is read aloud when something was done, not while a run plays. */
   say() {
     const { last } = this.run;
     const { show } = gdxUi;
-    this.ui.say.textContent = `Update ${last.update}: w = ${show(last.w)}, b = ${show(last.b)}, loss ${show(last.loss)}. ${gdxWords.verdict(this.run)}`;
+    this.ui.say.setAttribute("aria-live", this.playing ? "off" : "polite");
+    this.ui.say.textContent = `${this.playing ? "Playing. " : ""}Update ${last.update}: w = ${show(last.w)}, b = ${show(last.b)}, loss ${show(last.loss)}. ${gdxWords.verdict(this.run)}`;
     this.keepRoom();
   }
 
@@ -452,8 +447,13 @@ class GdxPlayground extends HTMLElement {
 
   drawTable() {
     const { h } = gdxUi;
-    if (this.ui.table.open) {
-      this.ui.body.replaceChildren(...this.run.rows.map((row) => h("tr", {}, ...gdxWords.cells(row).map((cell) => h("td", {}, cell)))));
+    const { body } = this.ui;
+    if (this.ui.table.open) { // while a run plays, only its new rows are written
+      const { rows } = this.run;
+      if (this.tabled !== this.run) body.replaceChildren();
+      this.tabled = this.run;
+      while (body.children.length > rows.length) body.lastElementChild.remove();
+      for (const row of rows.slice(body.children.length)) body.append(h("tr", {}, ...gdxWords.cells(row).map((cell) => h("td", {}, cell))));
     }
     if (this.ui.codeBox.open) this.ui.pre.textContent = this.code;
   }

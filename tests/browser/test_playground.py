@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import random
 import re
 from typing import Any
 
@@ -332,3 +333,80 @@ def test_the_map_shows_its_run_in_the_playground(open_page: Any) -> None:
     page.get_by_role("button", name="Open this run in the playground").click()
     assert page.evaluate(f"{PLAY}.run.settings.batch") == 2
     assert page.locator("gdx-map .gdx-badge").inner_text().startswith("✓")
+
+
+# Every number that the element shows beside what its trace says, in one go: a run that plays does not stand still.
+STALE = """() => {
+    const play = document.querySelector("gdx-playground");
+    const { show } = gdxUi;
+    const rows = play.trace;
+    const last = rows.at(-1);
+    const words = (selector) => play.querySelector(selector).textContent;
+    const wanted = [
+        [words(".gdx-say"), `Update ${last.update}: w = ${show(last.w)}, b = ${show(last.b)}, loss ${show(last.loss)}.`],
+        [words(".gdx-count"), `update ${play.updates}`],
+        [play.querySelector(".gdx-start").getAttribute("aria-valuetext"), `w ${show(rows[0].w)}, b ${show(rows[0].b)}`],
+        [words("pre"), `batches[:${last.update || 50}]`],
+        [String(play.querySelectorAll("tbody tr").length), String(rows.length)],
+        [words("tbody tr:last-child"), show(last.loss, 6)],
+        [words("tbody tr:last-child"), show(last.w, 6)],
+        [words(".gdx-what"), last.update ? `Update ${last.update} used` : "The first update will use"],
+    ];
+    if (last.update) {
+        wanted.push([words(".gdx-what"), `loss of the batch ${show(last.batchLoss)}`]);
+        ["w", "b"].forEach((name, i) => {
+            const block = play.querySelectorAll(".gdx-equations > div")[i];
+            wanted.push([block.children[0].textContent, `= ${show(last[i ? "gradB" : "gradW"], 6)}`]);
+            wanted.push([block.lastElementChild.textContent, `= ${show(last[name], 6)}`]);
+        });
+    }
+    return wanted.filter(([found, want]) => !found.includes(want));
+}"""
+
+
+def test_after_200_random_acts_every_number_shown_is_that_of_the_trace(open_page: Any) -> None:
+    page, chance = open_page(), random.Random(0)
+    for name in ("All numbers of this run", "Keras code of this run"):
+        page.locator("summary", has_text=name).click()
+
+    def press(name: str) -> None:
+        page.get_by_role("button", name=name, exact=True).click()
+
+    def drag() -> None:
+        page.locator(".gdx-start").focus()
+        page.keyboard.press(chance.choice(["ArrowUp", "ArrowLeft", "Shift+ArrowDown", "Shift+ArrowRight"]))
+
+    def choose_batch() -> None:
+        page.locator("input[name=batch]").focus()
+        page.keyboard.press(chance.choice(["Home", "End", "ArrowLeft", "ArrowRight"]))
+
+    def choose_rate() -> None:
+        page.locator("input[name=lr]").fill(str(chance.choice([0.001, 0.02, 0.05, 0.11, 0.13, 0.5])))
+        page.keyboard.press("Enter")
+
+    def play_a_while() -> None:
+        press("Play")
+        page.wait_for_timeout(chance.randrange(20, 120))
+        assert page.evaluate(STALE) == []
+        chance.choice([lambda: press("Pause"), lambda: press("Reset"), drag, choose_batch, choose_rate])()
+        assert page.evaluate(STALE) == []
+        page.evaluate(f"{PLAY}.pause()")
+
+    def follow_a_link() -> None:
+        page.evaluate(f"{PLAY}.configure({{opt: 'adam', lr: 0.1, batch: 2, seed: {chance.randrange(9)}}})")
+        page.evaluate(f"{PLAY}.step({chance.randrange(200)})")
+
+    def choose_rule() -> None:
+        page.locator("select[name=opt]").select_option(index=chance.randrange(5))
+
+    def compare() -> None:
+        add = page.get_by_role("button", name="+ Compare with another run")
+        if add.is_enabled():
+            add.click()
+        page.locator(".gdx-chip button[aria-pressed]").first.click()
+
+    steps = [lambda: press("Step"), lambda: press("Reset"), lambda: press("Next seed")]
+    acts = [play_a_while, play_a_while, drag, choose_batch, choose_rate, follow_a_link, choose_rule, compare, *steps]
+    for act in range(200):
+        chance.choice(acts)()
+        assert page.evaluate(STALE) == [], act

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import sys
+from functools import lru_cache
 from pathlib import Path
+
+from bs4 import BeautifulSoup
 
 ROOT = Path(__file__).resolve().parents[2]
 SITE = ROOT / "docs" / "_build" / "html"
@@ -24,3 +27,9 @@ def content_pages() -> list[str]:
 def gallery_pages() -> list[str]:
     """List the pages made from the examples."""
     return [name for name in pages() if name.startswith("gallery/") and Path(name).name.startswith("plot_")]
+
+
+@lru_cache(maxsize=24)
+def read(name: str) -> BeautifulSoup:
+    """Parse a page; a test that changes the tree must parse its own."""
+    return BeautifulSoup((SITE / name).read_text(encoding="utf-8"), "html.parser")

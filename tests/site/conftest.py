@@ -60,9 +60,38 @@ class Visit:
     """A page as the browser saw it."""
 
     page: Any
+    home: str = ""
     outside: list[str] = field(default_factory=list)  # requests that left the site; they are not let through
     complaints: list[str] = field(default_factory=list)  # the console's errors and warnings, and failed requests
     responses: list[Any] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Gate every request, and listen."""
+        page = self.page
+        page.route("**/*", self._gate)
+        page.on("console", self._listen)
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("requestfailed", lambda request: self.complaints.append(f"failed: {request.url}"))
+        page.on("response", lambda response: self.responses.append(response))  # noqa: PLW0108  # Playwright refuses built-ins
+
+    def _gate(self, route: Any) -> None:
+        if route.request.url.startswith((self.home, "data:", "blob:")):
+            route.continue_()
+        else:
+            self.outside.append(route.request.url)
+            route.abort()
+
+    def _listen(self, message: Any) -> None:
+        if message.type in {"error", "warning"}:
+            self.complaints.append(message.text)
+
+    def go(self, home: str, name: str) -> Visit:
+        """Open a page, home + name, and forget what was seen before."""
+        self.home = home
+        for seen in (self.outside, self.complaints, self.responses):
+            seen.clear()
+        self.page.goto(home + name, wait_until="load")
+        return self
 
     def weight(self) -> int:
         """Sum the bytes of everything that the page loads, text compressed as web servers send it."""
@@ -79,33 +108,33 @@ def _sent(response) -> int:
 
 @pytest.fixture
 def visit(browser):
-    """Give a function that opens a page, home + name, with every request gated."""
+    """Give a function that opens a page, home + name, in a context of its own."""
     contexts = []
 
     def open_page(home: str, name: str, *, width: int = 1280, scheme: str = "light", **options: Any) -> Visit:
         contexts.append(browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme, **options))
-        page = contexts[-1].new_page()
-        seen = Visit(page)
-
-        def gate(route):
-            if route.request.url.startswith((home, "data:", "blob:")):
-                route.continue_()
-            else:
-                seen.outside.append(route.request.url)
-                route.abort()
-
-        def listen(message):
-            if message.type in {"error", "warning"}:
-                seen.complaints.append(message.text)
-
-        page.route("**/*", gate)
-        page.on("console", listen)
-        page.on("pageerror", lambda error: seen.complaints.append(str(error)))
-        page.on("requestfailed", lambda request: seen.complaints.append(f"failed: {request.url}"))
-        page.on("response", lambda response: seen.responses.append(response))  # noqa: PLW0108  # Playwright refuses built-ins
-        page.goto(home + name, wait_until="load")
-        return seen
+        return Visit(contexts[-1].new_page()).go(home, name)
 
     yield open_page
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture(scope="module")
+def tab(browser):
+    """Give a function that makes one tab for many pages: opening one anew would take longer than its tests."""
+    contexts = []
+
+    def new(viewport: dict[str, int], scheme: str) -> Any:
+        contexts.append(browser.new_context(viewport=viewport, color_scheme=scheme, reduced_motion="reduce"))
+        seen = Visit(contexts[-1].new_page())
+
+        def open_page(home: str, name: str) -> Visit:
+            seen.page.emulate_media(media="screen", color_scheme=scheme)
+            return seen.go(home, name)
+
+        return open_page
+
+    yield new
     for context in contexts:
         context.close()

@@ -3,31 +3,17 @@
 from __future__ import annotations
 
 import pytest
-from built_site import SITE, content_pages, pages
+from built_site import SITE, content_pages
 
 HEAVIEST = 300_000  # bytes of a tutorial page with all that it loads: style sheets, scripts, fonts and figures
-OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+
+
 INK = """() => {
     const channels = (colour) => colour.match(/[\\d.]+/g).slice(0, 3).map(Number);
     const lightness = ([r, g, b]) => 0.2126 * r + 0.7152 * g + 0.0722 * b;
     const style = getComputedStyle(document.querySelector("article"));
     return [lightness(channels(style.color)), lightness(channels(getComputedStyle(document.body).backgroundColor))];
 }"""
-
-
-@pytest.mark.parametrize("name", pages())
-def test_a_page_opened_from_the_disk_asks_for_nothing_outside_the_site(visit, site, name):
-    seen = visit(site.as_uri() + "/", name)
-    assert seen.outside == []
-    assert seen.complaints == []
-
-
-@pytest.mark.parametrize("name", content_pages())
-def test_a_page_fits_a_phone_in_the_dark(visit, server, name):
-    seen = visit(server, name, width=360, scheme="dark")
-    assert seen.page.evaluate(OVERFLOW) <= 0
-    assert seen.outside == []
-    assert seen.complaints == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

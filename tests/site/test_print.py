@@ -3,14 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from built_site import content_pages
 
 PAPER = 680  # CSS pixels between the margins of a sheet of A4, and a little less than of Letter
-HIDDEN = (".sidebar-drawer", ".toc-drawer", ".mobile-header", ".related-pages", ".skip-to-content", "button", "video")
-WIDER = """() => [...document.querySelectorAll("article *")].filter((one) => {
-    const box = one.getBoundingClientRect();
-    return box.width > 2 && box.right > innerWidth + 1 && !one.closest(".katex-mathml, svg");
-}).map((one) => one.outerHTML.slice(0, 120)).slice(0, 3)"""
 
 
 @pytest.fixture(scope="module")
@@ -21,16 +15,6 @@ def paper(browser):
     page.emulate_media(media="print")
     yield page
     context.close()
-
-
-@pytest.mark.parametrize("name", [name for name in content_pages() if "/generated/" not in name])
-def test_a_printed_page_has_no_menus_and_nothing_runs_over_its_edge(paper, server, name):
-    paper.goto(server + name)
-    for selector in HIDDEN:
-        shown = paper.locator(selector)
-        assert not any(shown.nth(k).is_visible() for k in range(shown.count())), selector
-    assert paper.evaluate("document.documentElement.scrollWidth") <= PAPER
-    assert paper.evaluate(WIDER) == []
 
 
 def test_the_solutions_of_exercises_are_printed(paper, server):

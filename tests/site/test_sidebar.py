@@ -5,9 +5,8 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-import pytest
 from bs4 import BeautifulSoup
-from built_site import ROOT, SITE, content_pages
+from built_site import ROOT
 from test_faults import PYTHON
 
 CONF = f"""
@@ -63,16 +62,3 @@ def test_every_page_has_the_tree_that_the_theme_alone_would_give_it(tmp_path):
     for name in names:
         assert tree(ours / name) == tree(theirs / name), name
     assert (ours / "b" / "two.html").read_text(encoding="utf-8").count("current-page") == 2
-
-
-@pytest.mark.parametrize("name", content_pages())
-def test_the_way_to_the_page_is_open_and_marked(site, name):
-    page = BeautifulSoup((SITE / name).read_text(encoding="utf-8"), "html.parser").select_one(".sidebar-tree")
-    here = page.select("a[href='#']")
-    assert len(here) >= 1 or name == "index.html"
-    assert [item.a for item in page.select(".current-page")] == here
-    for link in here:
-        around = [item for item in link.parents if item.name == "li"]
-        assert all("current" in item["class"] for item in around)
-        boxes = [box for item in around for box in item.find_all("input", recursive=False)]
-        assert all(box.has_attr("checked") for box in boxes)

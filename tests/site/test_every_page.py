@@ -1,0 +1,248 @@
+"""Every page, read once as a file and visited twice: on a desk, from the disk, and on a phone, from a server."""
+
+from __future__ import annotations
+
+import ast
+import json
+import posixpath
+import re
+
+import pytest
+from built_site import SITE, content_pages, gallery_pages, pages, read
+from finish import policy
+
+STAMP = re.compile(r"Built with gdexplain \S+, Keras \d\S+, TensorFlow \d\S+, NumPy \d\S+, Python 3\.\d+\.")
+FILE_NAME = re.compile(r"[\w-]+\.(?:png|svg|jpe?g|gif|mp4)|^(?:image|figure|plot|img)\b\W*\d*$", re.IGNORECASE)
+CONTENT, GALLERY = frozenset(content_pages()), frozenset(gallery_pages())
+
+
+def follow(name: str, href: str):
+    return SITE / posixpath.normpath(posixpath.join(posixpath.dirname(name), href.split("#", maxsplit=1)[0]))
+
+
+def faults(checks, *given) -> list[str]:
+    """Run all checks of a page, and say every one that fails."""
+    found = []
+    for check in checks:
+        try:
+            check(*given)
+        except AssertionError as error:
+            found.append(f"{check.__name__.replace('_', ' ')}: {error}")
+    return found
+
+
+# -- as a file --------------------------------------------------------------------------------------------------------
+
+
+def it_names_the_versions_it_was_built_with(name, page):
+    assert STAMP.fullmatch(page.select_one(".version-stamp").get_text())
+
+
+def it_states_the_policy_of_its_own_scripts_first(name, page):
+    text = (SITE / name).read_text(encoding="utf-8")
+    metas = page.head.find_all("meta")
+    assert [meta.get("http-equiv") for meta in metas].index("Content-Security-Policy") == 1
+    stated = metas[1]["content"]
+    assert stated == policy(text)
+    scripts = stated.partition("script-src ")[2].partition(";")[0]
+    assert stated.startswith("default-src 'none'")
+    assert "unsafe" not in scripts
+    assert not re.search(r"\son[a-z]+=\"|javascript:", text)
+
+
+def its_images_have_a_size_and_all_but_the_first_wait_until_they_are_near(name, page):
+    images = page.select("img")
+    assert all(image.get("width") and image.get("height") and image.get("decoding") for image in images)
+    assert [image.get("loading") for image in images] == [None, *["lazy"] * len(images)][: len(images)]
+
+
+def it_links_to_its_source_and_the_source_is_there(name, page):
+    link = page.select_one("a.page-source")
+    assert link is not None
+    assert follow(name, link["href"]).is_file()
+
+
+def it_leads_on_to_a_neighbour(name, page):
+    links = page.select("a.next-page, a.prev-page")
+    assert links
+    assert all(follow(name, link["href"]).is_file() for link in links)
+
+
+def it_has_one_first_heading(name, page):
+    assert len(page.select("article h1")) == 1
+
+
+def the_words_of_its_figures_say_what_they_show(name, page):
+    for image in page.select("article img"):
+        words = image["alt"]
+        assert len(words) >= (20 if "Thumbnail" in words else 60), words
+        assert not FILE_NAME.search(words), words
+
+
+def its_films_have_a_poster_and_the_reader_can_stop_them(name, page):
+    for film in page.select("video"):
+        assert film.get("poster")
+        assert len(film["aria-label"]) >= 60
+        assert film.has_attr("controls")
+        if film.has_attr("autoplay"):
+            assert film.has_attr("muted")
+            assert film.find("source")["media"] == "(prefers-reduced-motion: no-preference)"
+
+
+def the_way_to_it_is_open_and_marked_in_the_sidebar(name, page):
+    tree = page.select_one(".sidebar-tree")
+    here = tree.select("a[href='#']")
+    assert len(here) >= 1 or name == "index.html"
+    assert [item.a for item in tree.select(".current-page")] == here
+    for link in here:
+        around = [item for item in link.parents if item.name == "li"]
+        assert all("current" in item["class"] for item in around)
+        boxes = [box for item in around for box in item.find_all("input", recursive=False)]
+        assert all(box.has_attr("checked") for box in boxes)
+
+
+def it_offers_its_script_and_its_notebook(name, page):
+    links = {link["href"].rsplit(".", 1)[-1]: link["href"] for link in page.select("a.download")}
+    ast.parse(follow(name, links["py"]).read_text(encoding="utf-8"))
+    assert json.loads(follow(name, links["ipynb"]).read_text(encoding="utf-8"))["cells"]
+
+
+def it_ends_with_what_to_read_next(name, page):
+    paragraphs = [part for part in page.select("article p") if part.find_parent(class_="sphx-glr-footer") is None]
+    last = next(part for part in reversed(paragraphs) if re.match(r"(Next|Back)\b", part.get_text()))
+    following = [part.get_text() for part in last.find_all_next("p") if part in paragraphs]
+    assert last.select_one("a[href]") is not None
+    assert [text for text in following if len(text) > 40] == []
+
+
+OF_ALL = (
+    it_names_the_versions_it_was_built_with,
+    it_states_the_policy_of_its_own_scripts_first,
+    its_images_have_a_size_and_all_but_the_first_wait_until_they_are_near,
+)
+OF_CONTENT = (
+    it_links_to_its_source_and_the_source_is_there,
+    it_leads_on_to_a_neighbour,
+    it_has_one_first_heading,
+    the_words_of_its_figures_say_what_they_show,
+    its_films_have_a_poster_and_the_reader_can_stop_them,
+    the_way_to_it_is_open_and_marked_in_the_sidebar,
+)
+OF_GALLERY = (it_offers_its_script_and_its_notebook, it_ends_with_what_to_read_next)
+
+
+@pytest.mark.parametrize("name", pages())
+def test_a_page_is_whole(site, name):
+    checks = OF_ALL + OF_CONTENT * (name in CONTENT) + OF_GALLERY * (name in GALLERY)
+    assert faults(checks, name, read(name)) == []
+
+
+# -- in a browser -----------------------------------------------------------------------------------------------------
+
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+# The theme changes colours and nothing else, so the dark pages are judged by the rules that look at colours.
+COLOURS = ["color-contrast", "link-in-text-block"]
+# The contents at the side and the phone's header are the same on every page: they are judged on these, and so are the
+# colours on a phone, which are those on a desk everywhere else.
+WHOLE = {"index.html", "search.html", "tutorial/batch.html", "reference/api.html"}
+# Two frames on, what scrolls has been found and takes the focus: observers of sizes are told between frames.
+DRAWN = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+PAPER = 680  # CSS pixels between the margins of a sheet of A4, and a little less than of Letter
+HIDDEN = ".sidebar-drawer, .toc-drawer, .mobile-header, .related-pages, .skip-to-content, button, video"
+SHOWN = "(selector) => [...document.querySelectorAll(selector)].filter((one) => one.checkVisibility()).length"
+WIDER = """() => [...document.querySelectorAll("article *")].filter((one) => {
+    const box = one.getBoundingClientRect();
+    return box.width > 2 && box.right > innerWidth + 1 && !one.closest(".katex-mathml, svg");
+}).map((one) => one.outerHTML.slice(0, 120)).slice(0, 3)"""
+FORMULAS = """() => [...document.querySelectorAll('.katex-display')].filter(box => box.checkVisibility()).map(box => ({
+    latex: box.querySelector('annotation').textContent, scrolls: ['auto', 'scroll'].includes(getComputedStyle(box).overflowX),
+    right: box.getBoundingClientRect().right, left: box.getBoundingClientRect().left, room: innerWidth,
+    hidden: box.scrollWidth - box.clientWidth, cut: box.scrollHeight - box.clientHeight,
+}))"""
+COURSE = ("tutorial/", "explanation/", "gallery/", "practice/", "es/")
+TOLD = "explanation/backprop_by_hand.html"  # its rows carry their numbers, and are as long as these make them
+
+
+@pytest.fixture(scope="module")
+def desk(tab):
+    return tab({"width": 1280, "height": 900}, "light")
+
+
+@pytest.fixture(scope="module")
+def phone(tab):
+    return tab({"width": 360, "height": 900}, "dark")
+
+
+def violations(page, name, **which):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed: nox -s site")
+    context = {"exclude": [] if name in WHOLE else [[".sidebar-scroll"]]}
+    options = {"resultTypes": ["violations"], "preload": False, **which}
+    found = axe.Axe().run(page, context=context, options=options).response["violations"]
+    return [(one["id"], node["html"][:120], node["failureSummary"]) for one in found for node in one["nodes"][:3]]
+
+
+def it_asks_for_nothing_outside_and_has_no_complaint(seen, name):
+    assert seen.outside == []
+    assert seen.complaints == []
+
+
+def it_fits(seen, name):
+    assert seen.page.evaluate(OVERFLOW) <= 0
+
+
+def axe_finds_nothing(seen, name):
+    rules = {rule: {"enabled": seen.page.viewport_size["width"] > 360 or name in WHOLE} for rule in COLOURS}
+    assert violations(seen.page, name, runOnly={"type": "tag", "values": RULES}, rules=rules) == []
+
+
+def axe_finds_nothing_in_the_other_theme(seen, name):
+    seen.page.emulate_media(color_scheme="dark")
+    assert violations(seen.page, name, runOnly={"type": "rule", "values": COLOURS}) == []
+
+
+def it_prints_without_menus_and_nothing_runs_over_its_edge(seen, name):
+    """Print from the dark theme, which paper does not have; a page of the desk is put back afterwards."""
+    size = seen.page.viewport_size
+    seen.page.set_viewport_size({"width": PAPER, "height": 1000})
+    seen.page.emulate_media(media="print", color_scheme="dark")
+    shown, width, wider = (seen.page.evaluate(*what) for what in ((SHOWN, HIDDEN), (OVERFLOW,), (WIDER,)))
+    seen.page.emulate_media(media="screen", color_scheme="light")
+    seen.page.set_viewport_size(size)
+    assert shown == 0
+    assert width <= 0
+    assert wider == []
+
+
+def no_formula_is_clipped(seen, name):
+    for formula in seen.page.evaluate(FORMULAS):
+        assert formula["left"] >= 0, formula
+        assert formula["right"] <= formula["room"], formula
+        assert formula["hidden"] <= 1 or formula["scrolls"], formula
+        assert formula["cut"] <= 1, formula
+        if name.startswith(COURSE) and name != TOLD:
+            assert formula["hidden"] <= 1, formula  # on a page of the course nobody has to scroll a formula
+
+
+@pytest.mark.parametrize("name", pages())
+def test_a_page_on_a_desk_from_the_disk(desk, site, name):
+    seen = desk(site.as_uri() + "/", name)
+    seen.page.evaluate(DRAWN)
+    checks = [it_asks_for_nothing_outside_and_has_no_complaint, axe_finds_nothing, axe_finds_nothing_in_the_other_theme]
+    checks += [it_prints_without_menus_and_nothing_runs_over_its_edge] * (name in CONTENT)
+    assert faults(checks, seen, name) == []
+
+
+@pytest.mark.parametrize("name", pages())
+def test_a_page_on_a_phone_from_a_server(phone, server, name):
+    seen = phone(server, name)
+    seen.page.evaluate(DRAWN)
+    checks = [it_asks_for_nothing_outside_and_has_no_complaint, axe_finds_nothing, no_formula_is_clipped]
+    checks += [it_fits] * (name in CONTENT)
+    assert faults(checks, seen, name) == []
+
+
+def test_the_site_has_formulas_and_a_gallery(site):
+    with_formulas = [name for name in CONTENT if 'class="katex-display' in (SITE / name).read_text(encoding="utf-8")]
+    assert len(with_formulas) > 20
+    assert len(GALLERY) > 20

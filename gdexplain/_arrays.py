@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gdexplain._checks import finite_array, number_array, refused
 from gdexplain.data import Dataset
 
 _ELSEWHERE = "Data that comes in batches (tf.data, generators) or with weights goes to fit, with RecordTrajectory."
@@ -70,64 +71,14 @@ def _is_array(value: Any) -> bool:
 
 def _numbers(name: str, value: Any, dtype: str) -> NDArray[Any]:
     """Return one array of numbers: whole numbers as they are, floats in `dtype` and finite."""
-    array = _as_numpy(name, value)
-    if array.dtype.kind == "c":
-        raise TypeError(f"{name} must be an array of real numbers, not of {array.dtype}.")
-    if array.dtype.kind not in "biuf" or array.ndim == 0:
-        raise TypeError(f"{name} must be an array of numbers, one example a row, not {_shown(value)}. {_ELSEWHERE}")
-    if array.dtype.kind != "f":
-        return array
-    with np.errstate(over="ignore"):  # what overflows becomes inf, which the next line refuses
-        array = array.astype(dtype)
-    finite = np.isfinite(array)
-    if not np.all(finite):
-        where = ", ".join(map(str, np.argwhere(~finite)[0]))
-        raise ValueError(f"{name} must be finite in {dtype}, but it has NaN or inf, first in {name}[{where}].")
-    return array
-
-
-def _as_numpy(name: str, value: Any) -> NDArray[Any]:
-    """Return what `value` holds: a frame's columns in their common type, a series as the column that Keras takes."""
-    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
-        raise ValueError(f"{name} must have no masked entries: drop these rows, or fill them with `.filled(...)`.")
-    if hasattr(value, "columns") and hasattr(value, "dtypes"):
-        return _as_matrix(name, value)
     try:
-        array = np.asarray(value)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"{name} must be an array of numbers, one example a row, not {_shown(value)}.") from error
-    if array.dtype == object:
-        array = _from_objects(array)
-    elif array.dtype.name == "bfloat16":  # NumPy knows this one by its name only
-        array = array.astype(np.float32)
-    return array[:, np.newaxis] if hasattr(value, "to_frame") and array.ndim == 1 else array
-
-
-def _as_matrix(name: str, frame: Any) -> NDArray[Any]:
-    """Return a data frame as one array: numbers and truth values of any kind side by side."""
-    series = [frame.iloc[:, place] if hasattr(frame, "iloc") else frame[key] for place, key in enumerate(frame.columns)]
-    columns = [_from_objects(np.asarray(one)) for one in series]
-    for key, one, values in zip(frame.columns, series, columns, strict=True):
-        if values.dtype.kind not in "biuf":
-            raise TypeError(
-                f"{name} must have columns of numbers, but column {key!r} is of {one.dtype}: "
-                "turn it into numbers (categories into 0 and 1, dates into days) or leave it out."
-            )
-    return np.stack(columns, axis=1) if columns else np.empty((len(frame), 0))
-
-
-def _from_objects(array: NDArray[Any]) -> NDArray[Any]:
-    """Return an array of Python numbers (pandas' missing value is NaN) as one of NumPy's; anything else as it is."""
-    if array.dtype != object:
-        return array
-    numbers = [getattr(item, "item", lambda item=item: item)() for item in array.ravel()]
-    if not all(isinstance(item, bool | int | float) or type(item).__name__ == "NAType" for item in numbers):
-        return array
-    plain = [float("nan") if type(item).__name__ == "NAType" else item for item in numbers]
-    return np.asarray(plain).reshape(array.shape)
-
-
-def _shown(value: Any) -> str:
-    """Return a value as a short text, for a message."""
-    text = " ".join(repr(value).split())
-    return text if len(text) <= 120 else f"{text[:120]}..."
+        array = number_array(name, value, booleans=True)
+    except TypeError as error:
+        if isinstance(value, list | tuple) or hasattr(value, "__array__"):
+            raise
+        raise TypeError(f"{error} {_ELSEWHERE}") from error
+    if array.ndim == 0:
+        raise refused(TypeError, name, "an array of numbers, one example a row", value)
+    if hasattr(value, "to_frame") and array.ndim == 1:  # a pandas series, of which Keras makes a column
+        array = array[:, np.newaxis]
+    return finite_array(name, array, dtype=dtype) if array.dtype.kind == "f" else array

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import inspect
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import keras
@@ -64,6 +63,8 @@ class Problem:
         What `compile` would make of the loss.
     state : tuple of keras.Variable
         What a training step changes besides the trainable weights: moving averages, seeds, states of RNNs.
+    double : bool
+        Whether the model computes in float64, whatever its own dtype is; see `in_float64`.
     """
 
     model: keras.Model
@@ -73,6 +74,7 @@ class Problem:
     dtype: str
     loss: Any
     state: tuple[Any, ...] = field(default=(), repr=False)
+    double: bool = False
 
     @property
     def variables(self) -> list[Any]:
@@ -99,7 +101,7 @@ class Problem:
         """Return the trainable weights, each in its shape and dtype, of a flat row of them."""
         parts = tf.split(theta, [int(np.prod(variable.shape)) for variable in self.variables])
         return [
-            tf.cast(tf.reshape(part, variable.shape), variable.dtype)
+            tf.cast(tf.reshape(part, variable.shape), "float64" if self.double else variable.dtype)
             for part, variable in zip(parts, self.variables, strict=True)
         ]
 
@@ -108,7 +110,13 @@ class Problem:
         scope = keras.StatelessScope(collect_losses=True)
         for variable, weight in zip(self.variables, weights, strict=True):
             scope.add_update((variable, weight))
-        with scope:
+        if not self.double:
+            with scope:
+                return self.run(inputs, targets, training=training)
+        for variable in self.model.non_trainable_variables:
+            if _is_float(variable):
+                scope.add_update((variable, tf.cast(variable.value, "float64")))
+        with _computing_in_float64(self.model), scope:
             return self.run(inputs, targets, training=training)
 
     def mean(self, loss: Any) -> Any:
@@ -154,9 +162,7 @@ def pose(model: keras.Model, dataset: Any, loss: Any, *, batch_size: int | None 
     if not isinstance(model, keras.Model):
         raise TypeError(f"model must be a keras.Model, not {type(model).__name__}.")
     dtype, floats = _keras.record_dtype(model), data_dtype(model)
-    x, y, n = as_arrays(dataset, floats, inputs=_count(model, "inputs"), outputs=_count(model, "outputs"))
-    if isinstance(dataset, Dataset):
-        x = _as_input(model, x)
+    x, y, n = _as_data(model, dataset, floats)
     size = n if batch_size is None else positive_int("batch_size", batch_size, at_most=n)
     problem = Problem(model, x, y, n, dtype, _compile_loss(model, loss))
     state: dict[int, Any] = {}
@@ -185,6 +191,18 @@ def check_model(model: keras.Model) -> None:
             "model must not have the dtype policy mixed_float16: fit scales its loss (LossScaleOptimizer) and skips "
             f"updates, so that a record with one row an update would be another run. {instead} Or take mixed_bfloat16."
         )
+
+
+def in_float64(problem: Problem, dataset: Any) -> Problem:
+    """Let the same live model compute in float64, for a check that rounding must not disturb; nothing is copied.
+
+    The weights are the model's own, with more digits behind them. An operation that insists on another dtype raises, or
+    rounds in the middle: compare the loss with the live model's before you trust it.
+    """
+    model = problem.model
+    x, y, n = _as_data(model, dataset, "float64")
+    loss = None if problem.loss is None else _in_dtype(_twin(problem.loss), "float64")
+    return replace(problem, x=x, y=y, examples=n, dtype="float64", loss=loss, double=True)
 
 
 def data_dtype(model: keras.Model) -> str:
@@ -223,6 +241,18 @@ def named_loss(loss: Any) -> Any:
     return loss
 
 
+def reason(error: Exception) -> str:
+    """Return the lines of a message that say what is wrong, without Keras' colours and its list of arguments."""
+    text = str(error).replace("\x1b[1m", "").replace("\x1b[0m", "").split("\n\nArguments received by")[0]
+    return " ".join(text.split())
+
+
+def rounding(model: keras.Model) -> float:
+    """Return how far, in parts of itself, a loss may be from its value in float64: by the model's coarsest dtype."""
+    kinds = {str(layer.compute_dtype) for layer in model._flatten_layers()}
+    return 0.2 if "bfloat16" in kinds else 0.05 if "float16" in kinds else 1e-3
+
+
 def map_arrays(function: Callable[[Any], Any], data: Any) -> Any:
     """Apply a function to every array; targets that are None stay so."""
     return keras.tree.map_structure(lambda leaf: None if leaf is None else function(leaf), data)
@@ -239,6 +269,12 @@ def _count(model: keras.Model, which: str) -> int:
         return max(1, len(getattr(model, which)))
     except (AttributeError, TypeError, ValueError):  # a subclass, or a model that is not built
         return 1
+
+
+def _as_data(model: keras.Model, dataset: Any, dtype: str) -> tuple[Any, Any, int]:
+    """Return inputs, targets and the number of examples as the model takes them."""
+    x, y, n = as_arrays(dataset, dtype, inputs=_count(model, "inputs"), outputs=_count(model, "outputs"))
+    return (_as_input(model, x) if isinstance(dataset, Dataset) else x), y, n
 
 
 def _as_input(model: keras.Model, rows: NDArray[Any]) -> NDArray[Any]:
@@ -270,6 +306,33 @@ def _installed(model: keras.Model, loss: Any) -> Iterator[None]:
         vars(model)["_compile_loss"] = before
 
 
+def _is_float(thing: Any) -> bool:
+    """Say whether a variable or a symbolic tensor holds floating numbers."""
+    return "float" in str(thing.dtype)
+
+
+@contextlib.contextmanager
+def _computing_in_float64(model: keras.Model) -> Iterator[None]:
+    """Let every layer, weight and symbolic input of a live model say that it is of float64, and put back what it said.
+
+    It lasts for the trace of one function. The weights' float64 values are those of the scope around it.
+    """
+    layers = model._flatten_layers()
+    graphs = [graph for layer in layers for graph in (layer, getattr(layer, "_functional", None))]
+    inputs = [tensor for graph in graphs for tensor in getattr(graph, "_inputs", None) or ()]
+    said = [(layer, "_dtype_policy", keras.DTypePolicy("float64")) for layer in layers]
+    starts = [layer for layer in layers if "_dtype" in vars(layer)]  # an InputLayer
+    said += [(each, "_dtype", "float64") for each in (*starts, *inputs, *model.variables) if _is_float(each)]
+    before = [(each, name, vars(each)[name]) for each, name, _ in said]
+    for each, name, value in said:
+        vars(each)[name] = value
+    try:
+        yield
+    finally:
+        for each, name, value in before:
+            vars(each)[name] = value
+
+
 def _try(problem: Problem, width: int) -> dict[int, Any]:
     """Make a training step on the first `width` rows in a scope that forgets it; return the variables it assigns."""
     model = problem.model
@@ -278,37 +341,35 @@ def _try(problem: Problem, width: int) -> dict[int, Any]:
         try:
             prediction = model(inputs, **_training(model.call, True))
         except Exception as error:
-            raise ValueError(f"dataset must fit the model's inputs. Keras says: {_reason(error)}") from error
+            raise ValueError(f"dataset must fit the model's inputs. Keras says: {reason(error)}") from error
         scope.hold(model.trainable_variables)
         try:
             problem.loss_of(inputs, targets, prediction, training=True)
         except Exception as error:
             _check_targets(problem, targets, prediction)
-            raise ValueError(f"y must fit the model's outputs and the loss. Keras says: {_reason(error)}") from error
+            raise ValueError(f"y must fit the model's outputs and the loss. Keras says: {reason(error)}") from error
         _check_targets(problem, targets, prediction)
     if problem.loss is not None:
         _in_dtype(problem.loss, data_dtype(model))
     return dict(scope.assigned)
 
 
-def _reason(error: Exception) -> str:
-    """Return the lines of a message that say what is wrong, without Keras' colours and its list of arguments."""
-    text = str(error).replace("\x1b[1m", "").replace("\x1b[0m", "").split("\n\nArguments received by")[0]
-    return " ".join(text.split())
-
-
-def _in_dtype(loss: Any, dtype: str) -> None:
+def _in_dtype(loss: Any, dtype: str) -> Any:
     """Let a compiled loss compute in a dtype: Keras would give it floatx, which costs a float64 model half its digits."""
 
-    def copied(one: Any) -> Any:
-        if one.dtype == dtype:
-            return one
-        other = copy.copy(one)
-        other._dtype = dtype
-        return other
+    def told(one: Any) -> Any:
+        return one if one.dtype == dtype else _twin(one, _dtype=dtype)
 
     loss._dtype = dtype
-    loss._flat_losses = [item._replace(loss=copied(item.loss)) for item in loss._flat_losses or ()]
+    loss._flat_losses = [item._replace(loss=told(item.loss)) for item in loss._flat_losses or ()]
+    return loss
+
+
+def _twin(loss: Any, **changes: Any) -> Any:
+    """Copy a loss, which is not the one that a user holds any more; `copy` would save it and load it again."""
+    twin = object.__new__(type(loss))
+    vars(twin).update(vars(loss) | changes)
+    return twin
 
 
 def _check_targets(problem: Problem, targets: Any, prediction: Any) -> None:

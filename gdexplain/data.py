@@ -28,8 +28,8 @@ class Dataset:
 
     Parameters
     ----------
-    inputs : array_like, shape (N, D)
-        One example a row, kept as float64.
+    inputs : array_like, shape (N, D) or (N,)
+        One example a row, kept as float64; (N,) becomes a column (N, 1).
     targets : array_like, shape (N, K) or (N,)
         Real targets, kept as float64 of shape (N, K); or whole numbers of at least 0 of shape (N,), such as class
         labels, kept as int64. Real targets of shape (N,) become a column (N, 1), so that they never broadcast against
@@ -42,7 +42,7 @@ class Dataset:
     TypeError
         If an array is not one of real numbers (dates, text, masked and complex numbers are not), or `name` not text.
     ValueError
-        If a value is NaN or infinite, if there is no row, if `inputs` is not 2-D, or if the rows of the two disagree.
+        If a value is NaN or infinite, if there is no row, if `inputs` has more axes, or if the rows of the two disagree.
 
     Examples
     --------
@@ -60,7 +60,10 @@ class Dataset:
 
     def __post_init__(self) -> None:
         """Check both arrays and freeze them."""
-        inputs = finite_array("inputs", self.inputs, ndim=2, booleans=True)
+        inputs = finite_array("inputs", self.inputs, booleans=True)
+        inputs = inputs[:, np.newaxis] if inputs.ndim == 1 else inputs
+        if inputs.ndim != 2:
+            raise ValueError(f"inputs must have shape (N, D) or (N,), not {inputs.shape}.")
         if inputs.size == 0:
             raise ValueError(f"inputs must have at least one row and one column, not shape {inputs.shape}.")
         targets = _as_targets(self.targets)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
+import copy
 import itertools
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,8 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse.linalg import LinearOperator, eigsh
 
 from gdexplain import _keras
-from gdexplain._checks import finite_array, one_of, positive_int, real
-from gdexplain.data import Dataset
+from gdexplain._checks import finite_array, instance, one_of, positive_int, real, row_numbers
+from gdexplain._model import Problem, in_float64, map_arrays, named_loss, pose, reason, rounding
 from gdexplain.functions import ACTIVATIONS, LOSSES
 from gdexplain.network import Dense
 from gdexplain.trajectory import Layout
@@ -176,15 +175,15 @@ def as_layers(model: keras.Model) -> list[Dense]:
     """
     stack: list[Dense] = []
     for layer in _chain(model):
-        if isinstance(layer, keras.layers.Dense):
+        if type(layer) is keras.layers.Dense:  # a subclass may compute anything
             stack.append(_as_dense(layer))
-        elif isinstance(layer, keras.layers.Activation) and stack:
+        elif type(layer) is keras.layers.Activation and stack:
             function = _activation_name(layer)
             if "linear" not in (function, stack[-1].activation):
                 raise ValueError(f"model must have one activation a layer, but {layer.name!r} is a second one.")
             name = stack[-1].activation if function == "linear" else function
             stack[-1] = Dense(stack[-1].weights, stack[-1].bias, name)
-        elif stack or not isinstance(layer, keras.layers.InputLayer | keras.layers.Flatten):
+        elif stack or type(layer) not in (keras.layers.InputLayer, keras.layers.Flatten):
             kind = type(layer).__name__
             raise ValueError(f"model must be a stack of Dense and Activation layers, but {layer.name!r} is a {kind}.")
     if not stack:
@@ -194,27 +193,36 @@ def as_layers(model: keras.Model) -> list[Dense]:
 
 def _chain(model: keras.Model) -> list[Any]:
     """Return the layers of a model in which each feeds the next and nothing else."""
-    if not isinstance(model, keras.Model):
-        raise TypeError(f"model must be a keras.Model, not {type(model).__name__}.")
+    instance("model", model, keras.Model, "a keras.Model")
     if not model.built:
         raise ValueError("model must be built: start it with keras.Input, or call it once on data.")
     layers = list(model.layers)
+    graph = isinstance(model, keras.Sequential) or hasattr(model, "operations")
+    if not graph or not _is_keras_own(type(model).call):
+        raise ValueError(f"model must be Sequential or functional, but {type(model).__name__} is a subclass.")
     if isinstance(model, keras.Sequential):
         return layers
-    if not hasattr(model, "operations"):
-        raise ValueError(f"model must be Sequential or functional, but {type(model).__name__} is a subclass.")
     pairs = itertools.pairwise(layers)
     if model.output is not layers[-1].output or any(after.input is not before.output for before, after in pairs):
         raise ValueError("model must be one chain of layers, each feeding the next, but it branches or shares a layer.")
     return layers
 
 
+def _is_keras_own(thing: Any) -> bool:
+    """Say whether a class or a function is Keras' own, and not a subclass's or a user's."""
+    return str(thing.__module__).startswith("keras.")
+
+
 def _as_dense(layer: keras.layers.Dense) -> Dense:
     """Copy one Keras layer, if arrays and an activation say all about it."""
-    if not layer.trainable or layer.kernel_regularizer or layer.bias_regularizer or layer.activity_regularizer:
+    held = (layer.kernel_regularizer, layer.bias_regularizer, layer.activity_regularizer)
+    if not layer.trainable or any((*held, layer.kernel_constraint, layer.bias_constraint)):
         raise ValueError(
-            f"model must have trainable layers without penalties, but {layer.name!r} is frozen or has one."
+            "model must have trainable layers without penalties and constraints, "
+            f"but {layer.name!r} is frozen or has one."
         )
+    if layer.lora_enabled or layer.quantization_mode is not None:
+        raise ValueError(f"model must have plain Dense layers, but {layer.name!r} has LoRA or is quantized.")
     weights = [np.asarray(weight, np.float64) for weight in layer.get_weights()]
     return Dense(weights[0], weights[1] if layer.use_bias else None, _activation_name(layer))
 
@@ -235,24 +243,26 @@ class KerasObjective:
     Parameters
     ----------
     model : keras.Model
-        Any built Keras model with one input and one output; its own weights are never changed.
-    dataset : Dataset
-        The examples; a row of inputs is reshaped to the model's ``input_shape``.
-    loss : str, callable or keras.losses.Loss
+        Any built Keras model; it is called as it is, with its state, masks and penalties, and never changed.
+    dataset : Dataset or (x, y)
+        The examples, as for `train`; a row of a `Dataset` is reshaped to the model's ``input_shape``.
+    loss : str, callable, keras.losses.Loss, or a list or dict of them
         As for ``model.compile``, or a name of `trace_backprop` such as ``"binary_crossentropy_from_logits"``.
 
     Raises
     ------
     TypeError
-        If `model` is not a Keras model, or `dataset` not a `Dataset`.
+        If `model` is not a Keras model, or `dataset` no data.
     ValueError
         If the model is not built, has no trainable weight, does not fit the data, or the loss is unknown.
 
     Notes
     -----
-    The model runs as in ``evaluate`` (``training=False``: Dropout is off, BatchNormalization uses its averages), and
-    the penalties of its layers are added. The loss is computed in the model's dtype, which ``compile`` does not do: it
-    takes ``keras.config.floatx()``. Theta, loss and gradient are float64 outside, whatever the model's dtype is.
+    The model runs as in ``evaluate`` (``training=False``: Dropout is off, BatchNormalization uses its averages), the
+    penalties of its layers are added, and padded steps are masked. The value is the one that ``evaluate`` reports on
+    all rows at once; of a loss that is not reduced, the mean. The loss of a float64 model is computed in float64, which
+    ``compile`` does not do: it takes ``keras.config.floatx()``. Theta, loss and gradient are float64 outside, whatever
+    the model's dtype is.
 
     Examples
     --------
@@ -265,29 +275,58 @@ class KerasObjective:
     """
 
     model: keras.Model
-    dataset: Dataset
+    dataset: Any
     loss: Any = field(default="mse", kw_only=True)
+    _problem: Problem = field(init=False, repr=False)
     _functions: dict[str, Any] = field(init=False, repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check that model, data and loss fit, and write the functions of theta."""
-        if not isinstance(self.model, keras.Model):
-            raise TypeError(f"model must be a keras.Model, not {type(self.model).__name__}.")
-        if not isinstance(self.dataset, Dataset):
-            raise TypeError(f"dataset must be a gdexplain.Dataset, not {type(self.dataset).__name__}.")
+        instance("model", self.model, keras.Model, "a keras.Model")
         if not self.model.built or not self.model.trainable_variables:
             raise ValueError("model must be built and have a trainable weight.")
-        self._functions.update(_functions_of_theta(self.model, self.dataset, self.loss))
+        object.__setattr__(self, "_problem", pose(self.model, self.dataset, self.loss))
+        self._functions.update(_functions_of_theta(self._problem))
+
+    def in_float64(self) -> KerasObjective:
+        """Return the same objective, of the same live model, computed in float64.
+
+        Returns
+        -------
+        KerasObjective
+            One with the float32 weights' values, and float64 arithmetic from inputs to loss.
+
+        Raises
+        ------
+        ValueError
+            If an operation of the model insists on another dtype, or the loss in float64 is another one.
+        """
+        other = copy.copy(self)
+        object.__setattr__(other, "_problem", in_float64(self._problem, self.dataset))
+        object.__setattr__(other, "_functions", _functions_of_theta(other._problem))
+        try:
+            value = other.value(self.theta)
+        except Exception as error:
+            raise ValueError(f"model must compute in float64. Keras says: {reason(error)}") from error
+        scale = max(abs(self.value(at)) for at in (self.theta, self.theta / 2))
+        if not abs(value - self.value(self.theta)) <= rounding(self.model) * scale:
+            raise ValueError(f"model must compute the same in float64: {value} is not {self.value(self.theta)}.")
+        return other
 
     @property
     def size(self) -> int:
         """How many examples the loss is a mean of."""
-        return len(self.dataset)
+        return self._problem.examples
+
+    @property
+    def arrays(self) -> tuple[Any, Any]:
+        """The data as the model takes it: inputs and targets, arrays or structures of arrays."""
+        return self._problem.x, self._problem.y
 
     @property
     def precision(self) -> str:
-        """What the model computes in: "float64", or "float32" for anything less."""
-        return _keras.record_dtype(self.model)
+        """What the loss is computed in: "float64", or "float32" for anything less."""
+        return self._problem.dtype
 
     @property
     def layout(self) -> Layout:
@@ -365,100 +404,40 @@ class KerasObjective:
         size = _keras.parameter_count(self.model)
         if len(flat) != size:
             raise ValueError(f"theta must have the model's {size} parameters, not {len(flat)}.")
-        index = np.arange(len(self.dataset)) if rows is None else np.asarray(rows)
-        return tf.constant(flat, _keras.record_dtype(self.model)), tf.constant(index, tf.int64)
+        index = np.arange(self.size) if rows is None else row_numbers("rows", rows, self.size)
+        return tf.constant(flat, self.precision), tf.constant(index, tf.int64)
 
 
-def _functions_of_theta(model: keras.Model, dataset: Dataset, loss: Any) -> dict[str, Any]:
+def _functions_of_theta(problem: Problem) -> dict[str, Any]:
     """Compile the loss, its gradient and its Hessian product as functions of flat weights."""
-    dtype = _keras.record_dtype(model)
-    shapes = [tuple(variable.shape) for variable in model.trainable_variables]
-    sizes = [int(np.prod(shape)) for shape in shapes]
-    x, y = tf.constant(_as_input(model, dataset, dtype)), dataset.targets
-    y = tf.constant(y if y.ndim == 1 else y.astype(dtype))
-    options = {"training": False} if "training" in inspect.signature(model.call).parameters else {}
-    loss_of = _loss_of(loss)
-    _check_targets(loss, tuple(y.shape[1:]), tuple(model(x[:1], **options).shape[1:]))
+    data = problem.tensors()
+
+    def batch(rows: Any) -> Any:
+        return map_arrays(lambda array: tf.gather(array, rows), data)
 
     def mean_loss(theta: Any, rows: Any) -> Any:
-        weights = [tf.reshape(part, shape) for part, shape in zip(tf.split(theta, sizes), shapes, strict=True)]
-        fixed = [variable.value for variable in model.non_trainable_variables]
-        outputs, _, penalties = model.stateless_call(weights, fixed, tf.gather(x, rows), return_losses=True, **options)
-        return tf.add_n([tf.cast(part, dtype) for part in (loss_of(tf.gather(y, rows), outputs), *penalties)])
+        return problem.mean(problem.loss_at(problem.split(theta), *batch(rows)))
 
     def value_and_grad(theta: Any, rows: Any) -> tuple[Any, Any]:
-        with tf.GradientTape() as tape:
-            tape.watch(theta)
-            value = mean_loss(theta, rows)
-        return value, tape.gradient(value, theta, unconnected_gradients="zero")
+        return problem.value_and_grad(theta, *batch(rows))
 
     def hessian_product(theta: Any, rows: Any, vector: Any) -> Any:
-        with tf.GradientTape() as tape:
-            tape.watch(theta)
-            along = tf.reduce_sum(value_and_grad(theta, rows)[1] * vector)
-        return tape.gradient(along, theta, unconnected_gradients="zero")
+        return problem.hessian_product(theta, vector, *batch(rows))
 
-    flat, index = tf.TensorSpec([sum(sizes)], dtype), tf.TensorSpec([None], tf.int64)
+    size = _keras.parameter_count(problem.model)
+    flat, index = tf.TensorSpec([size], problem.dtype), tf.TensorSpec([None], tf.int64)
     wanted = {mean_loss: [flat, index], value_and_grad: [flat, index], hessian_product: [flat, index, flat]}
     return {each.__name__: tf.function(each, specs, autograph=False) for each, specs in wanted.items()}
 
 
-def _as_input(model: keras.Model, dataset: Dataset, dtype: str) -> NDArray[Any]:
-    """Give the rows of inputs the shape that the model asks for."""
-    rows = dataset.inputs.astype(dtype)
-    shape = getattr(model, "input_shape", None)
-    if not isinstance(shape, tuple) or None in shape[1:]:
-        return rows
-    if int(np.prod(shape[1:])) != rows.shape[1]:
-        raise ValueError(
-            f"dataset must have inputs of {np.prod(shape[1:])} columns for this model, not {rows.shape[1]}."
-        )
-    return rows.reshape(-1, *shape[1:])
-
-
-def _loss_of(loss: Any) -> Any:
-    """Return the mean loss of (targets, outputs) as Keras computes it, but in the outputs' dtype."""
-    record = _named_loss(loss) if isinstance(loss, str) else loss
-    if not callable(record):
-        raise TypeError(f"loss must be a name, a callable or a keras.losses.Loss, not {loss!r}.")
-    # a Loss casts to floatx when it is called, which costs a float64 model half its digits; its `call` does not
-    each = record.call if isinstance(record, keras.losses.Loss) else record
-    reduce = tf.reduce_sum if getattr(record, "reduction", "") == "sum" else tf.reduce_mean
-
-    def mean(targets: Any, outputs: Any) -> Any:
-        if len(targets.shape) == 1 and outputs.shape[1:] == (1,):
-            targets = tf.expand_dims(targets, 1)
-        return reduce(each(targets, outputs))
-
-    return mean
-
-
-def _check_targets(loss: Any, targets: tuple[int, ...], outputs: tuple[int, ...]) -> None:
-    """Refuse targets that Keras would stretch over the outputs, for the losses known by name."""
-    plain = isinstance(loss, str) and not loss.lower().startswith("sparse")
-    if plain and targets != outputs and not (targets == () and outputs == (1,)):
-        raise ValueError(f"dataset must have targets with rows of shape {outputs} for loss {loss!r}, not {targets}.")
-
-
-def _named_loss(name: str) -> Any:
-    """Return a loss by its Keras name, or by the name that `trace_backprop` has for its form from logits."""
-    stem = name.removesuffix("_from_logits")
-    try:
-        if stem != name:
-            return getattr(keras.losses, stem.title().replace("_", ""))(from_logits=True)
-        return keras.losses.get(name)
-    except (AttributeError, ValueError) as error:
-        raise ValueError(f"loss must be the name of a Keras loss, not {name!r}.") from error
-
-
-def keras_gradient(model: keras.Model, dataset: Dataset, *, loss: Any = "mse") -> tuple[float, NDArray[np.float64]]:
+def keras_gradient(model: keras.Model, dataset: Any, *, loss: Any = "mse") -> tuple[float, NDArray[np.float64]]:
     """Take the loss and its gradient at a model's present weights by GradientTape.
 
     Parameters
     ----------
     model : keras.Model
         As for `KerasObjective`.
-    dataset : Dataset
+    dataset : Dataset or (x, y)
         As for `KerasObjective`.
     loss : str, callable or keras.losses.Loss
         As for `KerasObjective`.
@@ -487,7 +466,7 @@ def keras_gradient(model: keras.Model, dataset: Dataset, *, loss: Any = "mse") -
 
 
 def sharpness(
-    model: keras.Model, dataset: Dataset, *, loss: Any = "mse", parameters: ArrayLike | None = None
+    model: keras.Model, dataset: Any, *, loss: Any = "mse", parameters: ArrayLike | None = None
 ) -> NDArray[np.float64]:
     r"""Measure the largest eigenvalue of the loss's Hessian.
 
@@ -497,7 +476,7 @@ def sharpness(
     ----------
     model : keras.Model
         As for `KerasObjective`.
-    dataset : Dataset
+    dataset : Dataset or (x, y)
         As for `KerasObjective`.
     loss : str, callable or keras.losses.Loss
         As for `KerasObjective`.
@@ -552,60 +531,9 @@ def _largest_eigenvalue(objective: KerasObjective, theta: NDArray[np.float64]) -
     operator = LinearOperator(
         (size, size), lambda vector: objective.hessian_product(theta, vector.ravel()), dtype=float
     )
-    exact = _keras.record_dtype(objective.model) == "float64"
+    exact = objective.precision == "float64"
     values = eigsh(operator, k=1, which="LA", v0=start, tol=1e-10 if exact else 1e-5, return_eigenvectors=False)
     return float(values[0])
-
-
-def in_float64(model: keras.Model) -> keras.Model:
-    """Copy a Sequential or functional model, weights and all, into float64.
-
-    Parameters
-    ----------
-    model : keras.Model
-        A built model; it is not changed.
-
-    Returns
-    -------
-    keras.Model
-        A copy that computes in float64, from its inputs to its outputs.
-
-    Raises
-    ------
-    ValueError
-        If the model cannot be copied from its configuration (a subclass, or a layer that takes no dtype).
-
-    Notes
-    -----
-    A layer's own activation function is kept as it is, so that a gradient of your own (``tf.custom_gradient``) is the
-    one that is checked.
-
-    Examples
-    --------
-    >>> from gdexplain import build_linear
-    >>> from gdexplain.models import in_float64
-    >>> in_float64(build_linear(0.5)).get_weights()[0].dtype
-    dtype('float64')
-    """
-
-    def copy(layer: Any) -> Any:
-        config = {**layer.get_config(), "dtype": "float64"}
-        if "activation" in config:
-            config["activation"] = layer.activation
-        return type(layer).from_config(config)
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Keras warns of a lambda that it would write into a file
-            starts = [keras.Input(batch_shape=one.shape, dtype="float64", name=one.name) for one in model.inputs]
-            double = keras.models.clone_model(model, input_tensors=starts, clone_function=copy)
-            double.set_weights([np.asarray(weight, np.float64) for weight in model.get_weights()])
-    except (AttributeError, NotImplementedError, TypeError, ValueError) as error:
-        reason = str(error).strip().split("\n", 1)[0]
-        raise ValueError(
-            f"model must be Sequential or functional, of layers that take a dtype. Keras: {reason}"
-        ) from error
-    return double
 
 
 def loss_name(loss: Any) -> str:
@@ -630,7 +558,8 @@ def loss_name(loss: Any) -> str:
     """
     if isinstance(loss, str) and loss in LOSSES:
         return loss
-    record = _named_loss(loss) if isinstance(loss, str) else loss
+    record = named_loss(loss)
+    record = keras.losses.get(record) if isinstance(record, str) else record
     if not isinstance(record, keras.losses.Loss):
         return next((name for function, name in _LOSS_FUNCTIONS if function is record), "")
     name, config = _LOSS_CLASSES.get(type(record), ""), record.get_config()

@@ -72,6 +72,10 @@ def test_whole_numbers_below_0_are_no_labels_but_real_targets():
     assert data.target_column.tolist() == [-4.0, 0.0]
 
 
+def test_plain_lists_of_numbers_are_one_column_of_inputs():
+    assert Dataset([1, 2, 3, 4], [2, 4, 6, 8]).inputs.tolist() == make_line().inputs.tolist()
+
+
 def test_take_keeps_the_order_asked_for():
     taken = make_line().take([3, 0, 0])
     assert taken.targets.ravel().tolist() == [8, 2, 2]
@@ -84,7 +88,7 @@ def test_take_keeps_the_order_asked_for():
     [
         ([[1.0], [np.nan]], [1.0, 2.0], ValueError, r"inputs must be finite, but inputs\[1, 0\] is nan"),
         ([[1.0], [2.0]], [1.0, np.inf], ValueError, r"targets must be finite, but targets\[1\] is inf"),
-        ([1.0, 2.0], [1.0, 2.0], ValueError, r"inputs must have 2 axes, not shape \(2,\)"),
+        (np.ones((2, 1, 1)), [1.0, 2.0], ValueError, r"inputs must have shape \(N, D\) or \(N,\), not \(2, 1, 1\)"),
         ([[1.0], [2.0]], [1.0], ValueError, "as many rows, not 2 and 1"),
         (np.empty((0, 1)), np.empty((0, 1)), ValueError, "at least one row and one column"),
         ([["a"], ["b"]], [1.0, 2.0], TypeError, "inputs must be an array of numbers"),

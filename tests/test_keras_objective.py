@@ -8,7 +8,7 @@ import tensorflow as tf
 from gdexplain import Dataset, _keras, build_linear, build_mlp, line_hessian, make_line
 from gdexplain.backprop import trace_backprop
 from gdexplain.functions import LOSSES
-from gdexplain.models import KerasObjective, as_layers, in_float64, keras_gradient, loss_name, sharpness
+from gdexplain.models import KerasObjective, as_layers, keras_gradient, loss_name, sharpness
 from gdexplain.network import flat_parameters
 
 
@@ -96,7 +96,7 @@ def frozen_first():
 @pytest.mark.parametrize(
     ("model", "error", "words"),
     [
-        (lambda: [1], TypeError, "model must be a keras.Model, not list"),
+        (lambda: [1], TypeError, r"model must be a keras.Model, not \[1\]"),
         (lambda: keras.Sequential([keras.layers.Dense(1)]), ValueError, "model must be built"),
         (lambda: sequential(keras.layers.Flatten()), ValueError, "model must have a Dense layer"),
         (lambda: sequential(keras.layers.Dense(2), keras.layers.Dropout(0.5, name="drop")), ValueError,
@@ -206,15 +206,23 @@ def test_a_product_with_the_hessian_is_the_change_of_the_gradient():
 @pytest.mark.parametrize(
     ("call", "error", "words"),
     [
-        (lambda: KerasObjective([1], make_line()), TypeError, "model must be a keras.Model, not list"),
-        (lambda: KerasObjective(build_linear(), [1]), TypeError, "dataset must be a gdexplain.Dataset, not list"),
+        (lambda: KerasObjective([1], make_line()), TypeError, r"model must be a keras.Model, not \[1\]"),
+        (
+            lambda: KerasObjective(build_linear(), [1]),
+            TypeError,
+            r"dataset must be a Dataset or a pair \(x, y\) of arrays, not list",
+        ),
         (lambda: KerasObjective(frozen_first(), some_data()), ValueError, "built and have a trainable weight"),
         (lambda: KerasObjective(Subclass(), make_line()), ValueError, "built and have a trainable weight"),
-        (lambda: KerasObjective(build_linear(), some_data()), ValueError, "dataset must have inputs of 1 columns"),
+        (
+            lambda: KerasObjective(build_linear(), some_data()),
+            ValueError,
+            "dataset must fit the model's inputs: 1 columns",
+        ),
         (
             lambda: KerasObjective(classifier(), Dataset(np.ones((2, 2)), np.ones(2))),
             ValueError,
-            r"dataset must have targets with rows of shape \(3,\) for loss 'mse', not \(1,\)",
+            r"y must have the shape of the predictions, \(N, 3\), not \(2, 1\)",
         ),
         (lambda: keras_gradient(build_linear(), make_line(), loss="hinges"), ValueError, "name of a Keras loss"),
         (lambda: keras_gradient(build_linear(), make_line(), loss="x_from_logits"), ValueError, "name of a Keras loss"),
@@ -285,25 +293,28 @@ def test_a_flat_loss_has_sharpness_0():
     assert sharpness(model, Dataset(np.zeros((2, 2)), np.zeros(2)), loss="mae") == 0
 
 
-# copies and names
+# float64 and names
 
 
-def test_a_copy_in_float64_computes_the_same_with_more_digits():
+def test_a_live_model_in_float64_computes_the_same_with_more_digits():
     model = sequential(keras.layers.Dense(3, lambda x: x * x), keras.layers.BatchNormalization(), keras.layers.Dense(1))
-    double = in_float64(model)
-    x = np.random.default_rng(0).normal(size=(5, 2))
-    assert {v.dtype for v in double.variables} == {"float64"}
-    assert double(x).dtype == "float64"
-    np.testing.assert_allclose(double(x), model(x), rtol=1e-5)
-    assert double(x + 1e-12).numpy()[0, 0] != double(x).numpy()[0, 0]
-    assert {v.dtype for v in model.variables} == {"float32"}
+    data = (np.random.default_rng(0).normal(size=(5, 2)), np.ones((5, 1)))
+    single = KerasObjective(model, data)
+    double = single.in_float64()
+    theta = single.theta
+    assert (single.precision, double.precision) == ("float32", "float64")
+    assert double.value(theta) == pytest.approx(single.value(theta), rel=1e-6)
+    assert double.value(theta + 1e-12) != double.value(theta)
+    assert single.value(theta + 1e-12) == single.value(theta)
+    assert {v.dtype for v in model.variables} == {layer.compute_dtype for layer in model.layers} == {"float32"}
+    assert model(data[0]).dtype == "float32"
 
 
-def test_a_subclass_has_no_copy():
-    with pytest.raises(
-        ValueError, match=r"model must be Sequential or functional, of layers that take a dtype\. Keras: "
-    ):
-        in_float64(subclassed())
+def test_a_model_that_cannot_compute_in_float64_says_why_and_stays_as_it_is():
+    model = sequential(keras.layers.Lambda(lambda x: x * tf.constant(2.0)), keras.layers.Dense(1))
+    with pytest.raises(ValueError, match=r"model must compute in float64\. Keras says: "):
+        KerasObjective(model, (np.ones((3, 2)), np.ones((3, 1)))).in_float64()
+    assert {v.dtype for v in model.variables} == {layer.compute_dtype for layer in model.layers} == {"float32"}
 
 
 def own_loss(y, a):

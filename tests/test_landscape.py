@@ -286,8 +286,8 @@ def test_data_that_no_line_fits_are_refused(dataset):
 def test_what_is_no_data_set_is_refused():
     with pytest.raises(TypeError, match="dataset must be a Dataset or a pair"):
         line_loss([1, 2, 3])
-    with pytest.raises(ValueError, match=r"dataset must be a pair .* inputs must have 2 axes"):
-        line_loss(([1, 2], [1, 2]))
+    with pytest.raises(ValueError, match=r"dataset must be a pair .* inputs must have shape \(N, D\) or \(N,\)"):
+        line_loss(([[[1, 2]]], [1]))
 
 
 # ---- The gradients of batches

@@ -172,7 +172,7 @@ def test_a_plain_function_has_no_rows(name):
         (lambda: Rosenbrock(1), "^dimension must be"),
         (lambda: Rastrigin(0), "^dimension must be"),
         (lambda: LeastSquares(Dataset([[1]], [[0.0, 1.0]])), "^dataset must have one target a row"),
-        (lambda: LeastSquares(([1.0], [2.0])), "^dataset must .* inputs must have 2 axes"),
+        (lambda: LeastSquares(([[[1.0]]], [2.0])), "^dataset must .* inputs must have shape"),
     ],
 )
 def test_bad_input_is_an_error_that_names_the_argument(make, words):

@@ -38,7 +38,6 @@ from gdexplain import (
     train,
 )
 from gdexplain.backprop import loss_function
-from gdexplain.models import in_float64
 from gdexplain.network import flat_parameters
 from gdexplain.plotting import COLORS, use_style
 
@@ -59,7 +58,7 @@ def error(estimate):
     return np.abs(estimate - gradient).max() / np.abs(gradient).max()
 
 
-by_tape = KerasObjective(in_float64(model), data, loss=loss).value_and_grad(theta)[1]
+by_tape = KerasObjective(model, data, loss=loss).in_float64().value_and_grad(theta)[1]
 print(f"trace against GradientTape, relative: {error(by_tape):.0e}")
 assert error(by_tape) < 1e-15  # a few roundings of 1.1e-16
 
@@ -134,13 +133,16 @@ assert curves["complex"].min() < 5e-16
 # Your own model
 # --------------
 #
-# :func:`gdexplain.check_gradients` does all this with any Keras model: it copies the model into float64, picks good
-# steps, and gives a verdict. Its thresholds are those of the CS231n notes :cite:p:`karpathy2016cs231n`:
+# :func:`gdexplain.check_gradients` does all this with any Keras model: it lets the model compute in float64, picks good
+# steps, and gives a verdict. Its thresholds are those that the CS231n notes :cite:p:`karpathy2016cs231n` have for a loss
+# without kinks:
 #
 # - up to 1e-7: right;
-# - up to 1e-4: fine if the loss has kinks (relu, absolute error), too much for a smooth one;
-# - up to 1e-2: uncomfortable;
+# - up to 1e-4: uncomfortable;
 # - above: very probably wrong.
+#
+# The notes allow more where the loss has kinks (relu, absolute error). It looks for them instead: with a smaller step, or a
+# little beside the point, a kink is out of reach, and a mistake is not.
 #
 # Here is a network for real images, with a layer that our own trace does not know.
 digits = load_digits()

@@ -237,7 +237,7 @@ def test_a_report_prints_its_table_its_notes_and_its_verdict():
     ("call", "error", "words"),
     [
         (lambda: check_gradients(Dense([[1.0]]), make_line()), TypeError, "model must be a keras.Model, not Dense"),
-        (lambda: check_gradients([], make_line()), TypeError, "layers must be a sequence"),
+        (lambda: check_gradients([], make_line()), ValueError, "layers must be a sequence"),
         (lambda: check_gradients(build_linear(), make_line(), at_most=0), ValueError, "at_most must be a whole number"),
         (lambda: check_gradients(build_linear(), make_line(), loss="hinges"), ValueError, "name of a Keras loss"),
     ],

@@ -46,6 +46,7 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # every kernel and every test r
 os.environ["UV_COMPILE_BYTECODE"] = "1"
 # What `pip install "nox[uv]"` put beside nox, which need not be on the PATH; the tests run downloads with it.
 UV = shutil.which("uv", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])) or ""
+NO_SITE = ["--ignore=tests/site", "--ignore=tests/browser"]  # these test a site that is built
 QUIET = {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0"}
 
 
@@ -67,6 +68,13 @@ def _install(session: nox.Session, lock: str, *, project: bool = True) -> None:
     if project:
         session.install("--no-deps", "--no-build-isolation", "--editable", str(ROOT))
     stamp.write_text(wanted)
+
+
+def _install_without_locks(session: nox.Session, *options: str) -> None:
+    """Install what the tests need, as one who has no locks does, and the project."""
+    session.env.update(QUIET)
+    session.install("--upgrade", *options, "--extra=cpu", "--group=test", "--requirements=pyproject.toml")
+    session.install("--no-deps", "--no-build-isolation", "--editable", str(ROOT))
 
 
 @nox.session
@@ -99,12 +107,26 @@ def tests(session: nox.Session) -> None:
     _install(session, "tests")
     session.run(
         "pytest",
-        "--ignore=tests/site",
-        "--ignore=tests/browser",
+        *NO_SITE,
         "--cov",
         "--cov-report=term-missing:skip-covered",
         *session.posargs,
     )
+
+
+@nox.session(default=False, venv_backend="uv")
+def oldest(session: nox.Session) -> None:
+    """Test the package with the oldest parts that it promises to work with."""
+    _install_without_locks(session, "--resolution=lowest-direct")
+    # Parts as old as these were not made for the newest of what they need in turn, and say so in warnings.
+    session.run("pytest", *NO_SITE, "-W", "default", *session.posargs)
+
+
+@nox.session(default=False, venv_backend="uv")
+def newest(session: nox.Session) -> None:
+    """Test the package with the newest of everything."""
+    _install_without_locks(session)
+    session.run("pytest", *NO_SITE, *session.posargs)
 
 
 @nox.session(requires=["docs"])

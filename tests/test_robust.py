@@ -54,6 +54,7 @@ check([0.99, 1.2])
 assert np.arange(3).sum() == 3
 assert all(value < 2 for value in range(4)), "too large"
 np.testing.assert_array_equal([1, 2], [1, 3])
+np.testing.assert_allclose(*[(2.0, 1.0)][0], rtol=0.5)
 """
     result = run(tmp_path, code)
     found = {line: (failure["measured"], failure["allowed"]) for line, failure in result.failures.items()}
@@ -62,8 +63,9 @@ np.testing.assert_array_equal([1, 2], [1, 3])
         5: ("1.0741", "1 within 0.03"),
         9: ("False", "true"),
         10: ("2 at (1,)", "3 within 0"),
+        11: ("2", "1 within 0.5"),
     }
-    assert result.checks == {3, 5, 8, 9, 10}
+    assert result.checks == {3, 5, 8, 9, 10, 11}
     assert result.failures[3]["claim"] == "rate < 0.3 and rate > 0"
 
 

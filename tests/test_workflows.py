@@ -65,7 +65,6 @@ def test_a_checkout_leaves_no_credentials_behind(path):
 def test_only_the_jobs_that_must_may_write():
     assert {path.stem: rights(path) for path in WORKFLOWS} == {
         "docs": {("deploy", "pages"), ("deploy", "id-token")},
-        "newest": {("report", "issues")},
         "release": {
             ("attest", "id-token"),
             ("attest", "attestations"),
@@ -74,6 +73,7 @@ def test_only_the_jobs_that_must_may_write():
             ("deploy", "actions"),
         },
         "tests": set(),
+        "weekly": {("report", "issues")},
     }
 
 
@@ -89,6 +89,15 @@ def test_the_package_is_tested_on_every_system_and_python_that_it_promises():
     promised = re.findall(r"Python :: (3\.\d+)", (ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     assert matrix["python"] == promised
     assert {system.partition("-")[0] for system in matrix["system"]} == {"ubuntu", "macos", "windows"}
+
+
+def test_the_week_tries_the_oldest_and_the_newest_parts_other_pythons_and_other_arithmetic():
+    path = ROOT / ".github" / "workflows" / "weekly.yml"
+    assert {"oldest", "newest", "robust"} <= {*re.findall(r"\w+", path.read_text(encoding="utf-8"))} & sessions()
+    jobs = load(path)["jobs"]
+    assert [*jobs["report"]["needs"], "report"] == [*jobs]  # no part fails in silence
+    promised = re.findall(r"Python :: (3\.\d+)", (ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert ["3.11", *jobs["pythons"]["strategy"]["matrix"]["python"]] == promised
 
 
 @pytest.mark.parametrize("name", ["dependabot.yml", "ISSUE_TEMPLATE/bug.yml", "ISSUE_TEMPLATE/wrong_or_unclear.yml"])

@@ -8,6 +8,7 @@ import os
 import sys
 import traceback
 import types
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -81,7 +82,11 @@ def run(path: Path) -> Result:
     sys.modules["__main__"] = main  # what the page defines is sent to other processes by value
     os.chdir(path.parent)
     try:
-        with Path(os.devnull).open("w", encoding="utf-8") as nowhere, contextlib.redirect_stdout(nowhere):
+        with (
+            Path(os.devnull).open("w", encoding="utf-8") as nowhere,
+            contextlib.redirect_stdout(nowhere),
+            warnings.catch_warnings(action="ignore"),
+        ):
             for line, code in cells(path):
                 tree = ast.increment_lineno(ast.parse(code), line - 1)
                 exec(compile(ast.fix_missing_locations(_Checks().visit(tree)), path, "exec"), main.__dict__)  # noqa: S102
@@ -106,9 +111,9 @@ class _Checks(ast.NodeTransformer):
         if isinstance(node.value, ast.Call) and ast.unparse(node.value.func).startswith("np.testing."):
             words = [keyword for keyword in node.value.keywords if keyword.arg in ("rtol", "atol")]
             rest = ", ".join(f"{word.arg}={ast.unparse(word.value)}" for word in words)
-            actual, desired = map(ast.unparse, node.value.args[:2])
+            sides = ", ".join(map(ast.unparse, node.value.args))
             exact = "" if "allclose" in ast.unparse(node.value.func) else "rtol=0"
-            return _guarded(node, node.value, f"[lambda: (({actual}), ({desired}), dict({rest or exact}))]")
+            return _guarded(node, node.value, f"[lambda: (*({sides},)[:2], dict({rest or exact}))]")
         return node
 
 

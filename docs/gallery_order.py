@@ -58,7 +58,7 @@ SLIDES = {
     "variants/plot_minibatch_001": (4, "Batches guess the gradient; larger ones guess better"),
     "variants/plot_three_variants_001": (4, "One surface, three batch sizes"),
     "variants/plot_three_variants_002": (4, "Small batches lead, and then hover"),
-    "rules/plot_momentum_002": (5, "Momentum: a tenth of the updates and less"),
+    "rules/plot_momentum_002": (5, "Momentum takes the root of the condition number"),
     "rules/plot_when_adam_fails_001": (5, "Adam walks to the worst point"),
     "theory/plot_initialisation_002": (6, "A gradient vanishes layer by layer"),
     "theory/plot_edge_of_stability_001": (6, "Sharpness rises to 2 over the rate, and stays"),

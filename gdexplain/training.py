@@ -113,9 +113,10 @@ def train(
     problem = _model.pose(model, dataset, loss, batch_size=batch_size)
     order = _as_matrix(batch_order(problem.examples, batch_size, epochs, seed=seed, shuffle=shuffle))
     _check_optimizer(optimizer, problem)
-    _compile(problem, optimizer, loss, jit=jit)
-    chunk = _chunk_length(model, len(order), len(kinds), every, progress=progress)
-    place, loop = _compile_loop(problem, order, kinds, chunk, every, jit=jit)
+    with _model.unchanged_if_refused(model, optimizer):
+        _compile(problem, optimizer, loss, jit=jit)
+        chunk = _chunk_length(model, len(order), len(kinds), every, progress=progress)
+        place, loop = _compile_loop(problem, order, kinds, chunk, every, jit=jit)
     record_of, diverged = _run(place, loop, problem, order, chunk, progress=progress)
     if model.optimizer.use_ema:  # as fit does when it ends
         model.optimizer.finalize_variable_values(model.trainable_variables)
@@ -239,7 +240,10 @@ def _compile_loop(
         return _model.flat([variable.value for variable in variables], dtype)
 
     def update(rows: Any, width: int, k: Any, _: Any, arrays: dict[str, Any]) -> tuple[Any, Any, dict[str, Any]]:
-        loss, gradient = step(rows[k, :width])
+        batch = rows[k, :width]
+        if len(widths) == 1:  # as under fit, which knows how long a batch is if all are: TensorFlow rounds by it
+            batch = tf.ensure_shape(batch, [width])
+        loss, gradient = step(batch)
         after = parameters()
         now = {
             "loss": (k, loss),
@@ -271,7 +275,14 @@ def _compile_loop(
         return [done - tf.cast(~finite, tf.int32), *(array.stack() for array in arrays.values()), *before]
 
     # A concrete function is traced once, here; TensorFlow would warn of a tf.function made anew for each training run.
-    compiled = tf.function(loop, jit_compile=jit, autograph=False).get_concrete_function()
+    try:
+        compiled = tf.function(loop, jit_compile=jit, autograph=False).get_concrete_function()
+        compiled()  # no batch is in place yet: it makes no update, but XLA says what it cannot compile
+    except Exception as error:
+        hint = " Without jit=True it may." if jit else ""
+        raise ValueError(
+            f"model, loss and optimizer must make a step that compiles.{hint} Keras says: {_model.reason(error)}"
+        ) from error
 
     def place(batches: NDArray[np.int64]) -> None:
         rows = np.full(placed.shape, -1)  # an update without examples ends the loop

@@ -1,0 +1,301 @@
+"""A live model, its loss and its data are posed as one problem: checked against each other, and left as they are."""
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+
+from gdexplain import Dataset, KerasObjective, build_linear, build_mlp, make_line, train
+from gdexplain._model import pose
+
+L, O, ops = keras.layers, keras.optimizers, keras.ops
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(12, 3))
+REAL, LABELS = RNG.normal(size=(12, 3)), np.arange(12) % 3
+SPARSE = "sparse_categorical_crossentropy"
+
+
+def dense(outputs=1, activation=None):
+    return keras.Sequential([keras.Input((3,)), L.Dense(outputs, activation=activation)])
+
+
+# targets and outputs
+
+
+class OwnLoss(keras.losses.Loss):
+    def call(self, y_true, y_pred):
+        return ops.mean((y_true - y_pred) ** 2, axis=-1)
+
+
+def by_row(y, a):
+    return ops.mean((y - a) ** 2, axis=-1)
+
+
+def over_all(y, a):
+    return tf.reduce_mean(tf.square(y - a))
+
+
+def own_sparse(y, a):
+    return ops.sparse_categorical_crossentropy(y, a, from_logits=True)
+
+
+def gaussian(y, a):
+    """Two outputs for one target: a mean and the logarithm of a variance."""
+    return ops.mean(0.5 * a[:, 1:] + (y - a[:, :1]) ** 2 * ops.exp(-a[:, 1:]), axis=-1)
+
+
+def pinball(y, a):
+    """Three outputs for one target: its quantiles."""
+    q = ops.array([0.1, 0.5, 0.9])
+    return ops.mean(ops.maximum(q * (y - a), (q - 1) * (y - a)), axis=-1)
+
+
+def blind(y, a):
+    return ops.mean(a**2)
+
+
+STRETCHED = [
+    (3, REAL[:, :1], "mse"),
+    (3, REAL[:, 0], "mse"),
+    (3, LABELS, keras.losses.MeanSquaredError()),
+    (3, LABELS[:, np.newaxis], "mae"),
+    (3, (LABELS > 0)[:, np.newaxis], "hinge"),
+    (3, REAL[:, :1, np.newaxis], "mse"),
+    (1, REAL, "mse"),
+    (1, REAL, keras.losses.Huber()),
+    (1, np.ones((12, 4, 1)), "mse"),
+    (3, REAL[:, :1], "cosine_similarity"),
+    (3, LABELS, "categorical_crossentropy"),
+    (3, LABELS[:, np.newaxis], keras.losses.CategoricalGeneralizedCrossEntropy()),
+    (3, REAL[:, :1], by_row),
+    (3, REAL[:, 0], over_all),
+    (1, REAL, by_row),
+    (1, REAL[:, 0], OwnLoss()),
+    (1, REAL[:, :1, np.newaxis], OwnLoss()),
+    (3, REAL[:, :1], OwnLoss()),
+]
+FITTING = [
+    (1, REAL[:, 0], "mse"),
+    (1, REAL[:, :1, np.newaxis], "mse"),
+    (1, LABELS, over_all),
+    (1, LABELS > 0, "binary_crossentropy"),
+    (3, REAL, OwnLoss()),
+    (3, LABELS, own_sparse),
+    (2, REAL[:, :1], gaussian),
+    (3, REAL[:, :1], pinball),
+    (3, REAL[:, 0], blind),
+    (3, LABELS[:, np.newaxis].astype(float), SPARSE),
+]
+
+
+@pytest.mark.parametrize(("outputs", "y", "loss"), STRETCHED)
+def test_targets_that_a_loss_would_stretch_are_refused_by_name(outputs, y, loss):
+    with pytest.raises(
+        ValueError, match=r"y must (have the shape of the predictions|be labels of shape|fit the model)"
+    ):
+        pose(dense(outputs), (X, y), loss)
+
+
+@pytest.mark.parametrize(("outputs", "y", "loss"), FITTING)
+def test_targets_that_fit_are_those_that_fit_trains_on(outputs, y, loss):
+    ours, theirs = dense(outputs), dense(outputs)
+    theirs.set_weights(ours.get_weights())
+    run = train(ours, (X, y), optimizer=O.SGD(0.1), loss=loss, batch_size=None, epochs=2)
+    theirs.compile(O.SGD(0.1), loss, jit_compile=False)
+    theirs.fit(X, y, batch_size=12, epochs=2, shuffle=False, verbose=0)
+    np.testing.assert_allclose(run.parameters[-1][:3], theirs.get_weights()[0].ravel()[:3], rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        (np.r_[LABELS[:-1], 3], r"y must be whole numbers from 0 to 2, as the model has 3 outputs, but y\[11\] is 3"),
+        (np.r_[-1, LABELS[1:]], r"but y\[0\] is -1"),
+        (np.r_[LABELS[:4], 0.5, LABELS[5:]], r"but y\[4\] is 0.5"),
+        ((LABELS + 1)[:, np.newaxis], r"but y\[2, 0\] is 3"),
+    ],
+)
+@pytest.mark.parametrize("loss", [SPARSE, keras.losses.SparseCategoricalCrossentropy(from_logits=True)])
+def test_labels_without_an_output_are_named_with_their_row(labels, words, loss):
+    with pytest.raises(ValueError, match=words):
+        pose(dense(3), (X, labels), loss)
+
+
+def test_the_label_that_a_loss_ignores_may_be_any_number():
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=-1)
+    assert pose(dense(3), (X, np.r_[-1, LABELS[1:]]), loss).examples == 12
+
+
+@pytest.mark.parametrize("jit", [False, True])
+def test_a_word_without_a_row_in_the_table_is_named_with_its_row(jit):
+    words = RNG.integers(0, 9, (12, 4))
+    words[7, 2] = 9
+    model = keras.Sequential([keras.Input((4,)), L.Embedding(9, 2, name="words"), L.Flatten(), L.Dense(1)])
+    with pytest.raises(ValueError, match="from 0 to 8 for the layer 'words', but in row 7 it has 9"):
+        train(model, (words, REAL[:, 0]), optimizer="sgd", batch_size=5, epochs=1, jit=jit)
+    assert "call" not in vars(model.layers[0])
+
+
+def two_ends():
+    start = keras.Input((3,))
+    return keras.Model(start, [L.Dense(1)(start), L.Dense(3)(start)])
+
+
+def test_targets_of_another_number_than_the_outputs_are_refused():
+    with pytest.raises(
+        ValueError, match="y must be a list or dict of 2 arrays, one for each output of the model, not 1"
+    ):
+        pose(two_ends(), (X, REAL[:, 0]), "mse")
+    assert pose(two_ends(), (X, REAL[:, 0]), ["mse", None]).examples == 12
+
+
+# data
+
+
+def frame():
+    return pd.DataFrame({"area": [90.0, 110, 150, 125], "rooms": [2, 3, 4, 3], "garden": [True, False, True, True]})
+
+
+PRICES = [180, 220, 300, 250]
+FORMS = {
+    "Dataset": lambda: Dataset(frame(), PRICES),
+    "frame and series": lambda: (frame(), pd.Series(PRICES)),
+    "frame and list": lambda: (frame(), PRICES),
+    "nested lists": lambda: (frame().to_numpy(dtype=float).tolist(), [[price] for price in PRICES]),
+    "tensors": lambda: (tf.constant(frame().to_numpy(dtype=float)), tf.constant(PRICES)),
+    "list of both": lambda: [frame().to_numpy(dtype="float32"), np.array(PRICES, np.uint16)],
+    "nullable": lambda: (frame().convert_dtypes(), pd.Series(PRICES, dtype="Int64")),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_data_trains_alike_in_every_form_that_people_have_it_in(form):
+    runs = []
+    for data in ((frame().to_numpy(dtype="float32"), np.array(PRICES, "float32")), FORMS[form]()):
+        model = keras.Sequential([keras.Input((3,)), L.Dense(1, kernel_initializer="ones")])
+        runs.append(train(model, data, optimizer=O.SGD(1e-6), batch_size=3, epochs=2))
+    np.testing.assert_array_equal(runs[0].loss, runs[1].loss)
+    np.testing.assert_array_equal(runs[0].parameters, runs[1].parameters)
+
+
+def named(ones):
+    inputs = [keras.Input((1,), name=name) for name in ("area", "rooms")]
+    end = L.Dense(1, kernel_initializer="ones")(L.Concatenate()(inputs))
+    return keras.Model(dict(zip(("area", "rooms"), inputs, strict=True)) if ones == "dict" else inputs, end)
+
+
+@pytest.mark.parametrize(
+    ("kind", "x"),
+    [
+        ("dict", {"area": frame().area, "rooms": frame().rooms}),
+        ("dict", {"area": [90.0, 110, 150, 125], "rooms": [[2], [3], [4], [3]]}),
+        ("list", [frame()[["area"]], frame()[["rooms"]]]),
+        ("list", [[90.0, 110, 150, 125], [2, 3, 4, 3]]),
+        ("list", (frame().area, np.array([2, 3, 4, 3]))),
+    ],
+)
+def test_several_inputs_come_as_dicts_and_lists_of_anything(kind, x):
+    run = train(named(kind), (x, PRICES), optimizer=O.SGD(1e-6), batch_size=None, epochs=1)
+    expected = np.mean((frame().area + frame().rooms - PRICES) ** 2)
+    assert run.loss[0] == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_notebooks_data_as_people_type_it_works_everywhere():
+    typed = ([[1], [2], [3], [4]], [2, 4, 6, 8])
+    run = train(build_linear(), typed, optimizer="sgd", batch_size=None, epochs=1)
+    assert run.loss.tolist() == [30]
+    assert KerasObjective(build_linear(), typed).value([0.0, 0.0]) == 30
+
+
+@pytest.mark.parametrize(
+    ("data", "error", "words"),
+    [
+        ((X, REAL, np.ones(12)), TypeError, "not tuple of 3. Data that comes in batches .* with RecordTrajectory"),
+        (tf.data.Dataset.from_tensor_slices((X, REAL)), TypeError, "RecordTrajectory"),
+        ((tf.data.Dataset.from_tensor_slices(X), REAL), TypeError, "x must be .* RecordTrajectory"),
+        ((tf.ragged.constant([[1.0], [2.0, 3.0]]), REAL), TypeError, "x must be"),
+        ((pd.DataFrame({"town": ["Ulm", "Bonn"]}), [1, 2]), TypeError, r"x\[0, 0\] must be a number, not 'Ulm'"),
+        (([[1], [2, 3]], [1, 2]), TypeError, "x must be an array of numbers, its rows of one length"),
+        ((np.ma.masked_equal(X, X[0, 0]), REAL), TypeError, "x must be an array of numbers, but some are masked"),
+        ((X * 1j, REAL), TypeError, "x must be an array of numbers, not of complex numbers"),
+        ((np.array(["2026-01-01"] * 12, "datetime64[D]"), REAL), TypeError, "not of dates"),
+        (({"a": X}, np.where(REAL > 9, 0, np.nan)), ValueError, r"y must be finite, but y\[0, 0\] is nan"),
+        (([X, X[:3]], REAL), ValueError, r"as many examples, and at least one, not \[12, 3, 12\]"),
+        ((3.0, REAL), TypeError, "x must be an array of numbers, one example a row"),
+    ],
+)
+def test_what_is_no_data_is_refused_in_words(data, error, words):
+    with pytest.raises(error, match=words):
+        pose(dense(3), data, "mse")
+
+
+# nothing changes
+
+
+def state(model, optimizer):
+    compiled = {name: id(value) for name, value in vars(model).items()}
+    return compiled, [w.tobytes() for w in model.get_weights()], optimizer.built, len(optimizer.variables)
+
+
+def unwilling(x):
+    """An operation that XLA does not have."""
+    return x + 0 * tf.strings.to_number(tf.strings.as_string(x))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"dataset": (X, REAL[:, 0])},
+        {"dataset": (X, REAL), "loss": lambda y, _: y / 0},
+        {"dataset": (X[:, :2], REAL)},
+        {"loss": "mean_square_error"},
+        {"jit": True},
+        {"batch_size": 13},
+    ],
+)
+def test_a_refused_call_leaves_model_and_optimizer_as_they_were(changes):
+    model = keras.Sequential([keras.Input((3,)), L.Lambda(unwilling), L.Dense(3), L.Dropout(0.5, seed=1)])
+    model.compile(O.Adam(), "mae", jit_compile=False)
+    model.fit(X, REAL, verbose=0)
+    optimizer = O.Adam(0.1)
+    before = state(model, optimizer)
+    with pytest.raises(ValueError, match="must"):
+        train(model, **{"dataset": (X, REAL), "optimizer": optimizer, "batch_size": 4, "epochs": 1} | changes)
+    assert state(model, optimizer) == before
+    assert model.fit(X, REAL, verbose=0).history["loss"]  # compiled as it was
+    other = build_linear()
+    train(other, make_line(), optimizer=optimizer, batch_size=None, epochs=1)  # and free for another model
+    assert len(optimizer.variables) == 2 + 2 * 2
+
+
+def test_posing_a_problem_changes_no_state_of_a_model_that_has_some():
+    layers = [L.LSTM(2, stateful=True), L.BatchNormalization(), L.GaussianNoise(0.1, seed=1), L.Dense(1)]
+    model = keras.Sequential([keras.Input(batch_shape=(4, 3, 1)), *layers])
+    before = [variable.numpy() for variable in model.variables]
+    problem = pose(model, (X[..., np.newaxis], REAL[:, 0]), "mse", batch_size=4)
+    for a, b in zip(before, [variable.numpy() for variable in model.variables], strict=True):
+        np.testing.assert_array_equal(a, b)
+    kinds = {variable.name for variable in problem.state}
+    assert {"moving_mean", "moving_variance", "seed_generator_state"} <= kinds
+
+
+def test_mixed_float16_is_refused_by_name_and_bfloat16_trains_as_under_fit():
+    model = dense()
+    model.dtype_policy = "mixed_float16"
+    with pytest.raises(ValueError, match=r"mixed_float16: .* RecordTrajectory instead\. Or take mixed_bfloat16"):
+        train(model, (X, REAL[:, 0]), optimizer="sgd", batch_size=4, epochs=1)
+
+
+def test_floatx_is_never_touched_and_is_what_a_loss_is_computed_in():
+    seen = []
+
+    def loss(y, a):
+        seen.append((keras.config.floatx(), y.dtype, a.dtype))
+        return ops.mean((y - a) ** 2)
+
+    train(build_linear(dtype="float64"), make_line(), optimizer="sgd", loss=loss, batch_size=2, epochs=1)
+    assert seen[-1] == ("float32", tf.float64, tf.float64)
+    seen.clear()
+    train(build_mlp([1], inputs=1, seed=0), make_line(), optimizer="sgd", loss=loss, batch_size=2, epochs=1)
+    assert set(seen) == {("float32", tf.float32, tf.float32)}

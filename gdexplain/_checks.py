@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import reprlib
-from collections.abc import Collection, Mapping
-from collections.abc import Set as AbstractSet
+from collections.abc import Collection, Sequence
 from numbers import Integral, Real
 from typing import Any, TypeVar
 
@@ -46,11 +45,8 @@ def function(name: str, value: T, allowed: str = "a function") -> T:
 
 def items(name: str, value: Any, allowed: str, *, at_least: int = 0, at_most: float = math.inf) -> tuple[Any, ...]:
     """Return what a list, a tuple, an array or the like holds, in its order, if it is as many things as it must be."""
-    if (
-        not isinstance(value, Collection)
-        or isinstance(value, str | bytes | Mapping | AbstractSet)
-        or getattr(value, "shape", None) == ()
-    ):
+    listed = isinstance(value, Sequence) and not isinstance(value, str | bytes)
+    if not listed and (getattr(value, "ndim", 0) == 0 or hasattr(value, "columns")):  # a table would give its names
         raise refused(TypeError, name, allowed, value)
     if not at_least <= len(value) <= at_most:
         raise refused(ValueError, name, allowed, value)
@@ -64,7 +60,7 @@ def text(name: str, value: Any) -> str:
 
 def flag(name: str, value: Any) -> bool:
     """Return `value` as a bool if it is True or False, Python's or NumPy's."""
-    if not isinstance(value, bool | np.bool_):
+    if not isinstance(_scalar(value), bool | np.bool_):
         raise refused(TypeError, name, "True or False", value)
     return bool(value)
 
@@ -78,9 +74,25 @@ def positive_int(name: str, value: Any, *, at_least: int = 1, at_most: int | Non
     if not (_is_real(scalar) and isinstance(scalar, Integral)):
         raise refused(TypeError, name, allowed, value)
     number = int(scalar)
+    if at_most is None and number >= 2**63:
+        raise refused(ValueError, name, f"{allowed}, below 2**63", number)
     if number < at_least or (at_most is not None and number > at_most):
         raise refused(ValueError, name, allowed, number)
     return number
+
+
+def room(name: str, numbers: int) -> None:
+    """Raise unless so many numbers fit into 4 GiB: a slip of the key shall not stop the computer."""
+    if numbers > 2**29:
+        raise ValueError(f"{name} must be small enough for 4 GiB, but this takes {8 * numbers / 2**30:.3g} GiB.")
+
+
+def called(name: str, function: Any, *arguments: Any) -> Any:
+    """Return what a function of the caller's returns; one that does not take these arguments is named."""
+    try:
+        return function(*arguments)
+    except TypeError as error:
+        raise TypeError(f"{name} must be a function that takes what it is given: {error}") from error
 
 
 def seed_of(name: str, value: Any) -> int:
@@ -110,6 +122,15 @@ def real(
     bounds += [f"below {below:g}"] if below < math.inf else []
     allowed = " ".join(["a finite number", " and ".join(bounds)]).strip()
     raise refused(ValueError if is_number else TypeError, name, allowed, number if math.isfinite(number) else value)
+
+
+def rate_at(name: str, schedule: Any, k: int) -> float:
+    """Return a schedule's rate after k updates, held to its promise: a finite rate of at least 0."""
+    try:
+        rate = called(name, schedule, k)
+    except OverflowError:  # a power that grows
+        rate = math.inf
+    return real(f"{name}({k})", rate, at_least=0)
 
 
 def one_of(name: str, value: Any, allowed: Collection[str]) -> str:
@@ -214,13 +235,14 @@ def _is_masked(value: Any) -> bool:
 
 
 def _from_objects(name: str, array: NDArray[Any], value: Any, *, booleans: bool) -> NDArray[Any]:
-    """Return an array of objects, such as a table of mixed columns, as float64 if each is a number."""
+    """Return an array of objects, such as a table of mixed columns, as one of numbers if each is a number."""
     if array.ndim == 0:
         raise refused(TypeError, name, "an array of numbers", value)
     for place, item in np.ndenumerate(array):
         if not (_is_real(item) or (booleans and isinstance(item, bool | np.bool_))):
             raise refused(TypeError, f"{name}[{', '.join(map(str, place))}]", "a number", item)
     try:
-        return array.astype(np.float64)
+        plain = np.asarray(array.tolist())
+        return plain if plain.dtype.kind in "biuf" else array.astype(np.float64)
     except OverflowError as error:
         raise ValueError(f"{name} must be finite, but holds a whole number beyond float64.") from error

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gdexplain._checks import finite_array, frozen, one_of, real, refused
+from gdexplain._checks import called, finite_array, frozen, one_of, real, refused
 from gdexplain._checks import function as checked_function
 from gdexplain._explain import Explanation, LayerTrace, explain_steps
 from gdexplain.functions import ACTIVATIONS, Array
@@ -318,7 +318,8 @@ def _quotient(
     if method == "complex":
         shifted = theta.astype(np.complex128)
         shifted[place] += 1j * step
-        value = np.asarray(function(shifted))
+        with np.errstate(over="ignore", invalid="ignore"):
+            value = np.asarray(called("function", function, shifted))
         if not np.iscomplexobj(value) or value.shape != ():
             raise refused(TypeError, "function", "one that returns a complex number for a complex theta", value)
         if not np.isfinite(value):
@@ -339,4 +340,5 @@ def _quotient(
 
 def _value(function: Callable[[Array], Any], theta: Array) -> float:
     """Return the function's value if it is a finite number."""
-    return real(f"the value of function near theta = {theta}", function(theta.copy()))
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused in words
+        return real(f"the value of function near theta = {theta}", called("function", function, theta.copy()))

@@ -16,6 +16,7 @@ from gdexplain._checks import (
     positive_int,
     real,
     refused,
+    room,
     row_numbers,
     seed_of,
     text,
@@ -222,6 +223,7 @@ def make_line(n: int = 4, *, slope: float = 2.0, intercept: float = 0.0, noise: 
     [2.0, 4.0, 6.0, 8.0]
     """
     n = positive_int("n", n)
+    room("n", 8 * n)
     slope, intercept = real("slope", slope), real("intercept", intercept)
     noise = real("noise", noise, at_least=0)
     inputs = np.arange(1.0, n + 1)[:, np.newaxis]
@@ -263,6 +265,7 @@ def make_moons(n: int = 200, *, noise: float = 0.1, seed: int = 0) -> Dataset:
     [0, 0, 0, 1, 1, 1]
     """
     n, noise = positive_int("n", n, at_least=2), real("noise", noise, at_least=0, below=1e300)
+    room("n", 8 * n)
     upper, lower = np.linspace(0, np.pi, n - n // 2), np.linspace(0, np.pi, n // 2)
     points = np.concatenate([np.c_[np.cos(upper), np.sin(upper)], np.c_[1 - np.cos(lower), 0.5 - np.sin(lower)]])
     labels = np.repeat([0, 1], [len(upper), len(lower)])
@@ -366,6 +369,7 @@ def batch_order(
     """
     n, epochs = positive_int("n", n), positive_int("epochs", epochs)
     batch_size = n if batch_size is None else positive_int("batch_size", batch_size, at_most=n)
+    room("n and epochs", epochs * (n + 16 * -(-n // batch_size)))
     rng, shuffle = np.random.default_rng(seed_of("seed", seed)), flag("shuffle", shuffle)
     order: list[NDArray[np.int64]] = []
     for _ in range(epochs):

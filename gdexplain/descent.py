@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gdexplain._checks import finite_array, function, instance, items, positive_int, refused, row_numbers, text
+from gdexplain._checks import finite_array, function, instance, items, positive_int, refused, room, row_numbers, text
 from gdexplain.objectives import Objective
 from gdexplain.rules import UpdateRule
 from gdexplain.trajectory import Trajectory
@@ -76,7 +76,7 @@ def descend(
     _check_rule(rule)
     theta = finite_array("theta0", theta0, ndim=1)
     _check_fit("theta0", objective, theta, None)
-    rows = _rows(batches, positive_int("objective.size", objective.size), steps)
+    rows = _rows(batches, positive_int("objective.size", objective.size), steps, len(theta))
     if batches is not None:
         _check_fit("batches", objective, theta, rows[0])
     parameters, losses, gradients = _walk(objective, rule, theta, rows)
@@ -123,12 +123,13 @@ def _finite_updates(
     return len(losses) if finite.all() else int(np.argmin(finite))
 
 
-def _rows(batches: Sequence[ArrayLike] | None, size: int, steps: int | None) -> list[Rows]:
+def _rows(batches: Sequence[ArrayLike] | None, size: int, steps: int | None, width: int) -> list[Rows]:
     """Return one batch an update, None for all rows; raise unless every batch is a list of rows that exist."""
     if batches is None:
         if steps is None:
             raise ValueError("steps must be given where batches are not.")
-        return [None] * positive_int("steps", steps)
+        room("steps", 4 * positive_int("steps", steps) * (width + 8))
+        return [None] * steps
     given = items("batches", batches, "a list of batches, at least one batch", at_least=1)
     count = len(given) if steps is None else positive_int("steps", steps, at_most=len(given))
     return [row_numbers(f"batches[{k}]", batch, size) for k, batch in enumerate(given[:count])]

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import combinations, islice
+from functools import partial
+from itertools import combinations
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gdexplain._checks import (
+    called,
     finite_array,
     flag,
     frozen,
@@ -20,6 +22,7 @@ from gdexplain._checks import (
     positive_int,
     real,
     refused,
+    room,
     seed_of,
     text,
 )
@@ -170,10 +173,21 @@ class Plane:
         TypeError, ValueError
             If `parameters` is not finite or does not have P columns.
         """
-        rows = finite_array("parameters", parameters, ndim=2)
-        if rows.shape[1] != len(self.origin):
-            raise ValueError(f"parameters must have {len(self.origin)} columns, as the plane has, not {rows.shape[1]}.")
-        return (rows - self.origin) @ self.directions.T
+        return coordinates("parameters", parameters, self)
+
+
+def coordinates(name: str, parameters: ArrayLike, plane: Plane) -> Array:
+    """Return the coordinates of rows of parameters on the plane, (rows, 2); `name` is what an error calls the rows."""
+    rows, size = finite_array(name, parameters, ndim=2), len(plane.origin)
+    if rows.shape[1] != size:
+        raise ValueError(f"{name} must have {size} columns, as the plane has, not {rows.shape[1]}.")
+    with np.errstate(over="ignore", invalid="ignore"):
+        away = (rows - plane.origin) @ plane.directions.T
+    if not np.all(np.isfinite(away)):
+        raise ValueError(
+            f"{name} must be near enough to the plane's origin for float64, but it reaches {rows.max():g}."
+        )
+    return away
 
 
 @dataclass(frozen=True, eq=False)
@@ -325,6 +339,7 @@ def evaluate(
     """
     plane = Plane.of_parameters() if plane is None else instance("plane", plane, Plane)
     resolution = positive_int("resolution", resolution, at_least=2)
+    room("resolution", resolution * (4 * resolution + 4 * len(plane.origin)))
     a_around, b_around = (None, None) if around is None else _ranges(plane, around)
     a = _grid("a_range", a_range, a_around, resolution)
     b = _grid("b_range", b_range, b_around, resolution)
@@ -388,7 +403,8 @@ def loss_along(
     start, end = finite_array("start", start, ndim=1), finite_array("end", end, ndim=1)
     if start.shape != end.shape:
         raise ValueError(f"start and end must have one length, not {len(start)} and {len(end)}.")
-    alpha = _grid("span", span, None, positive_int("points", points, at_least=2))
+    room("points", 4 * positive_int("points", points, at_least=2) * (1 + len(start)))
+    alpha = _grid("span", span, None, points)
     line = (1 - alpha)[:, np.newaxis] * start + alpha[:, np.newaxis] * end
     return alpha, _losses(loss_function, line, vectorized=vectorized)
 
@@ -500,13 +516,26 @@ def batch_gradients(gradients: ArrayLike, batch_size: int, *, at_most: int = 200
     >>> batch_gradients([[0.0], [2.0], [4.0]], 2).ravel().tolist()
     [1.0, 2.0, 3.0]
     """
-    rows = finite_array("gradients", gradients, ndim=2)
+    rows = _rows("gradients", gradients)
     batch_size = positive_int("batch_size", batch_size, at_most=len(rows))
     at_most, rng = positive_int("at_most", at_most), np.random.default_rng(seed_of("seed", seed))
-    batches = np.array(list(islice(combinations(range(len(rows)), batch_size), at_most + 1)))
-    if len(batches) > at_most:
+    count = _count_batches(len(rows), batch_size, at_most)
+    room("at_most", min(count, at_most) * batch_size * (8 + rows.shape[1]))
+    if count <= at_most:
+        batches = np.array(list(combinations(range(len(rows)), batch_size)))
+    else:
         batches = np.stack([rng.choice(len(rows), batch_size, replace=False) for _ in range(at_most)])
     return np.asarray(rows[batches].mean(axis=1))
+
+
+def _count_batches(n: int, batch_size: int, limit: int) -> int:
+    """Return how many batches there are, or a number above the limit: the whole one may have a million digits."""
+    count = 1
+    for place in range(min(batch_size, n - batch_size)):
+        count = count * (n - place) // (place + 1)
+        if count > limit:
+            break
+    return count
 
 
 def _labels(name: str, labels: Any) -> tuple[str, str]:
@@ -519,16 +548,16 @@ def _rows(name: str, path: Any) -> Array:
     """Return the points of a path as float64 rows, at least one of them."""
     rows = finite_array(name, path.parameters if isinstance(path, Trajectory) else path, ndim=2)
     if len(rows) == 0:
-        raise ValueError(f"{name} must hold at least one row of parameters, not shape {rows.shape}.")
+        raise ValueError(f"{name} must hold at least one row, not shape {rows.shape}.")
     return rows
 
 
 def _ranges(plane: Plane, around: Any) -> list[tuple[float, float]]:
     """Return the range of a and of b that holds all the points, with a margin."""
     if isinstance(around, (list, tuple)) and any(isinstance(path, Trajectory) for path in around):
-        points = np.concatenate([plane.project(_rows("around", path)) for path in around])
+        points = np.concatenate([coordinates("around", _rows("around", path), plane) for path in around])
     else:
-        points = plane.project(_rows("around", around))
+        points = coordinates("around", _rows("around", around), plane)
     low, high = points.min(axis=0), points.max(axis=0)
     size = np.maximum(np.abs(low), np.abs(high))
     with np.errstate(over="ignore"):  # what is too wide for float64 is told by _grid
@@ -555,7 +584,8 @@ def _losses(loss_function: LossFunction, thetas: Array, *, vectorized: bool) -> 
     vectorized = flag("vectorized", vectorized)
     with np.errstate(over="ignore"):  # far out a loss may overflow: infinity is then the answer
         if callable(loss_function):
-            losses = loss_function(thetas) if vectorized else [loss_function(theta) for theta in thetas]
+            take = partial(called, "loss_function", loss_function)
+            losses = take(thetas) if vectorized else [take(theta) for theta in thetas]
         elif hasattr(loss_function, "value_and_grad"):
             losses = [loss_function.value_and_grad(theta)[0] for theta in thetas]
         else:

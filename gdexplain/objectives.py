@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gdexplain._checks import finite_array, frozen, positive_int, real, refused, row_numbers, symmetric
+from gdexplain._checks import finite_array, frozen, positive_int, real, refused, room, row_numbers, symmetric
 from gdexplain.data import Dataset, as_dataset
 
 Array = NDArray[np.float64]
@@ -359,6 +359,7 @@ class Rosenbrock(_Function):
     def __post_init__(self) -> None:
         """Check the dimension."""
         object.__setattr__(self, "dimension", positive_int("dimension", self.dimension, at_least=2))
+        room("dimension", self.dimension)
 
     @property
     def minimum(self) -> Array:
@@ -485,6 +486,7 @@ class Rastrigin(_Function):
     def __post_init__(self) -> None:
         """Check the dimension."""
         object.__setattr__(self, "dimension", positive_int("dimension", self.dimension))
+        room("dimension", self.dimension)
 
     @property
     def minimum(self) -> Array:

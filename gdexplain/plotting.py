@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterable, Sequence
 from importlib import resources
@@ -34,7 +35,7 @@ from gdexplain._checks import (
     text,
 )
 from gdexplain.data import Data, as_dataset, line_columns
-from gdexplain.landscape import Plane, Slice, batch_gradients, evaluate, line_loss
+from gdexplain.landscape import Plane, Slice, batch_gradients, coordinates, evaluate, line_loss
 from gdexplain.objectives import LeastSquares
 from gdexplain.trajectory import Sweep, Trajectory
 
@@ -53,6 +54,7 @@ COLORS = MappingProxyType(
 _MARKERS = {"batch": "o", "minibatch": "s", "stochastic": "^", "momentum": "D", "adam": "P"}
 _DASHES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (4, 1.2, 1, 1.2)))
 _TINTS = (0.0, 0.35, 0.55, 0.2)  # how much white is mixed into the colour, run by run
+_FORMULA = re.compile(r"\$(?=\S)[^$]*(?<=\S)\$(?!\d)")
 _FARTHEST = 1e300  # matplotlib's axes overflow where float64 does: what is farther out is drawn here
 _MOST_DECADES = 1e200  # a logarithmic axis that goes beyond this, or below its inverse, gets ticks of our own
 _BY = ("variant", "rule")
@@ -251,13 +253,13 @@ def draw_loss_surface(ax: Axes, surface: Slice, *, levels: int = 9, numbers: boo
     >>> draw_loss_surface(Figure().subplots(), surface, levels=4).levels.tolist()
     [0.1, 1.0, 10.0, 100.0]
     """
-    instance("ax", ax, Axes), instance("surface", surface, Slice)
-    heights = _levels(surface.loss, positive_int("levels", levels, at_least=2))
-    loss = np.ma.masked_invalid(surface.loss)
+    instance("ax", ax, Axes), instance("surface", surface, Slice), flag("numbers", numbers)
+    loss = np.ma.masked_greater(np.ma.masked_invalid(surface.loss), _FARTHEST)
+    heights = _levels(loss.compressed(), positive_int("levels", levels, at_least=2, at_most=100))
     fills = [to_rgba(INK, alpha) for alpha in np.linspace(0.04, 0.36, len(heights))]
     ax.contourf(surface.a, surface.b, loss, levels=[*heights, np.inf], colors=fills)
     lines = ax.contour(surface.a, surface.b, loss, levels=heights, colors=INK, linewidths=0.7, alpha=0.7)
-    if flag("numbers", numbers):
+    if numbers:
         ax.clabel(lines, heights[-5:], fmt="%g", fontsize="small", inline_spacing=3, zorder=1.9)  # below any path
     ax.set(**dict(zip(("xlabel", "ylabel"), map(_words, surface.plane.labels), strict=True)))
     ax.set(xlim=(surface.a[0], surface.a[-1]), ylim=(surface.b[0], surface.b[-1]))
@@ -304,10 +306,12 @@ def draw_map(
     [[True, False]]
     """
     instance("ax", ax, Axes), one_of("value", value, ("loss", "steps_to_target", "updates"))
-    form = "a Sweep or several"
+    form = "a Sweep or several, of at least one run"
     runs = [sweeps] if isinstance(sweeps, Sweep) else items("sweeps", sweeps, form, at_least=1)
     values = np.concatenate([getattr(instance("sweeps", run, Sweep, form), value) for run in runs])
     lost = np.concatenate([run.diverged for run in runs])
+    if len(lost) == 0:
+        raise refused(ValueError, "sweeps", form, sweeps)
     if len(values) != len(lost):
         raise ValueError("value must be one that the sweep has: steps_to_target needs a sweep with a target.")
     columns, rows, place = _grid(x, y, len(lost))
@@ -592,7 +596,8 @@ def draw_gradient_noise(
     rows = _near(finite_array("gradients", gradients, ndim=2))
     if rows.shape[1] != 2 or len(rows) == 0:
         raise ValueError(f"gradients must have 2 columns and at least one row, not shape {rows.shape}.")
-    sizes = items("batch_sizes", batch_sizes, "numbers of examples", at_least=1)
+    given = items("batch_sizes", batch_sizes, "numbers of examples", at_least=1)
+    sizes = [positive_int(f"batch_sizes[{place}]", size, at_most=len(rows)) for place, size in enumerate(given)]
     names = [text("labels", label) for label in items("labels", labels, "two names", at_least=2, at_most=2)]
     clouds = [(batch_gradients(rows, size), size) for size in sizes]
     artists = [artist for batches, size in clouds for artist in _cloud(ax, batches, size, len(rows))]
@@ -722,7 +727,7 @@ def animate_descent(
     3
     """
     frames, interval = positive_int("frames", frames, at_least=2, at_most=120), positive_int("interval", interval)
-    if not is_color_like(background):
+    if not is_color_like(text("background", background)):
         raise refused(ValueError, "background", "a colour", background)
     figure, axes = plt.subplots(1, 2, figsize=(6.4, 4.6), facecolor=background, layout="constrained")
     try:
@@ -795,7 +800,8 @@ def _scale_losses(ax: Axes, scale: str) -> None:
     if scale == "linear" or low > high or (low > 1 / _MOST_DECADES and high < _MOST_DECADES):
         ax.set(yscale=scale)
         return
-    ax.set_autoscaley_on(False)  # the margins of autoscaling overflow
+    low, high = max(low / 10, np.finfo(float).tiny), min(high * 10, np.finfo(float).max)
+    ax.set_autoscaley_on(False)  # its margins overflow
     ax.set(yscale=scale, ylim=(low, high))
     tens = np.arange(np.ceil(np.log10(low)), np.log10(high))
     ax.yaxis.set_major_locator(FixedLocator(list(10.0 ** tens[:: max(1, len(tens) // 5)])))
@@ -873,14 +879,14 @@ def _legend_above(ax: Axes, *, title: str | None = None, columns: int = 2) -> No
 
 def _levels(loss: Array, about: int) -> Array:
     """Return round contour levels, evenly spaced in the logarithm, between the lowest loss and the highest."""
-    positive = loss[np.isfinite(loss) & (loss > 0)]
+    positive = loss[loss > 0]
     high = float(positive.max(initial=0))
     low = max(float(positive.min(initial=high)), 1e-4 * high)
     even = np.geomspace(low, high, about + 2)[1:-1] if low > 0 else np.empty(0)
     if not (len(even) and low < even[0] and even[-1] < high and np.all(even[1:] > even[:-1])):
         raise ValueError("surface must hold positive losses that are not all the same: a log scale needs them.")
     for factors in ([1, 3], [1]):
-        tens = 10.0 ** np.arange(np.floor(np.log10(low)), min(np.ceil(np.log10(high)), 307) + 1)
+        tens = 10.0 ** np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
         round_ones = np.outer(tens, factors).ravel()
         inside = round_ones[(round_ones > low) & (round_ones < high)]
         if 3 <= len(inside) <= 1.5 * about:
@@ -899,7 +905,7 @@ def _points(trajectory: Trajectory, plane: Plane | None) -> Array:
 def _on_plane(name: str, rows: NDArray[Any], plane: Plane | None) -> Array:
     """Return the rows' coordinates on the plane, (rows, 2)."""
     if plane is not None:
-        return _near(instance("plane", plane, Plane).project(rows))
+        return _near(coordinates(name, rows, instance("plane", plane, Plane)))
     if rows.shape[1] != 2:
         raise ValueError(f"{name} has {rows.shape[1]} parameters, not 2: say on which plane to draw it.")
     return _near(rows.astype(np.float64))
@@ -924,15 +930,23 @@ def _near(values: Array) -> Array:
     return np.clip(values, -_FARTHEST, _FARTHEST)
 
 
+def _is_formula(line: str) -> bool:
+    """Say whether every dollar belongs to a formula that matplotlib can set; "from $5 to $6" has none."""
+    if "$" in _FORMULA.sub("", line):
+        return False
+    try:
+        MathTextParser("path").parse(line)
+    except ValueError:
+        return False
+    return True
+
+
 def _words(label: str) -> str:
     """Return a label as matplotlib will write it: formulas only where they are some, and in lines of a fair length."""
     line = "".join(letter if letter.isprintable() else " " for letter in label)
-    if "$" in line:
-        try:
-            MathTextParser("path").parse(line)
-        except ValueError:  # no formula, so the dollars are meant
-            line = line.replace("$", r"\$")
-    wrapped = textwrap.fill(line, 60, max_lines=4, placeholder=" ...") if len(line) > 60 else line
+    if not _is_formula(line):  # so the dollars are meant
+        line = line.replace("$", r"\$")
+    wrapped = textwrap.fill(line, 60, max_lines=2, placeholder=" ...") if len(line) > 60 else line
     return f" {wrapped}" if wrapped.startswith("_") else wrapped  # matplotlib leaves out of a legend what begins so
 
 
@@ -963,13 +977,15 @@ def _recorded(trajectory: Trajectory, updates: Sequence[int]) -> NDArray[np.int6
 def _cloud(ax: Axes, batches: Array, size: int, n: int) -> list[Artist]:
     """Draw every batch's gradient, and the ellipse of their covariance at one standard deviation."""
     kind = "batch" if size == n else "stochastic" if size == 1 else "minibatch"
-    covariance = np.cov(batches.T, bias=True)
-    look = Look(COLORS[kind], _MARKERS[kind], f"batch {size}, variance {_short(float(np.trace(covariance)))}")
+    scale = float(np.abs(batches).max()) or 1.0  # the square of a large gradient leaves the range of float64
+    covariance = np.cov(batches.T / scale, bias=True)
+    variance = float(np.trace(covariance)) * scale * scale
+    look = Look(COLORS[kind], _MARKERS[kind], f"batch {size}, variance {_short(variance)}")
     (points,) = _curve(ax, look, *batches.T)
     few, dashes = len(batches) <= 30, points.get_linestyle()
     points.set(linestyle="none", markevery=1, markersize=7 if few else 4, alpha=0.85 if few else 0.35)
     spread, axes = np.linalg.eigh(covariance)
-    low, high = 2 * np.sqrt(np.maximum(spread, 0))
+    low, high = 2 * scale * np.sqrt(np.maximum(spread, 0))
     angle = np.degrees(np.arctan2(axes[1, 1], axes[0, 1]))
     centre = tuple(batches.mean(axis=0))
     ring = Ellipse(centre, high, low, angle=angle, fill=False, ec=look.color, ls=dashes, lw=1.8, zorder=2.5)

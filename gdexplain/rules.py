@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gdexplain._checks import flag, real
-from gdexplain.schedules import Schedule, constant, rate_at
+from gdexplain._checks import flag, rate_at, real
+from gdexplain.schedules import Schedule, constant
 
 Array = NDArray[np.float64]
 LearningRate = float | Schedule

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
-from gdexplain._checks import items, positive_int, real
+from gdexplain._checks import items, positive_int, rate_at, real
 
 Schedule = Callable[[int], float]
 
@@ -277,22 +277,11 @@ def warm_up(schedule: float | Schedule, warmup_steps: int) -> Schedule:
     >>> [warm_up(0.4, 4)(k) for k in range(6)]
     [0.0, 0.1, 0.2, 0.30000000000000004, 0.4, 0.4]
     """
-    after = schedule if callable(schedule) else constant(schedule)
+    after = schedule if callable(schedule) else constant(real("schedule", schedule, above=0))
     steps = positive_int("warmup_steps", warmup_steps)
     target = rate_at("schedule", after, 0)
     name = f"{getattr(after, '__name__', 'schedule')} after {steps} warm-up"
     return _named(lambda k: target * (k / steps) if k < steps else after(k - steps), name)
-
-
-def rate_at(name: str, schedule: Schedule, k: int) -> float:
-    """Return a schedule's rate after k updates, held to its promise: a finite rate of at least 0."""
-    try:
-        rate = schedule(k)
-    except OverflowError:  # a power that grows
-        rate = math.inf
-    except TypeError as error:
-        raise TypeError(f"{name} must be a function from the number of updates to a rate: {error}") from error
-    return real(f"{name}({k})", rate, at_least=0)
 
 
 def _decay(initial_learning_rate: float, decay_steps: int, decay_rate: float) -> tuple[float, int, float]:

@@ -355,8 +355,9 @@ def backward_steps(root: Value) -> Iterator[BackwardStep]:
     * 1.0 [(3.0, 3.0), (3.0, 6.0)]
     x 6.0 []
     """
+    order = in_order(root)
     gradients = {root: 1.0}
-    for node in reversed(in_order(root)):
+    for node in reversed(order):
         gradient, parts = gradients[node], []
         for parent, local in zip(node.parents, node.local_derivatives, strict=True):
             amount = gradient * local

@@ -319,9 +319,12 @@ class Sweep:
         for name in ("updates", "steps_to_target", "seed"):
             arrays[name] = _vector(name, getattr(self, name), "iu", "whole numbers").astype(np.int64)
         given = instance("hyperparameters", self.hyperparameters, Mapping, "a mapping from names to arrays")
-        options = {text("hyperparameters", name): finite_array(name, given[name], dtype=None) for name in given}
+        options = {
+            text("hyperparameters", name): finite_array(f"hyperparameters[{name!r}]", given[name], dtype=None)
+            for name in given
+        }
         runs, size = len(arrays["loss"]), arrays["parameters"].shape[1]
-        for name, array in (arrays | options).items():
+        for name, array in (arrays | {f"hyperparameters[{name!r}]": array for name, array in options.items()}).items():
             shape = (runs, size) if name == "parameters" else (runs,)
             missing = name in ("learning_rate", "steps_to_target", "seed") and array.shape == (0,)
             if array.shape != shape and not missing:
@@ -516,6 +519,7 @@ def _checked_layout(layout: Any, size: int) -> Layout:
 def _weight(parameters: NDArray[Any], layout: Layout, name: str) -> NDArray[Any]:
     """Cut one weight out of rows of parameters, in its own shape."""
     names = [known for known, _ in layout]
+    text("name", name)
     if names.count(name) != 1:
         raise KeyError(f"name must be one of {', '.join(map(repr, names))}, and only one, not {name!r}.")
     place = names.index(name)
@@ -542,7 +546,7 @@ def _check_shapes(parameters: NDArray[Any], gradients: NDArray[Any], updates: ND
             f"parameters and gradients must be 2-D with as many columns, not {parameters.shape} and {gradients.shape}."
         )
     if len(updates) == 0 or updates[0] != 0 or updates[-1] != total or np.any(np.diff(updates) < 1):
-        raise ValueError(f"updates must rise from 0 to {total}, the number of losses, not {updates}.")
+        raise ValueError(f"updates must rise from 0 to {total}, the length of loss, not {updates}.")
     if len(parameters) not in (0, len(updates)):
         raise ValueError(f"parameters must have {len(updates)} rows, one for each of updates, not {len(parameters)}.")
     if len(gradients) not in (0, len(updates) - 1):

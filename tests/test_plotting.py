@@ -282,7 +282,7 @@ def test_many_decades_get_powers_of_ten_and_few_get_even_ratios(ax):
     ("thing", "levels", "error", "words"),
     [
         (LINE, 9, TypeError, "surface must be a Slice, not Dataset"),
-        (surface(resolution=3), 1, ValueError, "levels must be a whole number of at least 2"),
+        (surface(resolution=3), 1, ValueError, "levels must be a whole number from 2 to 100, not 1"),
         (Slice(Plane.of_parameters(), [0, 1], [0, 1], np.ones((2, 2))), 9, ValueError, "not all the same"),
         (Slice(Plane.of_parameters(), [0, 1], [0, 1], np.zeros((2, 2))), 9, ValueError, "must hold positive losses"),
     ],
@@ -463,7 +463,7 @@ def test_a_variance_of_many_digits_has_commas(ax):
 def test_gradients_of_another_size_are_refused(ax):
     with pytest.raises(ValueError, match="gradients must have 2 columns"):
         draw_gradient_noise(ax, np.ones((4, 3)), batch_sizes=[1])
-    with pytest.raises(ValueError, match="batch_size must be a whole number from 1 to 4, not 9"):
+    with pytest.raises(ValueError, match=r"batch_sizes\[0\] must be a whole number from 1 to 4, not 9"):
         draw_gradient_noise(ax, np.ones((4, 2)), batch_sizes=[9])
 
 

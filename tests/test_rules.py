@@ -208,7 +208,7 @@ def test_a_schedule_that_breaks_its_promise_is_caught_at_the_update_where_it_doe
         (lambda: schedules.inverse_time_decay(0.1, 1, math.inf), "decay_rate"),
         (lambda: schedules.cosine_decay(0.1, 5, -0.1), "alpha"),
         (lambda: schedules.warm_up(0.1, 0), "warmup_steps"),
-        (lambda: schedules.warm_up(-0.1, 5), "learning_rate"),
+        (lambda: schedules.warm_up(-0.1, 5), "schedule"),
         (lambda: schedules.piecewise_constant([5, 5], [1, 2, 3]), "boundaries"),
         (lambda: schedules.piecewise_constant([5], [1, 2, 3]), "values"),
         (lambda: schedules.piecewise_constant([5], [1, -2]), r"values\[1\]"),

@@ -587,7 +587,7 @@ def test_the_box_dimension_does_not_change_when_a_set_is_turned_and_cut_boxes_co
         (np.zeros((32, 32), bool), None, ValueError, "a True in it"),
         (np.ones((8, 8), bool), None, ValueError, "sizes must have at least two different numbers"),
         (np.ones((32, 32), bool), [2, 2], ValueError, "at least two different numbers, not \\[2, 2\\]"),
-        (np.ones((32, 32), bool), [0, 1], ValueError, "sizes must be a whole number of at least 1, not 0"),
+        (np.ones((32, 32), bool), [0, 1], ValueError, "sizes must be a whole number from 1 to 32, not 0"),
     ],
 )
 def test_box_dimension_names_what_is_wrong(mask, sizes, error, words):

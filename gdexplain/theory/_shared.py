@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -49,6 +51,13 @@ def batch_factor(n: int, batch_size: int, replacement: bool) -> float:
 def stable_rate(learning_rate: float, limit: float) -> float:
     """Return the rate; raise unless it is above 0 and below the limit, for above it nothing settles."""
     return real("learning_rate", learning_rate, above=0, below=float(limit))
+
+
+def spectral_radius(matrix: Array, *, is_symmetric: bool) -> float:
+    """Return the largest absolute eigenvalue; infinity where the matrix itself left the range of float64."""
+    if not np.all(np.isfinite(matrix)):
+        return math.inf
+    return float(np.max(np.abs(np.linalg.eigvalsh(matrix) if is_symmetric else np.linalg.eigvals(matrix))))
 
 
 def finite_rows(rows: Array) -> Array:

@@ -56,7 +56,12 @@ def box_dimension(mask: ArrayLike, *, sizes: Sequence[int] | None = None) -> flo
     pixels = _as_mask(mask)
     if sizes is None:
         sizes = [2**k for k in range(max(0, int(np.log2(min(pixels.shape))) - 2))]
-    sides = sorted({positive_int("sizes", size) for size in items("sizes", sizes, "side lengths in pixels")})
+    sides = sorted(
+        {
+            positive_int("sizes", size, at_most=max(pixels.shape))
+            for size in items("sizes", sizes, "side lengths in pixels")
+        }
+    )
     if len(sides) < 2:
         raise ValueError(f"sizes must have at least two different numbers, not {list(sizes)} (mask is {pixels.shape}).")
     counts = [_touched(pixels, side) for side in sides]

@@ -57,8 +57,11 @@ def deep_linear_mode(times: ArrayLike, strength: float, start: float, *, tau: fl
     array([1.e-03, 1.e+00, 2.e+00])
     """
     strength, start, tau = real("strength", strength, above=0), real("start", start, above=0), real("tau", tau, above=0)
-    age = np.exp(-2 * strength * finite_array("times", times) / tau)
-    mode: Array = strength / (1 + (strength / start - 1) * age)
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        age = -2 * strength * finite_array("times", times) / tau
+        # the same, with powers of e that are at most 1, before the start as well as after it
+        power, less = np.exp(-np.abs(age)), np.expm1(-np.abs(age))
+        mode: Array = np.where(age > 0, power / (1 / start + less / strength), 1 / (power / start - less / strength))
     return mode
 
 

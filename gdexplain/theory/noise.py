@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gdexplain._checks import finite_array, positive_int
+from gdexplain._checks import finite_array, positive_int, room
 from gdexplain.data import Data
 from gdexplain.theory._shared import Array, batch_factor, design_of, finite_rows, parameter_point, spectrum, stable_rate
 
@@ -230,12 +230,16 @@ def reshuffled_covariance(
     """
     eigenvalues, vectors = spectrum(hessian, definite=True)
     eta, n = stable_rate(learning_rate, 2 / eigenvalues[-1]), positive_int("updates_per_epoch", updates_per_epoch)
+    room("updates_per_epoch", 4 * n * len(eigenvalues))
     noise = _in_basis(noise_covariance, vectors)
     kept = (1 - eta * eigenvalues) ** np.arange(n)[:, np.newaxis]
     uneven = kept - kept.mean(axis=0)
     after_epoch = (1 - eta * eigenvalues) ** n
     epoch_noise = eta**2 * noise * (uneven.T @ uneven) * n / max(n - 1, 1)
-    covariance: Array = vectors @ (epoch_noise / (1 - np.outer(after_epoch, after_epoch))) @ vectors.T
+    forgotten = 1 - np.outer(after_epoch, after_epoch)
+    if not np.all(forgotten):
+        raise ValueError(f"learning_rate must be large enough to move a float64 along all of hessian, not {eta!r}.")
+    covariance: Array = vectors @ (epoch_noise / forgotten) @ vectors.T
     return covariance
 
 

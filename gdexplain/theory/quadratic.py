@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gdexplain._checks import flag, positive_int, real
+from gdexplain._checks import flag, positive_int, real, room
 from gdexplain.data import Data
 from gdexplain.theory._shared import Array, design_of, finite_rows, parameter_point, spectrum
 
@@ -121,6 +121,7 @@ def optimal_learning_rate(hessian: ArrayLike) -> float:
     return float(2 / (eigenvalues[0] + eigenvalues[-1]))
 
 
+@np.errstate(over="ignore")
 def contraction_rate(hessian: ArrayLike, learning_rate: float) -> float:
     r"""Return the factor by which one update of gradient descent shrinks the distance to the minimum, at worst.
 
@@ -194,6 +195,7 @@ def gradient_descent_trajectory(
         parameter_point("minimum", minimum, len(eigenvalues)),
     )
     learning_rate, steps = real("learning_rate", learning_rate, above=0), positive_int("steps", steps)
+    room("steps", 4 * (steps + 1) * len(eigenvalues))
     with np.errstate(over="ignore", invalid="ignore"):
         powers = (1 - learning_rate * eigenvalues) ** np.arange(steps + 1)[:, np.newaxis]
         points: Array = minimum + (powers * (vectors.T @ (theta0 - minimum))) @ vectors.T
@@ -218,6 +220,7 @@ class OptimalMomentum(NamedTuple):
     rate: float
 
 
+@np.errstate(over="ignore")  # a rate beyond float64 is infinity
 def momentum_contraction_rate(
     hessian: ArrayLike, learning_rate: float, beta: float, *, nesterov: bool = False
 ) -> float:
@@ -265,10 +268,9 @@ def momentum_contraction_rate(
     0.948683, and sqrt(0.9) = 0.948683
     """
     eta, beta = real("learning_rate", learning_rate, above=0), real("beta", beta, at_least=0, below=1)
+    nesterov = flag("nesterov", nesterov)
     left = 1 - eta * spectrum(hessian)[0]
-    total, product = (
-        ((1 + beta) * left, beta * left) if flag("nesterov", nesterov) else (beta + left, np.full_like(left, beta))
-    )
+    total, product = ((1 + beta) * left, beta * left) if nesterov else (beta + left, np.full_like(left, beta))
     discriminant = total**2 - 4 * product
     complex_pair = np.sqrt(np.maximum(product, 0))  # two conjugate roots: the product is their squared length
     real_pair = (np.abs(total) + np.sqrt(np.maximum(discriminant, 0))) / 2

@@ -6,7 +6,7 @@ import numpy as np
 
 from gdexplain._checks import positive_int, real
 from gdexplain.data import Data
-from gdexplain.theory._shared import Array, batch_factor, design_of, spectrum, stable_rate
+from gdexplain.theory._shared import Array, batch_factor, design_of, spectral_radius, spectrum, stable_rate
 from gdexplain.theory.noise import gradient_covariance
 from gdexplain.theory.quadratic import line_hessian
 
@@ -46,7 +46,7 @@ def mean_square_rate(dataset: Data, learning_rate: float, batch_size: int = 1, *
     [0.9706, 0.9959, 1.3581]
     """
     eta = real("learning_rate", learning_rate, above=0)
-    return float(np.max(np.abs(np.linalg.eigvalsh(_mean_square_matrix(dataset, eta, batch_size, replacement)))))
+    return spectral_radius(_mean_square_matrix(dataset, eta, batch_size, replacement), is_symmetric=True)
 
 
 def max_stable_sgd_learning_rate(dataset: Data, batch_size: int = 1, *, replacement: bool = False) -> float:
@@ -139,7 +139,11 @@ def noise_floor(dataset: Data, learning_rate: float, batch_size: int = 1, *, rep
     best = np.linalg.solve(design.T @ design, design.T @ targets)
     noise = eta**2 * gradient_covariance(dataset, best, batch_size, replacement=replacement)
     matrix = _mean_square_matrix(dataset, eta, batch_size, replacement)
-    return np.linalg.solve(np.eye(len(matrix)) - matrix, noise.ravel()).reshape(noise.shape).astype(np.float64)
+    try:
+        floor = np.linalg.solve(np.eye(len(matrix)) - matrix, noise.ravel())
+    except np.linalg.LinAlgError as error:
+        raise ValueError(f"learning_rate must be large enough to move a float64 at all, not {eta!r}.") from error
+    return floor.reshape(noise.shape).astype(np.float64)
 
 
 def cyclic_contraction_rate(dataset: Data, learning_rate: float, batch_size: int = 1) -> float:
@@ -179,8 +183,9 @@ def cyclic_contraction_rate(dataset: Data, learning_rate: float, batch_size: int
     one_pass = np.eye(design.shape[1])
     for first in range(0, len(design), batch_size):
         batch = design[first : first + batch_size]
-        one_pass -= eta * 2 / len(batch) * batch.T @ (batch @ one_pass)
-    return float(np.max(np.abs(np.linalg.eigvals(one_pass))))
+        with np.errstate(over="ignore", invalid="ignore"):
+            one_pass -= eta * 2 / len(batch) * batch.T @ (batch @ one_pass)
+    return spectral_radius(one_pass, is_symmetric=False)
 
 
 def _mean_kron(dataset: Data, batch_size: int, replacement: bool, basis: Array) -> Array:
@@ -200,5 +205,7 @@ def _mean_square_matrix(dataset: Data, eta: float, batch_size: int, replacement:
     hessian = line_hessian(dataset)
     eye = np.eye(len(hessian))
     linear = np.kron(hessian, eye) + np.kron(eye, hessian)
-    matrix: Array = np.kron(eye, eye) - eta * linear + eta**2 * _mean_kron(dataset, batch_size, replacement, eye)
+    squares = _mean_kron(dataset, batch_size, replacement, eye)
+    with np.errstate(over="ignore", invalid="ignore"):
+        matrix: Array = np.kron(eye, eye) - eta * linear + eta * eta * squares
     return matrix

@@ -372,6 +372,9 @@ def _try(problem: Problem, width: int) -> dict[int, Any]:
         scope.hold(model.trainable_variables)
         _check_count(problem, prediction)
         try:
+            if problem.loss is not None and targets is not None and not problem.loss.built:
+                problem.loss.build(targets, prediction)  # in its dtype from the first: penalties are added in the model's
+                _in_dtype(problem.loss, data_dtype(model))
             problem.loss_of(inputs, targets, prediction, training=True)
         except Exception as error:
             _check_targets(problem, inputs, targets, prediction)
@@ -381,8 +384,6 @@ def _try(problem: Problem, width: int) -> dict[int, Any]:
     specs = map_arrays(lambda leaf: tf.TensorSpec((width, *leaf.shape[1:]), leaf.dtype), (problem.x, problem.y))
     with _Watch() as scope:
         tf.function(step, autograph=False).get_concrete_function(*specs)
-    if problem.loss is not None:
-        _in_dtype(problem.loss, data_dtype(model))
     return dict(scope.assigned)
 
 

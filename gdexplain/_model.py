@@ -314,9 +314,18 @@ def _as_input(model: keras.Model, rows: NDArray[Any]) -> NDArray[Any]:
 
 
 def _compile_loss(model: keras.Model, loss: Any) -> Any:
-    """Return what `compile` makes of a loss."""
+    """Return what `compile` makes of a loss, in the model's dtype from the first: penalties are added to it."""
     known = named_loss(loss)
-    return None if known is None else CompileLoss(known, output_names=getattr(model, "output_names", None))
+    if known is None:
+        return None
+    compiled = CompileLoss(known, output_names=getattr(model, "output_names", None))
+
+    def build(targets: Any, predictions: Any) -> None:
+        CompileLoss.build(compiled, targets, predictions)
+        _in_dtype(compiled, data_dtype(model))
+
+    vars(compiled)["build"] = build
+    return compiled
 
 
 @contextlib.contextmanager
@@ -372,9 +381,6 @@ def _try(problem: Problem, width: int) -> dict[int, Any]:
         scope.hold(model.trainable_variables)
         _check_count(problem, prediction)
         try:
-            if problem.loss is not None and targets is not None and not problem.loss.built:
-                problem.loss.build(targets, prediction)  # in its dtype from the first: penalties are added in the model's
-                _in_dtype(problem.loss, data_dtype(model))
             problem.loss_of(inputs, targets, prediction, training=True)
         except Exception as error:
             _check_targets(problem, inputs, targets, prediction)

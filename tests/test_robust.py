@@ -251,6 +251,30 @@ def test_words_choose_pages_and_variants_and_an_unknown_word_is_an_error():
         tool.choose(["seed", "noise"], pages, names)
 
 
+def test_a_page_that_takes_its_process_with_it_is_noted_and_the_next_one_runs(monkeypatch, capsys):
+    good = {"checks": 3, "failures": []}
+
+    def run_process(name, pages, outcome):
+        for path in pages:
+            if path == "b.py":
+                return -11  # a segmentation fault
+            outcome[path] = {"seconds": 1.0, **good}
+        return 0
+
+    monkeypatch.setattr(tool, "run_process", run_process)
+    found = tool.run_variant("built", ["a.py", "b.py", "c.py"])
+    failure = {"line": 0, "claim": "the page runs", "measured": "signal 11", "allowed": ""}
+    assert found == {"a.py": good, "b.py": {"checks": 0, "failures": [failure]}, "c.py": good}
+    assert capsys.readouterr().out.startswith("built: 1 checks fail")
+
+
+@pytest.mark.parametrize("status", [1, -2], ids=["refused", "Ctrl-C"])
+def test_a_process_that_gives_up_or_is_interrupted_ends_the_run(monkeypatch, status):
+    monkeypatch.setattr(tool, "run_process", lambda *_: status)
+    with pytest.raises(SystemExit, match="gave up"):
+        tool.run_all(["a.py"], ["built", "onednn"], jobs=1)
+
+
 def test_the_table_names_the_processor_and_no_machine_and_each_check_that_fails():
     made = variants.table({"built": outcome(), "seed-1": outcome(7)})
     assert set(made) == {"processor", "system", "date", "versions", "features", "variants", "pages"}

@@ -7,9 +7,11 @@ import contextlib
 import gc
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,9 @@ def main() -> None:
         run_one(options.one, [page.ROOT / name for name in options.words])
         return
     pages = [path.relative_to(page.ROOT).as_posix() for path in page.find()]
+    import build_state
+
+    build_state.prepare_environment(page.ROOT / "docs" / "_build")  # each process inherits it
     outcomes = run_all(*choose(options.words, pages, list(variants.every())), options.jobs)
     report(outcomes)
     if not options.words:
@@ -49,31 +54,45 @@ def choose(words: list[str], pages: list[str], names: list[str]) -> tuple[list[s
 
 def run_all(pages: list[str], names: list[str], jobs: int) -> dict[str, variants.Outcome]:
     """Run each variant in a process of its own, some at once."""
-    import build_state
-
-    build_state.prepare_environment(page.ROOT / "docs" / "_build")  # each process inherits it
     with ThreadPoolExecutor(jobs) as pool:
-        return dict(zip(names, pool.map(lambda name: run_process(name, pages), names), strict=True))
+        try:
+            return dict(zip(names, pool.map(lambda name: run_variant(name, pages), names), strict=True))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)  # or Ctrl-C would begin the next variant
+            raise
 
 
-def run_process(name: str, pages: list[str]) -> variants.Outcome:
-    """Start a variant's process, pass on what fails, and return the outcomes."""
-    command = [sys.executable, "-m", "tools.robust", "--one", name, *pages]
-    environment, began = {**os.environ, **variants.every()[name]}, time.monotonic()
+def run_variant(name: str, pages: list[str]) -> variants.Outcome:
+    """Run a variant in a process of its own; if a page ends that process, the pages after it get another one."""
     outcome: variants.Outcome = {}
-    with subprocess.Popen(command, cwd=page.ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
-        for line in process.stdout or ():
-            about = json.loads(line)
-            outcome[about.pop("page")] = about
-            for found in about["failures"]:
-                print(f"{name}: {[*outcome][-1]}:{found['line']} {_words(found)}", flush=True)
-    if process.returncode or len(outcome) != len(pages):
-        sys.exit(f"{name}: the process ended with {process.returncode} after {len(outcome)} of {len(pages)} pages")
+    began = time.monotonic()
+    while len(outcome) < len(pages):
+        status = run_process(name, pages[len(outcome) :], outcome)
+        if len(outcome) == len(pages):
+            break
+        if status >= 0 or status == -signal.SIGINT:
+            sys.exit(f"{name}: its process gave up with status {status}")
+        failure = {"line": 0, "claim": "the page runs", "measured": f"signal {-status}", "allowed": ""}
+        outcome[pages[len(outcome)]] = {"seconds": 0.0, "checks": 0, "failures": [failure]}
     failed = sum(len(about["failures"]) for about in outcome.values())
     slow = sorted(((about.pop("seconds"), path) for path, about in outcome.items()), reverse=True)[:3]
     slowest = ", ".join(f"{path.rpartition('/')[2]} {seconds:.0f} s" for seconds, path in slow)
     print(f"{name}: {failed} checks fail; {time.monotonic() - began:.0f} s ({slowest})", flush=True)
     return outcome
+
+
+def run_process(name: str, pages: list[str], outcome: variants.Outcome) -> int:
+    """Start a variant's process, write down each page's outcome, and say what fails."""
+    command = [sys.executable, "-m", "tools.robust", "--one", name, *pages]
+    environment = {**os.environ, **variants.every()[name]}
+    with subprocess.Popen(command, cwd=page.ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        for line in process.stdout or ():
+            about = json.loads(line)
+            path = about.pop("page")
+            outcome[path] = about
+            for found in about["failures"]:
+                print(f"{name}: {path}:{found['line']} {_words(found)}", flush=True)
+    return process.returncode
 
 
 def run_one(name: str, paths: list[Path]) -> None:
@@ -86,6 +105,7 @@ def run_one(name: str, paths: list[Path]) -> None:
 
     from tools.robust import chance
 
+    warnings.simplefilter("ignore")  # they are the build's concern
     gc.freeze()  # TensorFlow is here to stay: not to be looked through at each of many thousand graphs
     gc.set_threshold(200_000, 20, 50)
     change = {"start": chance.perturbed, "seed": chance.shifted}.get(variants.kind(name))

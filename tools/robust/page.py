@@ -8,7 +8,6 @@ import os
 import sys
 import traceback
 import types
-import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -82,15 +81,11 @@ def run(path: Path) -> Result:
     sys.modules["__main__"] = main  # what the page defines is sent to other processes by value
     os.chdir(path.parent)
     try:
-        with (
-            Path(os.devnull).open("w", encoding="utf-8") as nowhere,
-            contextlib.redirect_stdout(nowhere),
-            warnings.catch_warnings(action="ignore"),
-        ):
+        with Path(os.devnull).open("w", encoding="utf-8") as nowhere, contextlib.redirect_stdout(nowhere):
             for line, code in cells(path):
                 tree = ast.increment_lineno(ast.parse(code), line - 1)
                 exec(compile(ast.fix_missing_locations(_Checks().visit(tree)), path, "exec"), main.__dict__)  # noqa: S102
-    except Exception as error:  # noqa: BLE001  # whatever it is, it is this page's
+    except (Exception, SystemExit) as error:  # noqa: BLE001  # whatever it is, it is this page's
         result.stopped(error, path)
     finally:
         sys.modules["__main__"], folder = before

@@ -198,7 +198,7 @@ def _chunk_length(model: keras.Model, total: int, kinds: int, every: int, *, pro
     return -(-length // every) * every
 
 
-def _make_step(problem: _model.Problem) -> Callable[[Any], tuple[Any, Any]]:
+def _make_step(problem: _model.Problem, *, jit: bool) -> Callable[[Any], tuple[Any, Any]]:
     """Write one update on the given rows as `fit` makes it; it returns the loss and the gradient before it."""
     data, variables, dtype = problem.tensors(), problem.variables, problem.dtype
 
@@ -211,7 +211,8 @@ def _make_step(problem: _model.Problem) -> Callable[[Any], tuple[Any, Any]]:
         ]
         return loss, _model.flat(dense, dtype)
 
-    return step
+    # As under fit, a function of its own: TensorFlow regroups sums and products in the body of a loop, but not in this.
+    return step if jit else tf.function(step, autograph=False)
 
 
 def _compile_loop(
@@ -228,7 +229,7 @@ def _compile_loop(
     Two functions come back: one puts the rows of these updates in place, the other makes the updates. Each in its own
     call, because handing TensorFlow an argument takes longer than a hundred updates of a neuron.
     """
-    dtype, step, variables, state = problem.dtype, _make_step(problem), problem.variables, _state(problem)
+    dtype, step, variables, state = problem.dtype, _make_step(problem, jit=jit), problem.variables, _state(problem)
     widths = sorted({int(np.count_nonzero(rows >= 0)) for rows in order[[0, -1]]}, reverse=True)
     # Slot s keeps what is after s * every updates: each slot is overwritten until then, the last one to the end.
     row = (_keras.parameter_count(problem.model),)

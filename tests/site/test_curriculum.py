@@ -59,7 +59,7 @@ CURRICULUM = (
         "tutorial/stochastic.html",
         (
             r"noise there: 536\n",
-            r"y = 2x\s+536\s+0\.0\d+\s+\d\.\d+e-06\s+\d\.\d+e-14",
+            r"y = 2x\s+536\s+0\.0\d+\s+\d\.\d+e-0\d\s+(?:\d\.\d+e-1\d|0)\n",
         ),
     ),
     Lesson(

@@ -187,15 +187,17 @@ print(careless.verdict)
 assert careless.largest > 0.01
 
 moons = make_moons(200)
-settings = {"loss": loss, "batch_size": None, "epochs": 3000}
+settings = {"loss": loss, "batch_size": None, "epochs": 3000, "record": ()}
 right, wrong = (
     train(build(kind), moons, optimizer=keras.optimizers.SGD(0.2), **settings) for kind in (tf.tanh, careless_tanh)
 )
-print(f"loss after {len(right)} updates: right {right.loss[-1]:.1e}, careless {wrong.loss[-1]:.1e}")
-assert wrong.loss[-1] < right.loss[-1] < 0.01  # both have learned the task, the careless one better
+for name, run in (("right", right), ("careless", wrong)):
+    print(f"{name} gradient: loss {run.loss[0]:.2f} at first, {run.loss[1000]:.4f} after 1,000 updates, {run.loss[-1]:.4f} at the end")
+    assert run.loss[-1] < run.loss[0] / 50  # both have learned the task
+assert 0.5 < wrong.loss[-1] / right.loss[-1] < 2  # from other starts too: within a factor of two, either way
 
-# sphinx_gallery_alt = "Two losses over 3000 updates on a log axis. Both fall fast, wait on a plateau, and fall again by a "
-# sphinx_gallery_alt = "factor of more than a hundred. The careless one waits longer and ends lower than the right one."
+# sphinx_gallery_alt = "Two losses over 3000 updates on a log axis. Both fall and fall; the careless one is later on the way, and "
+# sphinx_gallery_alt = "both end at about the same height."
 fig, ax = plt.subplots()
 ax.plot(right.loss, color=COLORS["batch"], label="right gradient")
 ax.plot(wrong.loss, "--", color=COLORS["stochastic"], label="careless gradient")
@@ -203,9 +205,9 @@ ax.set(yscale="log", xlabel="update", ylabel="loss")
 ax.legend()
 
 # %%
-# The careless run waits longer on the plateau, and then ends lower. Nobody finds that mistake by watching the loss. One call
-# of ``check_gradients`` finds it, and names the parameter where the two gradients differ most. The mistake lies in that
-# layer or behind it, where the gradient came from.
+# The careless run is a little later on the way. In the end it is as good, and which of the two is lower depends on the
+# start. Nobody finds that mistake by watching the loss. One call of ``check_gradients`` finds it, and names the parameter where the two gradients
+# differ most. The mistake lies in that layer or behind it, where the gradient came from.
 #
 # What this does not show: a check at one point says nothing about a branch that was not taken there. Check at random
 # weights, not at zero, on a few examples, and with dropout and data augmentation off. And it tells you that your gradient

@@ -1,6 +1,6 @@
 r"""
-Below its limit every batch size settles; beyond it, the order decides
-======================================================================
+Below its limit a run settles in every order drawn; beyond it, the order decides
+================================================================================
 
 A full :term:`batch` settles below :math:`2/\lambda_{\max}` and not above. For batches that are drawn at random, each
 independent of the last, there is a :term:`stability limit` in mean square, which is lower,
@@ -14,6 +14,8 @@ independent: each :term:`epoch` uses every example once. So each cell of these m
 and an order of the examples. Look at which cells beyond the dashed line still settle. You need
 :ref:`sphx_glr_gallery_variants_plot_stochastic.py`.
 """
+
+from itertools import permutations, product
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -85,9 +87,15 @@ for size, limit, runs in zip(sizes, limits, sweeps, strict=True):
 # What it does not show
 # ---------------------
 # These targets lie on a line, so the noise dies at the :term:`minimum` and a run can settle on it. With noise in the
-# targets it stops at a floor (:ref:`sphx_glr_gallery_variants_plot_noise_floor.py`). And a limit that is safe for these
-# orders is not safe for each: a hostile order can make a run diverge inside it (:doc:`/tutorial/minibatch`), and it is
-# not a rate that is best: see :ref:`sphx_glr_gallery_variants_plot_batch_size_and_rate.py`.
+# targets it stops at a floor (:ref:`sphx_glr_gallery_variants_plot_noise_floor.py`). The limit is not a rate that is best:
+# see :ref:`sphx_glr_gallery_variants_plot_batch_size_and_rate.py`. And a limit that is safe for the orders that chance
+# draws is not safe for each: take two epochs, each in one of the 24 orders of four examples, and repeat them for ever.
+for size, limit in zip(sizes[:2], limits, strict=False):
+    pairs = [first + second for first, second in product(permutations(range(4)), repeat=2)]
+    factors = [cyclic_contraction_rate(data.take(pair), 0.98 * limit, size) for pair in pairs]
+    hostile = sum(factor > 1 for factor in factors)
+    print(f"batch {size}: {hostile} of {len(pairs)} pairs of orders diverge two per cent inside the limit")
+    assert 0 < hostile < len(pairs) / 4
 
 # %%
 # Exercises

@@ -119,6 +119,28 @@ last = [int(np.flatnonzero(error > 1e-6)[-1]) for error in distance]
 for run, outside in zip(runs, last, strict=True):
     print(f"{run.label}: still outside after {outside} updates, inside after {outside + 1}")
 assert last[:2] == [404, 71]
+print(f"momentum needs {(last[1] + 1) / (last[0] + 1):.0%} of the updates, and its distance first grows ", end="")
+print(f"from {distance[1][0]:.1f} to {distance[1].max():.1f}")
+
+# %%
+# Is it this start? On a bowl an update is linear, so take fifty starts around the minimum side by side.
+angles = np.linspace(0, np.pi, 50, endpoint=False)
+around = 2 * np.column_stack([np.cos(angles), np.sin(angles)])
+
+
+def inside_after(eta, beta):
+    """Count the updates until each start's distance stays below the line."""
+    away, velocity, outside = around, np.zeros_like(around), []
+    for _ in range(600):
+        outside.append(np.linalg.norm(away, axis=1) > 1e-6)
+        velocity = beta * velocity - eta * away @ hessian
+        away = away + velocity
+    return 600 - np.argmax(outside[::-1], axis=0)
+
+
+shares = inside_after(best.learning_rate, best.beta) / inside_after(optimal_learning_rate(hessian), 0.0)
+print(f"from {len(around)} starts momentum needs {shares.min():.0%} to {shares.max():.0%} of the updates")
+assert shares.max() < 0.2
 
 # %%
 # Measure the rate, and be careful

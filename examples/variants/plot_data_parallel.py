@@ -95,17 +95,21 @@ def fit(*jobs, replicas=1):
     for dataset, batch_size in jobs:
         with strategy.scope():
             model, recorder = build_linear(), RecordTrajectory()
-            model.compile(keras.optimizers.SGD(0.3), "mse")
-        settings = {"batch_size": batch_size, "epochs": 20, "shuffle": False, "verbose": 0}
-        model.fit(dataset.inputs, dataset.targets, callbacks=[recorder], **settings)
-        records.append(recorder.trajectory)
+            model.compile(keras.optimizers.SGD(0.3), "mse", jit_compile=False)  # not worth a wait for XLA
+        settings = {"batch_size": batch_size, "shuffle": False, "verbose": 0}
+        try:
+            model.fit(dataset.inputs, dataset.targets, callbacks=[recorder], **settings)
+            records.append(recorder.trajectory)
+        except tf.errors.OpError as error:
+            records.append(type(error).__name__)
     return records
 
 
+again = data.take([*range(8)] * 20)  # twenty times the eight points: twenty updates in one epoch
 seven = data.take(range(7))  # for the second half of this page
 elsewhere = Parallel(n_jobs=2, backend="loky", idle_worker_timeout=5)  # it ends 5 s after its last work
-((split, split_seven),) = elsewhere([delayed(fit)((data, 8), (seven, 4), replicas=2)])
-(alone,) = fit((data, 8))
+((split, split_seven, stopped),) = elsewhere([delayed(fit)((again, 8), (seven, 4), (seven, 7), replicas=2)])
+(alone,) = fit((again, 8))
 digits = np.abs(split.parameters - alone.parameters) / np.spacing(np.abs(alone.parameters))
 
 # sphinx_gallery_alt = "Left, the loss surface with two paths from the start to the minimum, a broad blue one and on it a thin "
@@ -146,9 +150,15 @@ assert np.abs(used - right).max() > 0.3
 
 # %%
 # It took the plain mean: ``fit`` divides the mean :term:`loss` of each share by the number of replicas, whatever the size
-# of the share. The lonely point counted twice as much as each of the others, and nothing was said. With thousands of
-# examples and :term:`shuffling` this hardly matters. With few and no shuffling it does. Let the number of replicas divide
-# every batch, the last one too; or leave the last one out (``drop_remainder`` of a ``tf.data.Dataset``).
+# of the share. The lonely point counted twice as much as each of the others, and nothing was said. Only if the very first
+# batch cannot be shared equally does ``fit`` stop, with an error about something else:
+print(f"seven points in one batch: {stopped}")
+assert stopped == "InvalidArgumentError"
+
+# %%
+# With thousands of examples and :term:`shuffling` a short last batch hardly matters. With few and no shuffling it does. Let
+# the number of replicas divide every batch, the last one too; or leave the last one out (``drop_remainder`` of a
+# ``tf.data.Dataset``).
 #
 # On two machines
 # ---------------
@@ -178,8 +188,8 @@ assert np.abs(used - right).max() > 0.3
 #    four, and what is missing in it?
 #
 # The solutions, in this order:
-print(f"1. of both: {len(split)} updates in 20 epochs of 8 points, so one replica sees 4")
-assert split.updates_per_epoch == 1
+print(f"1. of both: {len(again)} points made {len(split)} updates, so 8 points make one, and a replica sees 4 of them")
+assert len(split) == len(again) / 8
 
 whole_loss = objective.value_and_grad(before, [4, 5, 6])[0]
 print(f"2. no: it reports {split_seven.loss[1]:.4f}, which is the right mean, {whole_loss:.4f}")

@@ -1,6 +1,6 @@
 r"""
-The best learning rate lies just below the one that explodes
-============================================================
+In a narrow valley the best learning rate lies just below the one that explodes
+===============================================================================
 
 :term:`Gradient descent` on a bowl multiplies the error along each eigenvector of the :term:`Hessian` by
 :math:`1 - \eta \lambda` at every :term:`update`, where :math:`\eta` is the :term:`learning rate` and :math:`\lambda`
@@ -12,15 +12,19 @@ the curvature there. The worst direction sets the :term:`contraction rate`, and 
 .. index:: ! exploding loss
 
 Above the :term:`stability limit` :math:`\eta_{\max}` the steepest direction overshoots by more than it corrects. At
-:math:`\eta^*` the steepest and the flattest direction shrink equally fast. Look for how close together the two are.
-You need :ref:`sphx_glr_gallery_variants_plot_batch.py`.
+:math:`\eta^*` the steepest and the flattest direction shrink equally fast. Their ratio is
+
+.. math:: \frac{\eta^*}{\eta_{\max}} = \frac{\kappa}{\kappa + 1}, \qquad \kappa = \frac{\lambda_{\max}}{\lambda_{\min}}.
+
+The narrower the valley, the larger its :term:`condition number` :math:`\kappa`, and the closer together the two. You need
+:ref:`sphx_glr_gallery_variants_plot_batch.py`.
 """
 
 import matplotlib.pyplot as plt
 import numpy as np
 from keras.optimizers import SGD
 
-from gdexplain import Dataset, LeastSquares, build_linear, descend, make_line, train
+from gdexplain import Dataset, LeastSquares, build_linear, descend, make_line, sweep, train
 from gdexplain.plotting import COLORS, draw_loss, use_style
 from gdexplain.rules import gradient_descent
 from gdexplain.theory import contraction_rate, line_hessian, max_stable_learning_rate, optimal_learning_rate
@@ -30,16 +34,16 @@ data = make_line()  # x = 1, 2, 3, 4 and y = 2x
 hessian, minimum = line_hessian(data), [2.0, 0.0]
 
 
-def descend_at(rate, updates=1000):
+def descend_at(rate, updates):
     """Train the neuron on the full batch, in float64, and return the record."""
     sgd = SGD(rate)
     return train(build_linear(dtype="float64"), data, optimizer=sgd, batch_size=None, epochs=updates)
 
 
-def contraction(rate):
-    """Measure the factor of the distance to the minimum per update, late in the run."""
-    distance = np.linalg.norm(descend_at(rate, updates=300).parameters - minimum, axis=1)
-    return (distance[300] / distance[150]) ** (1 / 150)
+def side_by_side(rates, updates, start=None):
+    """Train one neuron for each rate, all at once, and return where they end."""
+    neuron = build_linear(dtype="float64")
+    return sweep(neuron, data, optimizer="sgd", learning_rate=rates, steps=updates, start=start, jit=False)
 
 
 # %%
@@ -61,29 +65,43 @@ draw_loss(ax, *(descend_at(rate, updates=200) for rate in (0.01, 0.05, best, 0.1
 # The limit, by trial
 # -------------------
 #
-# Find the limit without theory. Train at a rate, and ask whether the :term:`loss` went up or down after update 500, when the
-# start is forgotten. Halve the interval, and ask again. A rate that is off by a millionth of itself moves the loss by a
-# part in a thousand until the end: little, but far more than float64 rounds.
+# Find the limit without theory. Train at 41 rates side by side, and ask of each whether the :term:`loss` went up or down
+# after update 500, when the start is forgotten. The limit lies between two neighbours; take 41 rates between them, and ask
+# again. A rate that is off by a millionth of itself moves the loss by a part in a thousand until the end: little, but far
+# more than float64 rounds.
+
+
+def grows(rates):
+    """Tell for each rate whether the loss goes up from update 500 to update 1,000."""
+    before = side_by_side(rates, 500)
+    return side_by_side(rates, 500, start=before.parameters).loss > before.loss
+
+
 low, high = 0.1, 0.13
 while high - low > 3e-7:
-    middle = (low + high) / 2
-    loss = descend_at(middle).loss
-    low, high = (middle, high) if loss[-1] < loss[500] else (low, middle)
+    tried = np.linspace(low, high, 41)
+    first = int(np.argmax(grows(tried)))
+    low, high = tried[first - 1], tried[first]
 limit = (low + high) / 2
 np.testing.assert_allclose(limit, max_stable_learning_rate(hessian), rtol=0, atol=3e-7)
 print(f"stability limit: measured {limit:.6f}, predicted {max_stable_learning_rate(hessian):.6f}")
 
-for rate in (0.1197, 0.1198):
-    loss = descend_at(rate).loss
-    print(f"rate {rate}: the loss {'falls' if loss[-1] < loss[500] else 'grows'}")
-    assert (loss[-1] < loss[500]) == (rate < limit)
+pair = [0.1197, 0.1198]
+for rate, up in zip(pair, grows(pair), strict=True):
+    print(f"rate {rate}: the loss {'grows' if up else 'falls'}")
+    assert up == (rate > limit)
 
 # %%
 # The whole curve
 # ---------------
+#
+# The factor of the distance to the minimum per update, late in the run, at ten rates.
 rates = [0.01, 0.03, 0.05, 0.07, 0.09, 0.105, best, limit, 0.121, 0.1225]
 predicted = [contraction_rate(hessian, rate) for rate in rates]
-measured = [contraction(rate) for rate in rates]
+middle = side_by_side(rates, 150)
+end = side_by_side(rates, 150, start=middle.parameters)
+distance = [np.linalg.norm(runs.parameters - minimum, axis=1) for runs in (middle, end)]
+measured = (distance[1] / distance[0]) ** (1 / 150)
 grid = np.sort([*np.linspace(0.005, 0.1225, 100), best])
 
 # sphinx_gallery_thumbnail_number = 2
@@ -101,10 +119,12 @@ ax.legend(loc="upper left")
 # helps it. At the corner the steepest direction takes over, and from there to the limit is a step of two percent. So a
 # rate slightly too small costs little, and one slightly too large costs everything: tune from below. For a long time a
 # rate a little below the best is even ahead, as the last line shows.
-np.testing.assert_allclose(measured, predicted, rtol=1e-6)  # Keras keeps the rate in float32: seven digits
+np.testing.assert_allclose(measured, predicted, rtol=1e-6)  # at some rates a little of the faster direction is left
 print(f"best rate {best:.6f}: contraction predicted {min(predicted):.6f}, measured {min(measured):.6f}")
-print(f"it is {best / limit:.1%} of the limit")
-assert measured.index(min(measured)) == rates.index(best)
+kappa = np.linalg.cond(hessian)
+print(f"it is {best / limit:.1%} of the limit; predicted {kappa / (kappa + 1):.1%}, from a condition number of {kappa:.2f}")
+np.testing.assert_allclose(best / limit, kappa / (kappa + 1), rtol=3e-6)  # the limit is measured
+assert measured.argmin() == rates.index(best)
 
 # The same descent by hand, where the rate keeps all its digits.
 by_hand = descend(LeastSquares(data), gradient_descent(best), [0, 0], steps=300)
@@ -126,10 +146,11 @@ assert below.loss[-1] < by_hand.loss[-1] / 10
 #    theory draws.
 
 # %%
-# What this does not show: other losses have another :math:`H` at every point, and single examples have a lower limit
-# (:ref:`sphx_glr_gallery_variants_plot_stochastic.py`). A neural network trained on the full batch at a constant rate
-# often moves by itself to where its steepest curvature is about :math:`2 / \eta` :cite:p:`cohen2021`. For the old advice on
-# choosing rates see :cite:t:`lecun1998`.
+# What this does not show: in a round bowl, :math:`\kappa = 1`, the best rate is half of the limit
+# (:ref:`sphx_glr_gallery_variants_plot_feature_scaling.py`). Other losses have another :math:`H` at every point, and single
+# examples have a lower limit (:ref:`sphx_glr_gallery_variants_plot_stochastic.py`). A neural network trained on the full
+# batch at a constant rate often moves by itself to where its steepest curvature is about :math:`2 / \eta`
+# :cite:p:`cohen2021`. For the old advice on choosing rates see :cite:t:`lecun1998`.
 
 # %%
 # Exercises
@@ -140,7 +161,7 @@ assert below.loss[-1] < by_hand.loss[-1] / 10
 #
 # The solutions, in this order:
 steepest = np.linalg.eigvalsh(hessian)[-1]
-loss = descend_at(0.121).loss
+loss = descend_at(0.121, updates=1000).loss
 growth, expected = loss[-1] / loss[-2], (1 - 0.121 * steepest) ** 2  # the loss is quadratic in the error
 print(f"1. predicted {expected:.5f}, measured {growth:.5f}")
 np.testing.assert_allclose(growth, expected, rtol=1e-6)  # the rate is a float32 in Keras

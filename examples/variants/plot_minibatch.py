@@ -22,7 +22,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from keras.optimizers import SGD
 
-from gdexplain import build_linear, make_line, train
+from gdexplain import KerasObjective, build_linear, make_line, sweep, train
 from gdexplain.landscape import line_loss
 from gdexplain.plotting import COLORS, draw_gradient_noise, draw_loss, use_style
 from gdexplain.theory import minibatch_gradient_variance
@@ -35,16 +35,12 @@ sizes = np.arange(1, len(data) + 1)
 # Every batch there is
 # --------------------
 #
-# Four examples make few batches, so leave nothing to chance and take them all. A rate of 0 keeps the neuron at
-# :math:`w = b = 0`, and the record holds what Keras computes there: one gradient for each batch.
-gradients = {}
+# Four examples make few batches, so leave nothing to chance and take them all: one gradient for each, as Keras computes it
+# for the neuron at :math:`w = b = 0`.
+neuron, gradients = KerasObjective(build_linear(), data), {}
 for size in sizes:
-    rows = list(combinations(range(len(data)), size))
-    stacked = data.take(np.concatenate(rows))
-    still = SGD(0.0)
-    run = train(build_linear(), stacked, optimizer=still, batch_size=int(size), epochs=1, shuffle=False)
-    assert len(run) == len(rows)
-    gradients[size] = run.gradients
+    batches = combinations(range(len(data)), size)
+    gradients[size] = np.array([neuron.value_and_grad([0, 0], list(rows))[1] for rows in batches])
 
 # sphinx_gallery_alt = "Gradients of all batches of one, two and three examples, as three clouds with one ellipse each. "
 # sphinx_gallery_alt = "All are centred on the full gradient, and the bigger the batch, the smaller its cloud."
@@ -63,7 +59,7 @@ for size in sizes:
 predicted = [minibatch_gradient_variance(data, [0, 0], int(size)) for size in sizes]
 np.testing.assert_allclose(noise, predicted, rtol=1e-5)
 for size, variance in zip(sizes, noise, strict=True):
-    print(f"batch of {size}: mean gradient {gradients[size].mean(axis=0)}, variance {variance:.3f}")
+    print(f"batch of {size}: mean gradient {gradients[size].mean(axis=0).round(3)}, variance {variance:.3f}")
 
 # %%
 # The spread falls faster than 1/B
@@ -102,13 +98,26 @@ draw_loss(ax, *runs, x="epochs")
 
 # %%
 # The strong lines are means over an epoch, the faint ones the :term:`losses <loss>` of single batches. At the same rate,
-# small batches get further with the same reading, because they move more often; and the smaller they are, the more they
-# jump. In Keras all of this is one argument: ``model.fit(x, y, batch_size=2, epochs=60)``.
+# more updates get further with the same reading; and the smaller a batch, the more it jumps. In Keras all of this is one
+# argument: ``model.fit(x, y, batch_size=2, epochs=60)``.
 for run in runs:
     assert run.updates_per_epoch == -(-len(data) // run.batch_size)  # rounded up
     print(f"batch size {run.batch_size}: {run.updates_per_epoch} an epoch, {len(run)} updates in all")
-loss = [line_loss(data)(run.parameters[-1]) for run in runs]
-assert loss == sorted(loss, reverse=True)
+ends = [line_loss(data)(run.parameters[-1]) for run in runs]
+assert ends[0] > max(ends[1:3])
+assert min(ends[1:3]) > ends[3]
+
+# %%
+# Batches of three and of two make as many updates, so which of these two is ahead is chance. Train with a hundred other
+# orders of the examples for each size: :func:`gdexplain.sweep` makes such runs side by side.
+budget = {"optimizer": SGD(0.03), "seed": np.arange(1, 101), "jit": False}
+others = [sweep(build_linear(-1.0, 3.0), data, batch_size=run.batch_size, steps=len(run), **budget) for run in runs[1:]]
+three, two, one = (line_loss(data)(each.parameters) for each in others)
+between = np.sum((one < np.minimum(two, three)) & (np.maximum(two, three) < ends[0]))
+print(f"one lowest, two and three between, the full batch highest: in {between} of 100 orders")
+print(f"two below three: in {np.sum(two < three)} of 100")
+assert between == 100
+assert 50 < np.sum(two < three) < 90
 
 # %%
 # What this does not show: one rate is not the best rate for all. A calmer gradient allows a larger rate, and a larger

@@ -13,7 +13,7 @@ not elsewhere; and the rate that is safe for the whole :term:`batch` is not safe
 :ref:`sphx_glr_gallery_variants_plot_learning_rate.py`.
 """
 
-from itertools import product
+from itertools import permutations, product
 
 import keras
 import matplotlib.pyplot as plt
@@ -87,11 +87,15 @@ ax.set(xlabel="update", ylabel="loss above the minimum", yscale="log")
 ax.legend()
 
 # %%
-# The same rate, the same start: one run goes on to the end of what float32 can tell apart, the other hovers. The usual
-# cure for the second is a rate that falls with time :cite:p:`robbins1951,bottou2018`.
+# The same rate, the same start: one run goes on to the end of what float32 can tell apart, the other hovers. Compare the
+# last 75 epochs with the 75 before. The usual cure for the second run is a rate that falls with time
+# :cite:p:`robbins1951,bottou2018`.
 assert excess["y = 2x"][-1] < 1e-9
-late, later = np.array_split(excess["noisy targets"][600:], 2)
-np.testing.assert_allclose(late.mean(), later.mean(), rtol=0.1)  # it no longer falls
+for words, loss in excess.items():
+    late, later = loss[600:900].mean(), loss[900:].mean()
+    print(f"{words}: the last 75 epochs have {later / late:.2g} of the loss above the minimum of the 75 before")
+    # chance moves a mean of 300 updates by up to a third; one that falls is a thousand times lower
+    assert 1 / 1.5 < later / late < 1.5 if words == "noisy targets" else later / late < 1e-3
 
 # %%
 # A rate that is safe for the batch is not safe for one example
@@ -141,8 +145,9 @@ for rate in (0.99 * limit, 1.01 * limit):
 print(f"limit: {limit:.6f} for random single examples, {batch_limit:.6f} for the batch")
 
 # %%
-# In a fixed order there is no bad luck, and a rate above that limit still contracts, in the end by the same factor every
-# pass. The tolerance is float32's, in which Keras keeps the rate.
+# In a fixed order every pass over the data is the same linear map, and its :term:`contraction rate` decides. In the order
+# 1, 2, 3, 4 a rate above that limit still contracts, in the end by the same factor every pass. The tolerance is float32's,
+# in which Keras keeps the rate.
 neuron, sgd = build_linear(dtype="float64"), SGD(0.1)
 ordered = train(neuron, data, optimizer=sgd, batch_size=1, epochs=50, shuffle=False)
 passes = np.linalg.norm(ordered.parameters[:: len(data)] - minimum, axis=1)
@@ -151,6 +156,17 @@ np.testing.assert_allclose(factor, predicted, rtol=1e-6)
 print(f"in order, at rate 0.1: × {factor:.4f} a pass, predicted × {predicted:.4f}")
 
 # %%
+# That was a lucky order. There are 24, so try them all.
+factors = {rows: cyclic_contraction_rate(data.take(rows), 0.1) for rows in permutations(range(4))}
+grow = sum(factor > 1 for factor in factors.values())
+print(f"{grow} of {len(factors)} orders diverge; with x = 1, 2, 4, 3: × {factors[0, 1, 3, 2]:.4f} a pass")
+assert grow * 3 == len(factors) == 24
+assert factors[0, 1, 3, 2] > 1.02
+
+# %%
+# One order in three diverges. This is not far from practice: with a :term:`seed`, Keras' ``fit`` deals one order to all
+# epochs (:ref:`sphx_glr_gallery_variants_plot_what_fit_does.py`).
+#
 # What this does not show: ``fit`` and :func:`gdexplain.train` shuffle, which is neither. Each epoch uses every example
 # once, in a random order, so luck evens out within an epoch. And four examples are soon read; with a million of them, a
 # cheap update is the point of it all.

@@ -24,14 +24,14 @@ from gdexplain.theory import line_hessian, minibatch_gradient_variance
 
 use_style()
 data = make_line(noise=0.5)  # y = 2x, with noise on the targets: no line meets them all
-minimum, epochs = LeastSquares(data).minimum, 300
+minimum, epochs = LeastSquares(data).minimum, 2000
 loss = line_loss(data)
 
 # %%
-# One start, one rate, one :term:`seed`, and the same number of :term:`epochs <epoch>`. The start lies up the valley, so
+# One start, one rate, one :term:`seed`, and the same number of :term:`epochs <epoch>`. The start lies far up the valley, so
 # that there is a path to see.
 runs = [
-    train(build_linear(-1.0, 3.0), data, optimizer=SGD(0.05), batch_size=size, epochs=epochs) for size in (1, 2, None)
+    train(build_linear(-4.0, 12.0), data, optimizer=SGD(0.05), batch_size=size, epochs=epochs) for size in (1, 2, None)
 ]
 for run in runs:
     print(f"{look_of(run).label}: {run.updates_per_epoch} an epoch, {len(run):,} updates in all")
@@ -55,23 +55,21 @@ draw_minimum(ax, minimum)
 # sphinx_gallery_alt = "Loss above its minimum against epochs, log axis. The stochastic curve falls fastest and then "
 # sphinx_gallery_alt = "hovers in a high band, the mini-batch curve in a lower one; the batch curve falls below both."
 fig, ax = plt.subplots()
-for run in runs:
+excess = [(loss(run.parameters[:-1]) - loss(minimum)).reshape(epochs, -1).mean(axis=1) for run in runs]
+for run, above in zip(runs, excess, strict=True):
     color, _, label = look_of(run)
-    excess = (loss(run.parameters[:-1]) - loss(minimum)).reshape(epochs, -1).mean(axis=1)
-    ax.plot(excess, color=color, lw=1.6, label=label)  # the mean of each epoch
+    ax.plot(above[:600], color=color, lw=1.6, label=label)  # the mean of each epoch
 ax.set(xlabel="epoch", ylabel="loss above the minimum", yscale="log")
 ax.legend(loc="upper right")
 
 # %%
 # This is the loss of all the data, not of the batch. Small batches lead because they make more updates in an
 # :term:`epoch`; then each stops at a level set by its noise. The batch has none, and passes them.
-early = [loss(run.parameters[20 * run.updates_per_epoch]) for run in runs]
-late = [loss(run.parameters[-50 * run.updates_per_epoch :]).mean() for run in runs]
+early, late = ([above[part].mean() for above in excess] for part in (slice(15, 25), slice(-1000, None)))
 assert early == sorted(early)
 assert late == sorted(late, reverse=True)
 for run, first, last in zip(runs, early, late, strict=True):
-    print(f"{look_of(run).label}: loss {first:.3f} after 20 epochs, {last:.4f} in the last 50")
-print(f"the least possible loss: {loss(minimum):.4f}")
+    print(f"{look_of(run).label}: {first:.3f} above the minimum around epoch 20, {last:.1e} in the last 1,000 epochs")
 
 # %%
 # The noise that stops them
@@ -89,23 +87,25 @@ fig, ax = plt.subplots()
 for run, square in zip(runs[:2], squares[:2], strict=True):
     level = np.sqrt(minibatch_gradient_variance(data, minimum, run.batch_size))
     color, _, label = look_of(run)
-    ax.plot(np.sqrt(square.reshape(epochs, -1).mean(axis=1)), color=color, lw=1.4, label=label)
+    ax.plot(np.sqrt(square.reshape(epochs, -1).mean(axis=1))[:300], color=color, lw=1.4, label=label)
     ax.axhline(level, color=color, ls="--", lw=1.4, label=f"batch {run.batch_size}, predicted at the minimum")
 ax.set(xlabel="epoch", ylabel="typical size of the noise", yscale="log", ylim=(0.04, None))
 ax.legend(loc="upper right")
 
 # %%
-# The noise falls while the path comes nearer, and does not die: the examples disagree even at the minimum. On average a
-# path that hovers around it meets a little more than the minimum's own. Where the path is, noise and prediction agree
-# within 15 %; not better, because :term:`shuffling` lets each batch depend on those before it. The full batch has
-# rounding only.
-assert squares[2].max() < 1e-9
+# The noise falls while the path comes nearer, and does not die: the examples disagree even at the minimum. Where the path
+# is, the formula for a batch drawn at random knows its mean square. The first batch of an epoch *is* drawn at random, and
+# there both agree. The later ones are not: :term:`shuffling` leaves them the examples that the path has not followed of
+# late. So the last single example of an epoch is louder or quieter than the formula says. The full batch has rounding only.
+assert squares[2][-1000:].max() < 1e-9
 for run, square in zip(runs[:2], squares[:2], strict=True):
-    half = len(run) // 2
-    path = run.parameters[half:-1]
-    there = np.mean([minibatch_gradient_variance(data, at, run.batch_size) for at in path])
-    np.testing.assert_allclose(square[half:].mean(), there, rtol=0.15)
-    print(f"mean squared noise, batch size {run.batch_size}: {square[half:].mean():.3f}, predicted {there:.3f}")
+    half = len(run) // 4  # the start is forgotten
+    there = [minibatch_gradient_variance(data, at, run.batch_size) for at in run.parameters[half:-1]]
+    met, predicted = (np.reshape(rows, (-1, run.updates_per_epoch)).mean(axis=0) for rows in (square[half:], there))
+    print(f"batch size {run.batch_size}: mean squared noise of the first batch of an epoch {met[0]:.3f}, ", end="")
+    print(f"predicted {predicted[0]:.3f}; of the last {met[-1]:.3f}, {met[-1] / predicted[-1]:.2f} times the formula")
+    # a mean over 1,500 first batches is known to about 3 %
+    np.testing.assert_allclose(met[0], predicted[0], rtol=0.12)
 
 # %%
 # The work, and the time
@@ -147,7 +147,8 @@ ax.legend(ncols=2, loc="upper left")
 #    fitted lines, and the losses.
 #
 # What this does not show: a rate that falls with time removes the level at which small batches stop, and a rate tuned
-# for each batch size moves all three curves (:cite:t:`goodfellow2016`, chapter 8).
+# for each batch size moves all three curves (:cite:t:`goodfellow2016`, chapter 8). When the batch passes the others
+# depends on the rate: exercise 3.
 for run in runs:
     assert run.updates_per_epoch * run.batch_size == len(data)
 
@@ -157,10 +158,10 @@ for run in runs:
 #
 # 1. After which epoch is the full batch below the level at which single examples hover? And the level of batches of two?
 # 2. Halve the rate of the stochastic run, and give it time. To which part does its level fall: a half?
+# 3. At rate 0.02, is the full batch ahead after 300 epochs? After 2,000?
 #
 # The solutions, in this order:
-excess = [(loss(run.parameters[:-1]) - loss(minimum)).reshape(epochs, -1).mean(axis=1) for run in runs]
-passed = [int(np.argmax(excess[2] < hovering[-50:].mean())) for hovering in excess[:2]]
+passed = [int(np.argmax(excess[2] < hovering[-1000:].mean())) for hovering in excess[:2]]
 print(f"1. after epoch {passed[0]}, and {passed[1]}")
 assert 0 < passed[0] < passed[1] < epochs
 
@@ -170,6 +171,13 @@ slow, fast = (
 part = (loss(slow.parameters).mean() - loss(minimum)) / (loss(fast.parameters).mean() - loss(minimum))
 print(f"2. to {part:.2f} of it: shuffling cancels most of the noise of an epoch, and more of it at small rates")
 assert part < 0.3
+
+pair, full = (
+    train(build_linear(-4.0, 12.0), data, optimizer=SGD(0.02), batch_size=size, epochs=epochs) for size in (2, None)
+)
+ahead = [loss(full.parameters[epoch]) < loss(pair.parameters[2 * epoch]) for epoch in (300, 2000)]
+print(f"3. after 300 epochs: {ahead[0]}; after 2,000: {ahead[1]}. Each curve is slower, and the batch has the longest way")
+assert ahead == [False, True]
 plt.show()
 
 # %%

@@ -14,7 +14,7 @@ import argparse
 import json
 from pathlib import Path
 
-from benchmarks import by_hand, call, contestants, first_result, harness, sizes, sweeps, tasks
+from benchmarks import by_hand, call, contestants, first_result, harness, recorder, sizes, sweeps, tasks
 
 TABLE = Path(__file__).resolve().parent.parent / "docs" / "project" / "benchmarks.json"
 
@@ -41,6 +41,7 @@ SECTIONS = {
     "neuron": lambda rounds: training(tasks.neuron(), rounds),
     "digits": lambda rounds: training(tasks.digits(), rounds),
     "start of a call": lambda rounds: call.empty_call(tasks.neuron(), rounds=rounds),
+    "record of fit": lambda rounds: recorder.record_of_fit(tasks.digits(), rounds=rounds),
     "sweep": sweep,
     "first result": lambda rounds: first_result.first_results(rounds=rounds),
     "updates": lambda rounds: sizes.updates(rounds=rounds),

@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 from benchmarks import contestants, harness
-from gdexplain import training
+from gdexplain import _model, training
 
 
 def empty_call(task, *, rounds):
@@ -21,9 +21,9 @@ def empty_call(task, *, rounds):
 
 def without_updates(task):
     """Add one to each variable that training changes, and return as many arrays as a recorded run."""
-    model = task.model()
-    training._prepare(model, task.x, task.y, keras.optimizers.SGD(task.learning_rate), task.keras_loss(), jit=True)
-    state = training._state(model)
+    problem = _model.pose(task.model(), (task.x, task.y), task.keras_loss(), batch_size=task.batch_size)
+    training._compile(problem, keras.optimizers.SGD(task.learning_rate), task.keras_loss(), jit=True)
+    state = training._state(problem)
     total, size = len(task.order), sum(value.size for value in task.start())
     shapes = (), (total,), (total + 1, size), (total, size)
 

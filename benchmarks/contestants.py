@@ -17,7 +17,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from gdexplain import training
+from gdexplain import _keras, _model, training
+from gdexplain._ledger import RECORD_BYTES, Ledger
 
 
 def contestants(task):
@@ -50,19 +51,24 @@ def check_the_same(task, ways):
 
 def compiled_train(task, *, jit):
     """The compiled loop of `gdexplain.train`, without the tracing that a call of `train` begins with."""
-    model, order, kinds = task.model(), training._as_matrix(task.order), ("parameters", "gradients")
-    training._prepare(model, task.x, task.y, keras.optimizers.SGD(task.learning_rate), task.keras_loss(), jit=jit)
-    chunk = training._chunk_length(model, len(order), len(kinds), 1, progress=False)
-    place, loop = training._compile_loop(model, (task.x, task.y), order, kinds, chunk, 1, jit=jit)
-    if in_one_chunk := chunk == len(order):
-        place(order)
+    order, kinds, optimizer = task.order, ("parameters", "gradients"), keras.optimizers.SGD(task.learning_rate)
+    problem = _model.pose(task.model(), (task.x, task.y), task.keras_loss(), batch_size=task.batch_size)
+    training._compile(problem, optimizer, task.keras_loss(), jit=jit)
+    size, widths = _keras.parameter_count(problem.model), {len(rows) for rows in order}
+    length = training._chunk_length(len(order), task.batch_size, size, len(kinds), 1)
+    place, loop = training._compile_loop(problem, widths, kinds, length, 1, jit=jit)
+    if in_one_chunk := length == len(order):
+        place(order, 0)
 
     def run():
+        start = _keras.flat_parameters(problem.model)
         if in_one_chunk:
-            _, _, record = loop()
-        else:
-            record, _ = training._run(place, loop, model, order, chunk, progress=False)
-        return record["loss"], record["parameters"][:-1], record["gradients"]
+            _, record = loop()
+            return record["loss"], np.vstack([start, record["parameters"][:-1]]), record["gradients"]
+        ledger = Ledger(start, kinds, 1, total=len(order), max_bytes=RECORD_BYTES)
+        training._run(place, loop, problem, iter(order), ledger, len(order), length, progress=False)
+        whole = ledger.trajectory(start, updates_per_epoch=1, diverged=False, label="")
+        return whole.loss, whole.parameters[:-1], whole.gradients
 
     return run
 

@@ -206,7 +206,12 @@ def row_numbers(name: str, value: Any, size: int) -> NDArray[np.int64]:
 
 
 def frozen(array: NDArray[Any]) -> NDArray[Any]:
-    """Return a read-only copy of `array`, so that a record cannot be changed behind its back."""
+    """Return a read-only copy of `array`, so that a record cannot be changed behind its back.
+
+    An array that is read-only and owns its memory is that already: a large record is not there twice.
+    """
+    if array.base is None and not array.flags.writeable:
+        return array
     copy = np.array(array)
     copy.flags.writeable = False
     return copy

@@ -56,15 +56,50 @@ def layout(model: keras.Model) -> Layout:
     )
 
 
-def label(optimizer: keras.optimizers.Optimizer) -> str:
-    """Name an optimizer by its class, its rate, and each option that is not Keras' default."""
-    config, default = optimizer.get_config(), type(optimizer)().get_config()
-    rate = config.pop("learning_rate")
-    parts = [rate["class_name"] if isinstance(rate, Mapping) else f"{rate:.6g}"]
-    for option, value in config.items():
-        if option != "name" and value != default[option]:
-            parts.append(f"{option}={value:.6g}" if isinstance(value, float) else f"{option}={value!r}")
-    return f"{type(optimizer).__name__}({', '.join(parts)})"
+def check_start(model: keras.Model) -> None:
+    """Refuse to start from weights that are not finite, as a run that diverged may have left them."""
+    for variable in model.trainable_variables:
+        if not np.all(np.isfinite(np.asarray(variable.numpy(), record_dtype(model)))):
+            raise ValueError(
+                f"model must start from finite weights, but {variable.path!r} has NaN or inf, as after a run that "
+                "diverged: build the model again, or set its weights."
+            )
+
+
+def label(optimizer: Any) -> str:
+    """Name an optimizer by its class, its rate, and each option that is not Keras' default; this never fails."""
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        return f"{type(optimizer).__name__}({label(optimizer.inner_optimizer)})"
+    default = _default_options(type(optimizer))
+    try:
+        options = dict(optimizer.get_config())
+    except Exception:  # noqa: BLE001  # an optimizer or a schedule of the user's own may have no configuration
+        options = {name: getattr(optimizer, name, value) for name, value in default.items()}
+    rate = getattr(optimizer, "_learning_rate", options.get("learning_rate"))  # the public name would call a function
+    said = {name: _said(value) for name, value in options.items() if name not in ("name", "learning_rate")}
+    parts = [f"{name}={value}" for name, value in said.items() if name not in default or value != _said(default[name])]
+    return f"{type(optimizer).__name__}({', '.join([_said(rate), *parts])})"
+
+
+def _default_options(kind: type) -> dict[str, Any]:
+    """Return the options of an optimizer made without arguments: of its class, or of the first that it is made of."""
+    for each in kind.__mro__:
+        with contextlib.suppress(Exception):  # it asks for arguments, or is no optimizer
+            return dict(each().get_config())
+    return {}
+
+
+def _said(value: Any) -> str:
+    """Say a value in a few words: a number of any library as a number, a function or a schedule by its name."""
+    with contextlib.suppress(Exception):
+        if isinstance(value, str | None):
+            return repr(value)
+        if isinstance(value, Mapping) or callable(value):
+            own = value.get("class_name") if isinstance(value, Mapping) else getattr(value, "__name__", None)
+            return str(own or type(value).__name__)
+        number = np.asarray(value).item()
+        return f"{number:.6g}" if isinstance(number, float) else repr(number)
+    return type(value).__name__
 
 
 def versions() -> dict[str, str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -367,12 +369,21 @@ def batch_order(
     >>> [rows.tolist() for rows in batch_order(4, 3, 2, shuffle=False)]
     [[0, 1, 2], [3], [0, 1, 2], [3]]
     """
+    batches = batches_in_order(n, batch_size, epochs, seed=seed, shuffle=shuffle)
+    room("n and epochs", int(epochs) * (int(n) + 16 * -(-int(n) // int(batch_size or n))))
+    return list(batches)
+
+
+def batches_in_order(
+    n: int, batch_size: int | None, epochs: int, *, seed: int = 0, shuffle: bool = True
+) -> Iterator[NDArray[np.int64]]:
+    """Draw the batches of `batch_order` one epoch after the other, so that no more than one is held at a time."""
     n, epochs = positive_int("n", n), positive_int("epochs", epochs)
-    batch_size = n if batch_size is None else positive_int("batch_size", batch_size, at_most=n)
-    room("n and epochs", epochs * (n + 16 * -(-n // batch_size)))
+    width = n if batch_size is None else positive_int("batch_size", batch_size, at_most=n)
     rng, shuffle = np.random.default_rng(seed_of("seed", seed)), flag("shuffle", shuffle)
-    order: list[NDArray[np.int64]] = []
-    for _ in range(epochs):
+
+    def epoch() -> Iterator[NDArray[np.int64]]:
         rows = rng.permutation(n) if shuffle else np.arange(n)
-        order += [rows[first : first + batch_size] for first in range(0, n, batch_size)]
-    return order
+        return (rows[first : first + width] for first in range(0, n, width))
+
+    return itertools.chain.from_iterable(epoch() for _ in range(epochs))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+import itertools
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial, reduce
 from typing import Any
 
@@ -13,18 +15,18 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from gdexplain import _keras, _model
-from gdexplain._checks import one_of, positive_int
-from gdexplain.data import Dataset, batch_order
+from gdexplain._checks import positive_int
+from gdexplain._ledger import RECORD_BYTES, Ledger, check_budget, record_kinds
+from gdexplain.data import Dataset, batches_in_order
 from gdexplain.trajectory import Trajectory
 
-_RECORDS = ("parameters", "gradients")
-_CHUNK_BYTES = 64 * 2**20  # what the compiled loop may hold before the record moves to NumPy
+_CHUNK_BYTES = 16 * 2**20  # what the compiled loop may hold before the record moves to NumPy
 _CHUNK_UPDATES = 8192
-_PROGRESS_CHUNKS = 50
+_CHUNK_SECONDS = 0.25  # how long a call of the loop may take, as far as an update lets it: Ctrl-C waits for its end
 
 Arrays = dict[str, NDArray[Any]]
-Place = Callable[[NDArray[np.int64]], None]
-Loop = Callable[[], tuple[int, list[Any], Arrays]]
+Place = Callable[[Sequence[NDArray[np.int64]], int], None]
+Loop = Callable[[], tuple[int, Arrays]]
 
 
 def train(
@@ -37,8 +39,9 @@ def train(
     epochs: int,
     seed: int = 0,
     shuffle: bool = True,
-    record: Collection[str] = _RECORDS,
+    record: Collection[str] = ("parameters", "gradients"),
     record_every: int = 1,
+    max_bytes: int = RECORD_BYTES,
     jit: bool = False,
     progress: bool = False,
 ) -> Trajectory:
@@ -71,6 +74,8 @@ def train(
         What to record besides the loss.
     record_every : int
         Record parameters and gradients only at every m-th update (and the parameters at the end).
+    max_bytes : int
+        How large the record may be; 2 GiB if left out. A larger one is refused before a weight moves.
     jit : bool
         Compile with XLA: several times faster, equal to the last digits only.
     progress : bool
@@ -105,48 +110,52 @@ def train(
     >>> float(run.loss[0])
     30.0
     """
-    kinds = _check_record(record)
-    every = positive_int("record_every", record_every)
-    epochs = positive_int("epochs", epochs)
+    kinds, every = record_kinds(record), positive_int("record_every", record_every)
+    max_bytes, epochs = positive_int("max_bytes", max_bytes), positive_int("epochs", epochs)
     optimizer = _as_optimizer(optimizer)
     _model.check_model(model)
     problem = _model.pose(model, dataset, loss, batch_size=batch_size)
-    order = _as_matrix(batch_order(problem.examples, batch_size, epochs, seed=seed, shuffle=shuffle))
+    _keras.check_start(model)
+    n, size = problem.examples, _keras.parameter_count(model)
+    batches = batches_in_order(n, batch_size, epochs, seed=seed, shuffle=shuffle)
+    width = n if batch_size is None else int(batch_size)
+    per_epoch = -(-n // width)
+    total = epochs * per_epoch
+    check_budget(total, size, kinds, every, problem.dtype, max_bytes)
     _check_optimizer(optimizer, problem)
     with _model.unchanged_if_refused(model, optimizer):
         _compile(problem, optimizer, loss, jit=jit)
-        chunk = _chunk_length(model, len(order), len(kinds), every, progress=progress)
-        place, loop = _compile_loop(problem, order, kinds, chunk, every, jit=jit)
-    record_of, diverged = _run(place, loop, problem, order, chunk, progress=progress)
-    if model.optimizer.use_ema:  # as fit does when it ends
-        model.optimizer.finalize_variable_values(model.trainable_variables)
-    total = len(record_of["loss"])
-    nothing = np.empty((0, _keras.parameter_count(model)), problem.dtype)
-    return Trajectory(
-        parameters=record_of.get("parameters", nothing),
-        loss=record_of["loss"],
-        gradients=record_of.get("gradients", nothing),
-        updates_per_epoch=len(order) // epochs,
-        diverged=diverged,
-        label=_keras.label(model.optimizer),
-        updates=np.append(np.arange(0, total, every), total),
-        batch_size=order.shape[1],
-        layout=_keras.layout(model),
-        provenance={
-            "data": dataset.name if isinstance(dataset, Dataset) else "arrays",
-            "seed": str(seed),
-            "shuffle": str(shuffle),
-            "jit": str(jit),
-            **_keras.versions(),
-        },
-    )
+        ledger = Ledger(_keras.flat_parameters(model), kinds, every, total=total, max_bytes=max_bytes)
+        length = _chunk_length(total, width, size, len(kinds), every)
+        place, loop = _compile_loop(problem, (width, n % width or width), kinds, length, every, jit=jit)
+    settings = {"seed": seed, "shuffle": shuffle, "jit": jit}
+    about = {"updates_per_epoch": per_epoch, "batch_size": width, **_about(problem, dataset, settings)}
+    try:
+        diverged = _run(place, loop, problem, batches, ledger, total, length, progress=progress)
+    except BaseException as stop:  # Ctrl-C too
+        _leave_record(stop, ledger.trajectory(_keras.flat_parameters(model), diverged=False, **about))
+        raise
+    run = ledger.trajectory(_keras.flat_parameters(model), diverged=diverged, **about)
+    if optimizer.use_ema:  # as fit does when it ends
+        optimizer.finalize_variable_values(model.trainable_variables)
+    return run
 
 
-def _check_record(record: Collection[str]) -> tuple[str, ...]:
-    """Return what to record in a fixed order; a name that is not one of ours is an error."""
-    names = [record] if isinstance(record, str) else list(record)
-    asked = {one_of("record", name, _RECORDS) for name in names}
-    return tuple(name for name in _RECORDS if name in asked)
+def _about(problem: _model.Problem, dataset: Any, settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the words of the record."""
+    name = dataset.name if isinstance(dataset, Dataset) else "arrays"
+    said = {option: str(value) for option, value in settings.items()}
+    return {
+        "label": _keras.label(problem.model.optimizer),
+        "layout": _keras.layout(problem.model),
+        "provenance": {"data": name, **said, **_keras.versions()},
+    }
+
+
+def _leave_record(stop: BaseException, run: Trajectory) -> None:
+    """Hang the record of a run that was stopped on what stopped it."""
+    stop.trajectory = run  # type: ignore[attr-defined]
+    stop.add_note(f"train was stopped after {len(run):,} updates: their record is this exception's `trajectory`.")
 
 
 def _compile(problem: _model.Problem, optimizer: keras.optimizers.Optimizer, loss: Any, *, jit: bool) -> None:
@@ -188,14 +197,11 @@ def _check_optimizer(optimizer: keras.optimizers.Optimizer, problem: _model.Prob
         ) from error
 
 
-def _chunk_length(model: keras.Model, total: int, kinds: int, every: int, *, progress: bool) -> int:
-    """Return how many updates one call of the loop makes: a multiple of `every` whose record fits the memory."""
-    size = _keras.parameter_count(model)
+def _chunk_length(total: int, width: int, size: int, kinds: int, every: int) -> int:
+    """Return how many updates one call of the loop makes at most, so that neither its rows nor its batches weigh much."""
     rows = max(1, _CHUNK_BYTES // (8 * size * max(1, kinds)))
-    length = min(_CHUNK_UPDATES, rows * every, total)
-    if progress:
-        length = min(length, -(-total // _PROGRESS_CHUNKS))
-    return -(-length // every) * every
+    batches = max(1, _CHUNK_BYTES // (16 * width))
+    return min(_CHUNK_UPDATES, rows * every, batches, total)
 
 
 def _make_step(problem: _model.Problem, *, jit: bool) -> Callable[[Any], tuple[Any, Any]]:
@@ -217,7 +223,7 @@ def _make_step(problem: _model.Problem, *, jit: bool) -> Callable[[Any], tuple[A
 
 def _compile_loop(
     problem: _model.Problem,
-    order: NDArray[np.int64],
+    widths: Collection[int],
     kinds: tuple[str, ...],
     length: int,
     every: int,
@@ -227,53 +233,49 @@ def _compile_loop(
     """Write the loop over at most `length` updates as one tf.function; it stops at the first that is not finite.
 
     Two functions come back: one puts the rows of these updates in place, the other makes the updates. Each in its own
-    call, because handing TensorFlow an argument takes longer than a hundred updates of a neuron.
+    call, because handing TensorFlow an argument takes longer than a hundred updates of a neuron. `widths` says how many
+    examples a batch may have.
     """
-    dtype, step, variables, state = problem.dtype, _make_step(problem, jit=jit), problem.variables, _state(problem)
-    widths = sorted({int(np.count_nonzero(rows >= 0)) for rows in order[[0, -1]]}, reverse=True)
-    # Slot s keeps what is after s * every updates: each slot is overwritten until then, the last one to the end.
+    dtype, step, variables = problem.dtype, _make_step(problem, jit=jit), problem.variables
+    placed = tf.Variable(np.zeros((length, max(widths)), np.int64), trainable=False)
+    examples = tf.Variable(np.zeros(length + 1, np.int32), trainable=False)  # in each batch; none ends the loop
+    phase = tf.Variable(0, trainable=False)  # how many updates the last multiple of `every` lies back
+    since = 0  # the same for Python
+    # A slot is overwritten until its row is the one to keep; those at both ends may be left unfinished.
     row = (_keras.parameter_count(problem.model),)
     slots: dict[str, tuple[int, tuple[int, ...]]] = {"loss": (length, ())}
-    slots |= dict.fromkeys(kinds, (length // every + 1, row))
-    placed = tf.Variable(np.full((length + 1, order.shape[1]), -1), trainable=False)
+    slots |= dict.fromkeys(kinds, ((length + 2 * every - 3) // every + 1, row))
 
-    def parameters() -> Any:
-        return _model.flat([variable.value for variable in variables], dtype)
-
-    def update(rows: Any, width: int, k: Any, _: Any, arrays: dict[str, Any]) -> tuple[Any, Any, dict[str, Any]]:
+    def update(
+        rows: Any, start: Any, width: int, k: Any, _: Any, arrays: dict[str, Any]
+    ) -> tuple[Any, Any, dict[str, Any]]:
         batch = rows[k, :width]
-        if len(widths) == 1:  # as under fit, which knows how long a batch is if all are: TensorFlow rounds by it
+        if len(set(widths)) == 1:  # as under fit, which knows how long a batch is if all are: TensorFlow rounds by it
             batch = tf.ensure_shape(batch, [width])
         loss, gradient = step(batch)
-        after = parameters()
+        after = _model.flat([variable.value for variable in variables], dtype)
         now = {
             "loss": (k, loss),
-            "parameters": (k // every + 1, after),
-            "gradients": ((k + every - 1) // every, gradient),
+            "parameters": ((start + k) // every, after),
+            "gradients": ((start + k + every - 1) // every, gradient),
         }
         written = {kind: array.write(*now[kind]) for kind, array in arrays.items()}
         finite = tf.math.is_finite(loss) & tf.math.is_finite(gradient) & tf.math.is_finite(after)
         return k + 1, tf.reduce_all(finite), written
 
     def loop() -> list[Any]:
-        rows = tf.convert_to_tensor(placed)
-        before = [tf.identity(variable.value) for variable in state]
+        rows, many, start = (tf.convert_to_tensor(variable) for variable in (placed, examples, phase))
         arrays = {kind: tf.TensorArray(dtype, size, element_shape=shape) for kind, (size, shape) in slots.items()}
-        if "parameters" in kinds:
-            arrays["parameters"] = arrays["parameters"].write(0, parameters())
-        examples = tf.math.count_nonzero(rows >= 0, axis=1, dtype=tf.int32)
 
         def batches(now: Any, width: int) -> Any:  # all that follow with this many examples: XLA must know how many
-            return _while(lambda k, finite, _: finite & (examples[k] == width), partial(update, rows, width), now)
+            return _while(lambda k, finite, _: finite & (many[k] == width), partial(update, rows, start, width), now)
 
         def epochs(now: Any) -> Any:  # batches of the one width, then of the other, until there are no more
-            return _while(
-                lambda k, finite, _: finite & (examples[k] > 0), lambda *now: reduce(batches, widths, now), now
-            )
+            return _while(lambda k, finite, _: finite & (many[k] > 0), lambda *now: reduce(batches, ordered, now), now)
 
-        begin = tf.constant(0), tf.constant(True), arrays
-        done, finite, arrays = epochs(begin) if len(widths) > 1 else batches(begin, *widths)
-        return [done - tf.cast(~finite, tf.int32), *(array.stack() for array in arrays.values()), *before]
+        begin, ordered = (tf.constant(0), tf.constant(True), arrays), sorted(set(widths), reverse=True)
+        done, finite, arrays = epochs(begin) if len(ordered) > 1 else batches(begin, *ordered)
+        return [done - tf.cast(~finite, tf.int32), *(array.stack() for array in arrays.values())]
 
     # A concrete function is traced once, here; TensorFlow would warn of a tf.function made anew for each training run.
     try:
@@ -285,47 +287,88 @@ def _compile_loop(
             f"model, loss and optimizer must make a step that compiles.{hint} Keras says: {_model.reason(error)}"
         ) from error
 
-    def place(batches: NDArray[np.int64]) -> None:
-        rows = np.full(placed.shape, -1)  # an update without examples ends the loop
-        rows[: len(batches)] = batches
-        placed.assign(rows)
+    def place(batches: Sequence[NDArray[np.int64]], done: int) -> None:
+        nonlocal since
+        since = done % every
+        phase.assign(since)
+        many = np.zeros(examples.shape, np.int32)
+        many[: len(batches)] = [len(rows) for rows in batches]
+        examples.assign(many)
+        if batches:
+            placed[: len(batches)].assign(_as_matrix(batches, max(widths)))
 
-    def call() -> tuple[int, list[Any], Arrays]:
-        done, *outputs = compiled()
-        good = int(done)
-        kept = {"loss": good, "parameters": -(-good // every) + 1, "gradients": -(-good // every)}
-        record = {kind: np.asarray(array)[: kept[kind]] for kind, array in zip(slots, outputs, strict=False)}
-        return good, outputs[len(slots) :], record
+    def call() -> tuple[int, Arrays]:
+        made, *outputs = compiled()
+        good = int(made)
+        kept = {  # of parameters and gradients, the rows at the multiples of `every` that were passed
+            "loss": slice(good),
+            "parameters": slice((since + good) // every),
+            "gradients": slice(-(-since // every), -(-(since + good) // every)),
+        }
+        return good, {kind: np.asarray(array)[kept[kind]] for kind, array in zip(slots, outputs, strict=True)}
 
     return place, call
 
 
 def _run(
-    place: Place, loop: Loop, problem: _model.Problem, order: NDArray[np.int64], length: int, *, progress: bool
-) -> tuple[Arrays, bool]:
-    """Run the loop chunk by chunk; a chunk that diverges is taken back and run again up to its last finite update."""
-    chunks: list[Arrays] = []
-    diverged = False
-    with _progress_bar(len(order), shown=progress) as bar:
-        for first in range(0, len(order), length):
-            chunk = order[first : first + length]
-            place(chunk)
-            good, before, record = loop()
-            diverged = good < len(chunk)
-            if diverged:
-                for variable, value in zip(_state(problem), before, strict=True):
-                    variable.assign(value)
-                place(chunk[:good])
-                _, _, record = loop()
-            if chunks and "parameters" in record:  # where the last chunk ended
-                record["parameters"] = record["parameters"][1:]
-            chunks.append(record)
-            bar.update(good)
-            if diverged:
-                break
-    if len(chunks) == 1:
-        return chunks[0], diverged
-    return {kind: np.concatenate([chunk[kind] for chunk in chunks]) for kind in chunks[0]}, diverged
+    place: Place,
+    loop: Loop,
+    problem: _model.Problem,
+    batches: Iterator[NDArray[np.int64]],
+    ledger: Ledger,
+    total: int,
+    length: int,
+    *,
+    progress: bool,
+) -> bool:
+    """Make the updates, chunk by chunk; say whether they diverged. Whatever stops it, the model is where the ledger ends."""
+    state, now = _state(problem), 1
+    ledger.commit(0, _values(state))
+    try:
+        with _progress_bar(total, shown=progress) as bar:
+            while ledger.done[0] < total:
+                chunk, began = list(itertools.islice(batches, now)), time.perf_counter()
+                good = _run_chunk(place, loop, state, chunk, ledger)
+                now = max(1, min(length, int(len(chunk) * _CHUNK_SECONDS / (time.perf_counter() - began))))
+                bar.update(good)
+                if good < len(chunk):
+                    return True
+    except BaseException:  # Ctrl-C too: the chunk under way may have come to its end, and to NaN, or not
+        _assign(state, ledger.done[1])
+        raise
+    return False
+
+
+def _run_chunk(place: Place, loop: Loop, state: list[Any], batches: Sequence[NDArray[np.int64]], ledger: Ledger) -> int:
+    """Make the updates of one chunk and put them on record; return how many were finite.
+
+    If one is not, the chunk is taken back and run again up to the last that was. A layer with chance of its own may
+    make other updates then, of which fewer are finite, so that it is run once more.
+    """
+    done, before = ledger.done
+    place(batches, done)
+    good, record = loop()
+    while good < len(batches):
+        _assign(state, before)
+        batches = batches[:good]
+        place(batches, done)
+        good, record = loop()
+    first = {"loss": done, "parameters": done // ledger.every + 1, "gradients": -(-done // ledger.every)}
+    for kind, values in record.items():
+        ledger.write(kind, first[kind], values)
+    ledger.commit(done + good, _values(state))
+    return good
+
+
+def _values(state: list[Any]) -> list[Any]:
+    """Return what variables hold now."""
+    return [tf.identity(variable.value) for variable in state]
+
+
+def _assign(state: list[Any], values: list[Any]) -> None:
+    """Put variables back to what they held."""
+    for variable, value in zip(state, values, strict=True):
+        variable.assign(value)
 
 
 def _state(problem: _model.Problem) -> list[Any]:
@@ -343,11 +386,10 @@ def _progress_bar(total: int, *, shown: bool, unit: str = "update") -> Any:
     return widget(total=total, unit=unit)
 
 
-def _as_matrix(order: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
-    """Return the order as one matrix, a row an update; -1 stands in the places that a short batch leaves."""
-    width = len(order[0])
+def _as_matrix(order: Sequence[NDArray[np.int64]], width: int) -> NDArray[np.int64]:
+    """Return batches as one matrix, a row each; nobody reads the end of a short one."""
     lengths = np.array([len(rows) for rows in order])
-    matrix = np.full((len(order), width), -1)
+    matrix = np.zeros((len(order), width), np.int64)
     matrix[np.arange(width) < lengths[:, np.newaxis]] = np.concatenate(order)
     return matrix
 

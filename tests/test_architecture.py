@@ -14,11 +14,11 @@ PACKAGE = pathlib.Path(gdexplain.__file__).parent
 RANKS = [
     {"_checks", "functions"},
     {"data", "network", "objectives", "rules", "schedules", "tape", "theory", "trajectory"},
-    {"_arrays", "_explain", "_keras"},
+    {"_arrays", "_explain", "_keras", "_ledger"},
     {"_model"},
-    {"backprop", "callback", "descent", "landscape", "models", "training"},
-    {"_tile", "gradient_check"},
-    {"sweeping"},
+    {"_eye", "backprop", "descent", "landscape", "models", "training"},
+    {"_tap", "_tile", "gradient_check"},
+    {"callback", "sweeping"},
     {"plotting"},
 ]
 # A prediction may not look at a record, nor a plot at a runner.
@@ -28,7 +28,18 @@ FORBIDDEN = {
 }
 # Data are what objectives, theory and networks speak of; a record is not.
 ALLOWED_SIBLINGS = {("objectives", "data"), ("theory", "data"), ("rules", "schedules")}
-KERAS_SIDE = {"_keras", "_model", "_tile", "callback", "gradient_check", "models", "sweeping", "training"}
+KERAS_SIDE = {
+    "_eye",
+    "_keras",
+    "_model",
+    "_tap",
+    "_tile",
+    "callback",
+    "gradient_check",
+    "models",
+    "sweeping",
+    "training",
+}
 
 
 def modules():

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import contestants, harness, sweeps, tasks
+from benchmarks import contestants, harness, recorder, sweeps, tasks
 
 TABLE = Path(__file__).resolve().parent.parent / "docs" / "project" / "benchmarks.json"
 
@@ -17,6 +17,13 @@ def test_every_way_to_train_records_the_same_run(task):
     ways = contestants.contestants(task)
     assert len(ways) >= 6
     contestants.check_the_same(task, ways)
+
+
+def test_every_way_to_record_a_fit_records_the_run_of_train():
+    task = tasks.digits(2, 4, 70)
+    ways = recorder.recording(task)
+    contestants.check_the_same(task, ways | {"train": contestants.compiled_train(task, jit=False)})
+    assert recorder.fit(task)() is None
 
 
 def test_a_way_to_something_else_takes_no_part_in_the_race():

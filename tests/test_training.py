@@ -178,7 +178,7 @@ def test_memory_bounds_the_chunk_and_the_record_does_not_depend_on_it(monkeypatc
     expected = train(mlp(), REAL, optimizer="sgd", batch_size=8, epochs=2)
     monkeypatch.setattr(training, "_CHUNK_BYTES", 4096)
     model = mlp()
-    assert training._chunk_length(model, 1000, 2, 1, progress=False) == 4096 // (8 * 74 * 2)
+    assert training._chunk_length(1000, 8, 74, 2, 1) == 4096 // (8 * 74 * 2)
     run = train(model, REAL, optimizer="sgd", batch_size=8, epochs=2)
     np.testing.assert_array_equal(run.parameters, expected.parameters)
 

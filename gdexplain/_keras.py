@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import platform
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -81,6 +82,7 @@ def label(optimizer: Any) -> str:
     return f"{type(optimizer).__name__}({', '.join([_said(rate), *parts])})"
 
 
+@functools.cache
 def _default_options(kind: type) -> dict[str, Any]:
     """Return the options of an optimizer made without arguments: of its class, or of the first that it is made of."""
     for each in kind.__mro__:

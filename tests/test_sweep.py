@@ -340,33 +340,42 @@ def test_the_same_sweep_with_other_rates_is_not_compiled_again(monkeypatch):
     assert len(_tile._loops()) == _tile._KEPT
 
 
-@pytest.mark.parametrize("error", [MemoryError("full"), "ResourceExhausted"])
-def test_a_tile_that_does_not_fit_into_memory_is_halved(monkeypatch, error):
+@pytest.mark.parametrize("name", ["MemoryError", "ResourceExhausted"])
+def test_a_tile_that_does_not_fit_into_memory_is_halved(monkeypatch, name):
     import tensorflow as tf
 
-    fault = tf.errors.ResourceExhaustedError(None, None, "OOM") if error == "ResourceExhausted" else error
-    expected, tried, run = few(learning_rate=np.arange(1, 8) / 100, tile=7), [], _tile._run
+    fault = tf.errors.ResourceExhaustedError(None, None, "OOM") if name == "ResourceExhausted" else MemoryError("full")
+    expected, tried, build = few(learning_rate=np.arange(1, 8) / 100, tile=7), [], _tile._compile
 
-    def small_memory(task, rows, width):
-        tried.append((width, len(rows["start"])))
-        if width > 2:
+    def small_memory(task, rows):
+        tried.append(task.width)
+        if task.width > 2:
             raise fault
-        return run(task, rows, width)
+        return build(task, rows)
 
-    monkeypatch.setattr(_tile, "_run", small_memory)
+    monkeypatch.setattr(_tile, "_compile", small_memory)
+    _tile._loops().clear()
     halved = few(learning_rate=np.arange(1, 8) / 100, tile=7)
     np.testing.assert_allclose(halved.parameters, expected.parameters, rtol=1e-6)
     np.testing.assert_array_equal(halved.learning_rate, expected.learning_rate)
-    assert tried == [(7, 7), (4, 4), (2, 2), (2, 2), (4, 3), (2, 2), (2, 1)]
+    assert tried == [7, 4, 2]
 
 
 def test_a_run_that_never_fits_into_memory_is_an_error_in_words(monkeypatch):
-    def no_memory(task, rows, width):
+    def no_memory(task, rows):
         raise MemoryError("full")
 
-    monkeypatch.setattr(_tile, "_run", no_memory)
+    monkeypatch.setattr(_tile, "_compile", no_memory)
+    _tile._loops().clear()
     with pytest.raises(MemoryError, match="not even a single run fits into memory: full"):
         few()
+
+
+def test_a_record_that_cannot_fit_is_refused_with_its_bytes_before_anything_runs(monkeypatch):
+    monkeypatch.setattr(_tile, "run_tile", None)  # nothing may call it
+    rates = np.broadcast_to(0.1, 2**55)  # one number, seen many times: the arguments themselves take no memory
+    with pytest.raises(MemoryError, match=r"the record of 36,028,797,018,963,968 runs .* takes 576,\d+,.* bytes"):
+        few(learning_rate=rates)
 
 
 def test_progress_goes_to_the_error_stream_and_only_if_asked(capsys):
@@ -374,100 +383,6 @@ def test_progress_goes_to_the_error_stream_and_only_if_asked(capsys):
     assert capsys.readouterr() == ("", "")
     few(progress=True)
     assert "4/4" in capsys.readouterr().err
-
-
-def test_a_checkpoint_goes_on_where_it_stopped(tmp_path, monkeypatch):
-    expected, run, tiles = few(), _tile.run_tile, []
-
-    def interrupted(*given):
-        if tiles:
-            raise KeyboardInterrupt
-        tiles.append(1)
-        return run(*given)
-
-    monkeypatch.setattr(_tile, "run_tile", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        few(checkpoint=tmp_path / "deep" / "folder")
-    monkeypatch.setattr(_tile, "run_tile", lambda *given: tiles.append(1) or run(*given))
-    resumed = few(checkpoint=tmp_path / "deep" / "folder")
-    assert len(tiles) == 2  # one before the interruption, one after
-    np.testing.assert_array_equal(resumed.parameters, expected.parameters)
-    again = few(checkpoint=tmp_path / "deep" / "folder")
-    assert len(tiles) == 2
-    np.testing.assert_array_equal(again.loss, expected.loss)
-    assert sorted(path.name for path in (tmp_path / "deep" / "folder").iterdir()) == [
-        "sweep.json", "tile-000000.npz", "tile-000001.npz",
-    ]  # fmt: skip
-
-
-@pytest.mark.parametrize("content", [b"", b"half a file", b"PK\x03\x04 half an archive"])
-def test_a_damaged_tile_is_run_again(tmp_path, content):
-    expected = few(checkpoint=tmp_path)
-    (tmp_path / "tile-000001.npz").write_bytes(content)
-    np.testing.assert_array_equal(few(checkpoint=tmp_path).parameters, expected.parameters)
-    assert (tmp_path / "tile-000001.npz").stat().st_size > 100
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"steps": 6},
-        {"learning_rate": [0.01, 0.02, 0.03, 0.05]},
-        {"start": [[0.0, 1.0]]},
-        {"scale": [1.0, 2.0]},
-        {"optimizer": "adam"},
-        {"optimizer": O.SGD(0.01, nesterov=True, momentum=0.9)},
-        {"dataset": make_line(5)},
-        {"model": build_linear(1.0)},
-        {"model": build_linear(dtype="float64")},
-        {"loss": "mae"},
-        {"loss": lambda y, p: keras.ops.mean(y - p)},
-        {"batch_size": 2},
-        {"seed": 1},
-        {"target": 0.5},
-        {"tile": 4},
-        {"jit": False},
-    ],
-)
-def test_a_checkpoint_of_another_sweep_is_refused_and_left_alone(tmp_path, changes):
-    few(checkpoint=tmp_path)
-    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
-    with pytest.raises(ValueError, match="belongs to another sweep"):
-        few(checkpoint=tmp_path, **changes)
-    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
-
-
-def test_a_model_that_is_built_again_has_the_same_checkpoint(tmp_path):
-    def build():  # Keras numbers its layers on: dense, dense_1, ...
-        return keras.Sequential(
-            [keras.Input((1,)), keras.layers.Dense(1, "tanh"), keras.layers.Dense(1, kernel_initializer="ones")]
-        )
-
-    models = [build(), build()]
-    models[1].set_weights(models[0].get_weights())
-    assert models[0].layers[0].name != models[1].layers[0].name
-    first, second = (few(model=model, checkpoint=tmp_path) for model in models)
-    np.testing.assert_array_equal(first.parameters, second.parameters)
-
-
-def test_a_checkpoint_that_cannot_be_written_is_an_error_before_anything_runs(tmp_path):
-    (tmp_path / "file").write_text("not a folder")
-    with pytest.raises(OSError, match=r"checkpoint must be a folder that can be written, but .*file.*inside"):
-        few(checkpoint=tmp_path / "file" / "inside")
-    with pytest.raises(ValueError, match="checkpoint must be an empty or a new folder"):
-        few(checkpoint=tmp_path)
-    (tmp_path / "other").mkdir()
-    (tmp_path / "other" / "sweep.json").write_text("{half")
-    with pytest.raises(ValueError, match=r"checkpoint .* has a sweep.json that cannot be read"):
-        few(checkpoint=tmp_path / "other")
-    assert (tmp_path / "file").read_text() == "not a folder"
-
-
-def test_a_folder_without_permission_is_an_error_before_anything_runs(tmp_path, monkeypatch):
-    few(checkpoint=tmp_path)
-    monkeypatch.setattr(sweeping.os, "access", lambda *_: False)
-    with pytest.raises(PermissionError, match="checkpoint must be a folder that can be written"):
-        few(checkpoint=tmp_path)
 
 
 def test_threads_give_the_same_runs():

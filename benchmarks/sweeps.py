@@ -191,5 +191,7 @@ def compiled_tiles(data, rate, updates):
     )
     rows = sweeping._make_rows(plan, rate, None, None, {})
     task = plan.task(plan.width(TILE, len(rate)))
-    tiles = [{name: v[first : first + task.width] for name, v in rows.items()} for first in range(0, len(rate), task.width)]
+    tiles = [
+        {name: v[first : first + task.width] for name, v in rows.items()} for first in range(0, len(rate), task.width)
+    ]
     return lambda: np.concatenate([_tile.run_tile(task, tile)["parameters"] for tile in tiles])

@@ -71,7 +71,7 @@ def label(optimizer: Any) -> str:
     """Name an optimizer by its class, its rate, and each option that is not Keras' default; this never fails."""
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         return f"{type(optimizer).__name__}({label(optimizer.inner_optimizer)})"
-    default = _default_options(type(optimizer))
+    default = _default_options(type(optimizer))  # type: ignore[arg-type]  # a class can be hashed
     try:
         options = dict(optimizer.get_config())
     except Exception:  # noqa: BLE001  # an optimizer or a schedule of the user's own may have no configuration
@@ -83,7 +83,7 @@ def label(optimizer: Any) -> str:
 
 
 @functools.cache
-def _default_options(kind: type) -> dict[str, Any]:
+def _default_options(kind: Any) -> dict[str, Any]:
     """Return the options of an optimizer made without arguments: of its class, or of the first that it is made of."""
     for each in kind.__mro__:
         with contextlib.suppress(Exception):  # it asks for arguments, or is no optimizer

@@ -65,7 +65,7 @@ def run_tile(task: Task, rows: Mapping[str, NDArray[Any]]) -> Arrays:
         loops.move_to_end(key)
         while len(loops) > _KEPT:
             loops.popitem(last=False)
-        return {name: values[:count].copy() for name, values in loops[key](filled).items()}
+        return {name: values[:count].copy() for name, values in loops[key](dict(filled)).items()}
     except (tf.errors.ResourceExhaustedError, MemoryError) as error:
         loops.clear()
         raise MemoryError(str(error)) from None

@@ -7,7 +7,7 @@ import functools
 import json
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FunctionType
@@ -43,7 +43,7 @@ _RECENT: deque[tuple[str, _tile.Task]] = deque(maxlen=4)  # tasks, by what they 
 _ORDER_BYTES = 2**28  # what the orders of a tile's runs may hold, an epoch of each
 
 Arrays = dict[str, NDArray[Any]]
-Kept = Any  # a function of joblib.Memory
+Store = Any  # joblib's; it has no types
 
 
 def sweep(
@@ -261,7 +261,7 @@ class _Plan:
         evaluated = min(width, max(1, width * size // problem.examples))
         tile = _program.Tile(problem, width, self.own)
         try:
-            programs = {
+            programs: dict[str, Any] = {
                 "gradients": {n: tile.gradient(n, self.optimizer) for n in {size, problem.examples % size or size}},
                 "loss": replace(tile, width=evaluated).loss(),
                 "constraint": tile.constraint(),
@@ -271,7 +271,7 @@ class _Plan:
             raise ValueError(
                 f"model, loss and data must make a step that a sweep can vectorise. It fails with: {error}"
             ) from error
-        rest = {
+        rest: dict[str, Any] = {
             "fixed": [variable.numpy() for variable in tile.fixed],
             "data": tile.data,
             "optimizer": (type(self.optimizer).__name__, _settings(self.optimizer)),
@@ -395,7 +395,7 @@ def _make_rows(
 ) -> Arrays:
     """Return what differs from run to run, one run a row; what does not is one row seen many times."""
     name = type(plan.optimizer).__name__
-    given: Arrays = {"seed": plan.seeds}
+    given: Arrays = {}
     if not _scheduled(plan.optimizer):
         rate = float(plan.optimizer.learning_rate) if learning_rate is None else learning_rate
         given["learning_rate"] = _vector("learning_rate", rate, at_least=0)
@@ -414,6 +414,7 @@ def _make_rows(
         given["start"] = _matrix("start", start, size)
     if scale is not None:
         given["scale"] = _matrix("scale", scale, size)
+    given["seed"] = plan.seeds
     runs = _count_runs(given)
     given.setdefault("start", _keras.flat_parameters(plan.model)[np.newaxis])
     return {key.removeprefix("learning_"): _as_rows(key, values, runs, size, dtype) for key, values in given.items()}
@@ -493,7 +494,7 @@ def _span(values: NDArray[Any]) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def _run_tiles(plan: _Plan, rows: Arrays, width: int, kept: Kept | None, *, progress: bool) -> Arrays:
+def _run_tiles(plan: _Plan, rows: Arrays, width: int, store: Store | None, *, progress: bool) -> Arrays:
     """Run all tiles; those that do not fit into memory are halved."""
     runs, size = rows["start"].shape
     record = _empty_record(runs, size, rows["start"].dtype)
@@ -503,7 +504,7 @@ def _run_tiles(plan: _Plan, rows: Arrays, width: int, kept: Kept | None, *, prog
             left = np.flatnonzero(~done)
             tiles = [left[first : first + width] for first in range(0, len(left), width)]
             try:
-                for place, part in _parts(plan.task(width), rows, tiles, kept):
+                for place, part in _parts(plan.task(width), rows, tiles, store):
                     for name, values in part.items():
                         record[name][place] = values
                     done[place] = True
@@ -532,39 +533,43 @@ def _empty_record(runs: int, size: int, dtype: Any) -> Arrays:
 
 
 def _parts(
-    task: _tile.Task, rows: Arrays, tiles: list[NDArray[np.int64]], kept: Kept | None
+    task: _tile.Task, rows: Arrays, tiles: list[NDArray[np.int64]], store: Store | None
 ) -> Iterator[tuple[NDArray[np.int64], Arrays]]:
     """Give the runs and the results of each tile as soon as they are there: from the checkpoint, or through joblib."""
 
     def rows_of(tile: NDArray[np.int64]) -> Arrays:
         return {name: values[tile] for name, values in rows.items()}
 
-    missing = []
+    missing: dict[int, tuple[NDArray[np.int64], str | None]] = {}
     for tile in tiles:
-        part = _load(kept, task, rows_of(tile))
+        place = None if store is None else joblib.hash([task.key, _keras.versions(), rows_of(tile)])
+        part = _load(store, place)
         if part is None:
-            missing.append(tile)
+            missing[len(missing)] = tile, place
         else:
             yield tile, part
     pool = joblib.Parallel(return_as="generator_unordered", batch_size=1)
-    calls = (joblib.delayed(_numbered)(task, rows_of(tile), place) for place, tile in enumerate(missing))
+    calls = (joblib.delayed(_numbered)(task, rows_of(tile), number) for number, (tile, _) in missing.items())
     with contextlib.closing(pool(calls)) as results:
-        for place, part in results:
-            if kept is not None:
-                kept.call(task.key, _keras.versions(), rows_of(missing[place]), functools.partial(dict, part))
-            yield missing[place], part
+        for number, part in results:
+            tile, place = missing[number]
+            if store is not None:
+                store.dump_item([place], (joblib.hash(part), part))
+            yield tile, part
 
 
-def _numbered(task: _tile.Task, rows: Arrays, place: int) -> tuple[int, Arrays]:
+def _numbered(task: _tile.Task, rows: Arrays, number: int) -> tuple[int, Arrays]:
     """Run a tile and say which: tiles come back in any order."""
-    return place, _tile.run_tile(task, rows)
+    return number, _tile.run_tile(task, rows)
 
 
-def _open_checkpoint(path: Any) -> Kept | None:
-    """Return a function that keeps tiles in this folder; None without a folder."""
+def _open_checkpoint(path: Any) -> Store | None:
+    """Return joblib's store in this folder; None without a folder."""
     if path is None:
         return None
-    folder = Path(instance("checkpoint", path, str | os.PathLike, "a path"))
+    if not isinstance(path, str | os.PathLike):
+        raise refused(TypeError, "checkpoint", "a path", path)
+    folder = Path(path)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not os.access(folder, os.W_OK):
@@ -573,26 +578,18 @@ def _open_checkpoint(path: Any) -> Kept | None:
         raise type(error)(
             f"checkpoint must be a folder that can be written, but {str(folder)!r} is not: {error}"
         ) from error
-    return joblib.Memory(folder, verbose=0).cache(_tile_with_hash, ignore=["make"])
+    return joblib.Memory(folder, verbose=0).store_backend
 
 
-def _tile_with_hash(key: str, versions: Mapping[str, str], rows: Arrays, make: Callable[[], Arrays]) -> Any:  # noqa: ARG001  # joblib files the result under the others
-    """Return what `make` returns, and its hash: joblib's store notices a missing file, and no flipped bit."""
-    part = make()
-    return joblib.hash(part), part
+def _load(store: Store | None, place: str | None) -> Arrays | None:
+    """Read a tile from the checkpoint; None if it is not there, or damaged and to be run again.
 
-
-def _load(kept: Kept | None, task: _tile.Task, rows: Arrays) -> Arrays | None:
-    """Read a tile from the checkpoint; None if it is not there, or damaged in whatever way and to be run again."""
-    if kept is None:
+    A flipped bit may break the reading in any way, or in none: only the hash beside the tile is believed.
+    """
+    if store is None:
         return None
     try:
-        digest, part = kept.call_and_shelve(task.key, _keras.versions(), rows, _absent).get()
-    except Exception:
+        digest, part = store.load_item([place])
+    except Exception:  # noqa: BLE001
         return None
     return part if digest == joblib.hash(part) else None
-
-
-def _absent() -> Arrays:
-    """Say that a tile is not there."""
-    raise LookupError

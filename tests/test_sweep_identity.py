@@ -1,8 +1,6 @@
 """A sweep is the sweep of its own model and loss, however alike another one looks; and so is what a checkpoint keeps."""
 
 import functools
-import subprocess
-import sys
 import types
 
 import keras
@@ -17,7 +15,9 @@ SQUARE = 30.0  # the mean squared error of w = b = 0 on y = 2x, x = 1, 2, 3, 4
 
 def start_loss(loss="mse", *, model=None, **options):
     """The loss that a sweep finds where it starts."""
-    runs = sweep(model or build_linear(), make_line(), optimizer="sgd", loss=loss, steps=1, learning_rate=0.0, **options)
+    runs = sweep(
+        model or build_linear(), make_line(), optimizer="sgd", loss=loss, steps=1, learning_rate=0.0, **options
+    )
     return float(runs.loss[0])
 
 
@@ -68,6 +68,15 @@ def with_a_changed_module(alpha):
     return by_module
 
 
+def with_a_closure(alpha):
+    """A loss that holds a function that holds the number."""
+
+    def scale(value):
+        return alpha * value
+
+    return lambda y, p: scale(weighted(y, p, 1.0))
+
+
 def with_another_helper(alpha, monkeypatch):
     monkeypatch.setitem(globals(), "helper", lambda value: alpha * value)
     return by_helper
@@ -104,7 +113,7 @@ LOSSES = {
     "loss object": WeightedLoss,
     "closure": lambda alpha: lambda y, p: weighted(y, p, alpha),
     "closure over a long tensor": with_a_long_tensor,
-    "closure over a closure": lambda alpha: (lambda scale: lambda y, p: scale(weighted(y, p, 1.0)))(lambda v: alpha * v),
+    "closure over a closure": with_a_closure,
     "global of another module": with_a_changed_module,
     "helper function": with_another_helper,
     "default of an argument": with_another_default,
@@ -315,15 +324,33 @@ def test_a_model_that_is_built_again_finds_the_tiles_of_the_first(tmp_path):
 def test_a_damaged_tile_is_run_again_wherever_the_damage_is(tmp_path, capfd):
     expected = few(tmp_path)
     path = tiles(tmp_path)[1]
-    good = path.read_bytes()
+    good, place = path.read_bytes(), path.parent.name
+    store = sweeping._open_checkpoint(tmp_path)
+    right = sweeping._load(store, place)
     flips = [good[:at] + bytes([good[at] ^ 1 << at % 8]) + good[at + 1 :] for at in range(0, len(good), 7)]
-    kept = sweeping._open_checkpoint(tmp_path)
-    task = sweeping._RECENT[-1][1]
-    rows = {"seed": np.zeros(1, int), "rate": np.float32([[0.01]]), "start": np.zeros((1, 2), "float32")}
     for content in (b"", good[:100], b"no pickle", *flips):
         path.write_bytes(content)
-        part = sweeping._load(kept, task, rows)
-        assert part is None or all(np.array_equal(values, getattr(expected, name)[:1]) for name, values in part.items())
+        part = sweeping._load(store, place)
+        assert part is None or all(np.array_equal(part[name], values) for name, values in right.items())
+    path.write_bytes(good[:-1])
     np.testing.assert_array_equal(few(tmp_path).parameters, expected.parameters)
-    assert path.read_bytes() != flips[-1]
+    assert path.read_bytes() == good
     assert capfd.readouterr().err == ""
+
+
+def test_a_checkpoint_that_cannot_be_written_is_an_error_before_anything_runs(tmp_path, monkeypatch):
+    monkeypatch.setattr(_tile, "run_tile", None)  # nothing may call it
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(OSError, match=r"checkpoint must be a folder that can be written, but .*file.*inside"):
+        few(tmp_path / "file" / "inside")
+    assert (tmp_path / "file").read_text() == "not a folder"
+    monkeypatch.setattr(sweeping.os, "access", lambda *_: False)
+    with pytest.raises(PermissionError, match="checkpoint must be a folder that can be written"):
+        few(tmp_path)
+
+
+def test_a_tile_that_cannot_be_kept_is_not_lost(tmp_path, monkeypatch):
+    expected = few(None)
+    monkeypatch.setattr("joblib._store_backends.FileSystemStoreBackend._open_item", None)
+    with pytest.warns(UserWarning, match="Unable to cache to disk"):
+        np.testing.assert_array_equal(few(tmp_path).parameters, expected.parameters)

@@ -124,7 +124,9 @@ print(f"{beyond.sum():,} runs converge beyond the line, all at a flatter minimum
 # beforehand, but the same search for flatter ground is measured there
 # (:ref:`sphx_glr_gallery_theory_plot_edge_of_stability.py`).
 high_up, below = train_from(3.0), too_steep(3.0) < 0.9
-print(f"from a second weight of 3: {high_up.diverged[below].sum():,} of {below.sum():,} runs below 0.9 times the prediction diverge")
+print(
+    f"from a second weight of 3: {high_up.diverged[below].sum():,} of {below.sum():,} runs below 0.9 times the prediction diverge"
+)
 assert high_up.diverged[below].sum() > 100
 
 # %%

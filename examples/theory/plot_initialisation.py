@@ -114,7 +114,9 @@ ax.legend(loc="lower right")
 # The ratio depends on how large z is: 1/4 where z is nearly 0, and less at the size where z settles.
 ratio = (sigmoid[1][0] / sigmoid[1][-2]) ** (0.5 / (depth - 2))
 print(f"sigmoid: the gradient keeps {ratio:.3f} a layer, predicted {np.sqrt(gain):.3f}, bound 0.25")
-np.testing.assert_allclose(ratio, np.sqrt(gain), rtol=0.02)  # the law is for infinite width: it misses by half a percent
+np.testing.assert_allclose(
+    ratio, np.sqrt(gain), rtol=0.02
+)  # the law is for infinite width: it misses by half a percent
 assert ratio < 0.25
 
 # %%

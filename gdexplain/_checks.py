@@ -152,6 +152,8 @@ def number_array(name: str, value: Any, *, ndim: int | None = None, booleans: bo
         raise refused(TypeError, name, "an array of numbers, its rows of one length", value) from error
     if masked:
         raise TypeError(f"{name} must be an array of numbers, but some are masked: fill them or leave them out.")
+    if array.dtype.kind in "if" and isinstance(value, list | tuple) and any(isinstance(item, bool) for item in value):
+        array = np.array(value, dtype=object)  # truth values among numbers
     if array.dtype.kind == "O":
         array = _from_objects(name, array, value, booleans=booleans)
     if array.dtype.kind == "V" and np.can_cast(array.dtype, np.float64):  # bfloat16 and its like

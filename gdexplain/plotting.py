@@ -330,6 +330,8 @@ def draw_map(
 def _grid(x: ArrayLike, y: ArrayLike, runs: int) -> tuple[Array, Array, NDArray[np.int64]]:
     """Return the columns and rows of a grid, and which run stands at each place."""
     places = [finite_array(name, values, ndim=1) for name, values in (("x", x), ("y", y))]
+    if any(np.any(np.abs(values) > _FARTHEST) for values in places):
+        raise ValueError(f"x and y must lie within {_FARTHEST:g}, as matplotlib's axes do.")
     if {len(values) for values in places} != {runs}:
         raise ValueError(f"x and y must have one number for each of {runs} runs, not {[len(v) for v in places]}.")
     (columns, column), (rows, row) = (np.unique(values, return_inverse=True) for values in places)

@@ -26,6 +26,7 @@ NOT_NUMBERS = {
     "digits in a table": pd.DataFrame({"x": [1.0, 2.0], "y": ["1", "2"]}),
     "bytes": np.array([b"1"]),
     "truth values": [True, False],
+    "a truth value among numbers": [0.5, True],
     "None": None,
     "None in a list": [1.0, None],
     "a missing number of pandas": pd.array([1, None], dtype="Int64"),

@@ -157,7 +157,7 @@ def node():
 
 
 HESSIAN, NOISE, POINT = [[15.0, 5.0], [5.0, 2.0]], [[2.0, 0.0], [0.0, 1.0]], [0.5, 0.5]
-dataset, pair = thing(g.make_line), thing(g.make_line, "items")  # for Keras a pair of lists may hold one column each
+dataset = things(g.make_line)  # a pair of lists is one too
 ax = thing(axes)
 by = word("rule")
 hessian, noise, theta, rate = numbers(HESSIAN), numbers(NOISE), numbers(POINT), real(0.05)
@@ -534,7 +534,7 @@ CALLS: dict[str, tuple[Callable[..., Any], Mapping[str, Argument]]] = {
         g.train,
         {
             "model": model,
-            "dataset": pair,
+            "dataset": dataset,
             "optimizer": word("sgd"),
             "loss": loss,
             "batch_size": whole(2, OR_NONE),
@@ -551,7 +551,7 @@ CALLS: dict[str, tuple[Callable[..., Any], Mapping[str, Argument]]] = {
         g.sweep,
         {
             "model": model,
-            "dataset": pair,
+            "dataset": dataset,
             "optimizer": word("sgd"),
             "loss": loss,
             "steps": whole(1),
@@ -607,7 +607,7 @@ CALLS: dict[str, tuple[Callable[..., Any], Mapping[str, Argument]]] = {
 }
 RESULTS = {"BackpropTrace", "GradientReport", "Look", "OptimalMomentum"}  # nobody builds them: functions return them
 PROTOCOLS = {"Objective"}
-ALIASES = {"dataset": "x|y", "trajectories": "trajectory", "model_or_layers": "model|layers"}
+ALIASES = {"dataset": "x|y|inputs|targets", "trajectories": "trajectory", "model_or_layers": "model|layers"}
 CHANGED = {"ax", "axes", "model", "optimizer"}  # what a call that is not refused is there to change
 
 

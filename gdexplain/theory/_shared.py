@@ -60,6 +60,13 @@ def spectral_radius(matrix: Array, *, is_symmetric: bool) -> float:
     return float(np.max(np.abs(np.linalg.eigvalsh(matrix) if is_symmetric else np.linalg.eigvals(matrix))))
 
 
+def in_range(moments: Array, name: str = "dataset") -> Array:
+    """Return sums of products of the data; raise where the data are so large that these left the range of float64."""
+    if not np.all(np.isfinite(moments)):
+        raise ValueError(f"{name} must be scaled down: the squares leave the range of float64.")
+    return moments
+
+
 def finite_rows(rows: Array) -> Array:
     """Return the rows before the first that is not finite."""
     finite = np.isfinite(rows).reshape(len(rows), -1).all(axis=1)

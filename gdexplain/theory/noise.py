@@ -7,7 +7,16 @@ from numpy.typing import ArrayLike
 
 from gdexplain._checks import finite_array, positive_int, room
 from gdexplain.data import Data
-from gdexplain.theory._shared import Array, batch_factor, design_of, finite_rows, parameter_point, spectrum, stable_rate
+from gdexplain.theory._shared import (
+    Array,
+    batch_factor,
+    design_of,
+    finite_rows,
+    in_range,
+    parameter_point,
+    spectrum,
+    stable_rate,
+)
 
 
 def gradient_covariance(dataset: Data, theta: ArrayLike, batch_size: int = 1, *, replacement: bool = False) -> Array:
@@ -47,10 +56,11 @@ def gradient_covariance(dataset: Data, theta: ArrayLike, batch_size: int = 1, *,
     """
     design, targets = design_of(dataset)
     theta, n = parameter_point("theta", theta, design.shape[1]), len(design)
-    each = 2 * (design @ theta - targets)[:, np.newaxis] * design
-    centred = each - each.mean(axis=0)
-    covariance: Array = centred.T @ centred / n * batch_factor(n, batch_size, replacement)
-    return covariance
+    factor = batch_factor(n, batch_size, replacement)
+    with np.errstate(over="ignore", invalid="ignore"):
+        each = 2 * (design @ theta - targets)[:, np.newaxis] * design
+        centred = each - each.mean(axis=0)
+        return in_range(centred.T @ centred / n * factor, "dataset or theta")
 
 
 def minibatch_gradient_variance(

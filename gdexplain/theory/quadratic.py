@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from gdexplain._checks import flag, positive_int, real, room
 from gdexplain.data import Data
-from gdexplain.theory._shared import Array, design_of, finite_rows, parameter_point, spectrum
+from gdexplain.theory._shared import Array, design_of, finite_rows, in_range, parameter_point, spectrum
 
 
 def line_hessian(dataset: Data) -> Array:
@@ -45,8 +45,8 @@ def line_hessian(dataset: Data) -> Array:
            [ 5.,  2.]])
     """
     design, _ = design_of(dataset)
-    hessian: Array = 2 / len(design) * design.T @ design
-    return hessian
+    with np.errstate(over="ignore", invalid="ignore"):
+        return in_range(2 / len(design) * design.T @ design)
 
 
 def max_stable_learning_rate(hessian: ArrayLike, *, beta: float = 0.0, nesterov: bool = False) -> float:

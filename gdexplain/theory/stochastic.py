@@ -6,7 +6,7 @@ import numpy as np
 
 from gdexplain._checks import positive_int, real
 from gdexplain.data import Data
-from gdexplain.theory._shared import Array, batch_factor, design_of, spectral_radius, spectrum, stable_rate
+from gdexplain.theory._shared import Array, batch_factor, design_of, in_range, spectral_radius, spectrum, stable_rate
 from gdexplain.theory.noise import gradient_covariance
 from gdexplain.theory.quadratic import line_hessian
 
@@ -91,7 +91,7 @@ def max_stable_sgd_learning_rate(dataset: Data, batch_size: int = 1, *, replacem
     >>> print(f"{max_stable_sgd_learning_rate(make_line()):.6f}")
     0.080148
     """
-    eigenvalues, vectors = spectrum(line_hessian(dataset), definite=True)
+    eigenvalues, vectors = spectrum(line_hessian(dataset), definite=True, name="the hessian of dataset")
     root = np.sqrt(eigenvalues[:, np.newaxis] + eigenvalues).ravel()
     squares = _mean_kron(dataset, batch_size, replacement, vectors) / np.outer(root, root)
     return float(1 / np.linalg.eigvalsh(squares)[-1])
@@ -192,12 +192,13 @@ def _mean_kron(dataset: Data, batch_size: int, replacement: bool, basis: Array) 
     """Return the mean over batches of their Hessian's Kronecker square (P^2, P^2), in the given basis."""
     design = design_of(dataset)[0] @ basis
     n = len(design)
-    each = 2 * design[:, :, np.newaxis] * design[:, np.newaxis, :]
-    mean = each.mean(axis=0)
-    square = np.einsum("nij,nkl->ikjl", each, each).reshape(mean.size, mean.size) / n
-    of_mean = np.kron(mean, mean)
-    average: Array = of_mean + batch_factor(n, batch_size, replacement) * (square - of_mean)
-    return average
+    factor = batch_factor(n, batch_size, replacement)
+    with np.errstate(over="ignore", invalid="ignore"):
+        each = 2 * design[:, :, np.newaxis] * design[:, np.newaxis, :]
+        mean = each.mean(axis=0)
+        square = np.einsum("nij,nkl->ikjl", each, each).reshape(mean.size, mean.size) / n
+        of_mean = np.kron(mean, mean)
+        return in_range(of_mean + factor * (square - of_mean))
 
 
 def _mean_square_matrix(dataset: Data, eta: float, batch_size: int, replacement: bool) -> Array:

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse.linalg import LinearOperator, eigsh
 
 from gdexplain import _keras
-from gdexplain._checks import finite_array, instance, one_of, positive_int, real, row_numbers
+from gdexplain._checks import finite_array, instance, items, one_of, positive_int, real, refused, row_numbers
 from gdexplain._model import Problem, in_float64, map_arrays, named_loss, pose, reason, rounding
 from gdexplain.functions import ACTIVATIONS, LOSSES
 from gdexplain.network import Dense
@@ -126,9 +126,11 @@ def build_mlp(
     >>> build_mlp([3, 1], inputs=2, seed=0).count_params()
     13
     """
-    if isinstance(units, int) or len(units) == 0:
-        raise ValueError(f"units must list the width of at least one layer, such as [8, 1], not {units!r}.")
-    widths = [positive_int(f"units[{place}]", width) for place, width in enumerate(units)]
+    wanted = "the width of at least one layer, such as [8, 1]"
+    widths = [positive_int(f"units[{place}]", w) for place, w in enumerate(items("units", units, wanted, at_least=1))]
+    for name, given in (("activation", activation), ("output_activation", output_activation)):
+        if not (given is None or isinstance(given, str) or callable(given)):
+            raise refused(TypeError, name, "the name of an activation, or a function", given)
     dtype = one_of("dtype", dtype, _DTYPES)
     layers = [keras.Input((positive_int("inputs", inputs),), dtype=dtype, name="x")]
     for place, width in enumerate(widths, start=1):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import functools
+import hashlib
+import io
 import json
 import os
-from collections import deque
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+import zipfile
+from collections.abc import Mapping
 from pathlib import Path
-from types import FunctionType
+from types import CodeType, FunctionType
 from typing import Any
 
 import joblib
@@ -19,31 +19,20 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import ArrayLike, NDArray
 
-from gdexplain import _keras, _program, _tile
-from gdexplain._arrays import as_pair
-from gdexplain._checks import finite_array, flag, instance, number_array, positive_int, real, refused
-from gdexplain._model import Problem, check_model, pose
+from gdexplain import _keras, _model, _tile
+from gdexplain._checks import finite_array, positive_int, real
 from gdexplain.data import Dataset
-from gdexplain.training import _as_optimizer, _progress_bar
+from gdexplain.training import _progress_bar
 from gdexplain.trajectory import Sweep
 
-# Optimizers that treat every parameter alike and alone, so that the runs of a tile cannot disturb each other.
-_ELEMENTWISE = ("SGD", "RMSprop", "Adagrad", "Adadelta", "Adam", "AdamW", "Adamax", "Nadam", "Lion", "Ftrl")
-_SWEEPABLE = {  # what can differ from run to run besides the rate
-    "SGD": ("momentum", "weight_decay"),
-    "RMSprop": ("rho", "momentum", "epsilon", "weight_decay"),
-    "Adam": ("beta_1", "beta_2", "epsilon", "weight_decay"),
-    "AdamW": ("beta_1", "beta_2", "epsilon", "weight_decay"),
-}
 _BOUNDS: dict[str, dict[str, float]] = {  # what a hyperparameter may be
     "epsilon": {"above": 0},
     "weight_decay": {"at_least": 0},
 }
-_RECENT: deque[tuple[str, _tile.Task]] = deque(maxlen=4)  # tasks, by what they were made of
-_ORDER_BYTES = 2**28  # what the orders of a tile's runs may hold, an epoch of each
+_FORMAT = 1
+_TRIED: set[str] = set()
 
 Arrays = dict[str, NDArray[Any]]
-Store = Any  # joblib's; it has no types
 
 
 def sweep(
@@ -151,285 +140,162 @@ def sweep(
     >>> (runs.loss < 0.1).tolist()
     [True, True, False]
     """
-    plan = _Plan(
-        model,
-        dataset,
-        loss,
-        _checked_optimizer(optimizer),
-        steps=positive_int("steps", steps),
-        batch_size=None if batch_size is None else positive_int("batch_size", batch_size),
-        shuffle=flag("shuffle", shuffle),
-        seeds=_seeds(seed),
-        goal=None if target is None else real("target", target),
-        jit=flag("jit", jit),
-    )
-    rows = _make_rows(plan, learning_rate, start, scale, {} if hyperparameters is None else hyperparameters)
-    width = plan.width(positive_int("tile", tile), len(rows["seed"]))
-    shown, store = flag("progress", progress), _open_checkpoint(checkpoint)
-    made = _run_tiles(plan, rows, width, store, progress=shown)
+    width, steps = positive_int("tile", tile), positive_int("steps", steps)
+    optimizer = _tile.checked_optimizer(optimizer)
+    task = _make_task(model, dataset, optimizer, loss, steps, batch_size, target, seed, shuffle=shuffle, jit=jit)
+    _check_step(task)
+    rows = _make_rows(model, task, learning_rate, start, scale, hyperparameters or {}, seed)
+    runs = len(rows["start"])
+    width = -(-runs // -(-runs // width))  # tiles of one size, so that they share one compiled loop
+    store = _open_checkpoint(checkpoint, task, rows, width)
+    made = _run_tiles(task, rows, width, store, progress=progress)
+    joined = {name: np.concatenate([part[name] for part in made]) for name in made[0]}
     if target is None:
-        del made["steps_to_target"]
+        del joined["steps_to_target"]
     return Sweep(
-        **made,
-        steps=plan.steps,
-        label=_label(plan.optimizer, rows),
+        **joined,
+        steps=steps,
+        label=_label(optimizer, rows),
         learning_rate=rows["rate"][:, 0] if "rate" in rows else np.empty(0),
-        target=plan.goal,
+        target=task.goal,
         hyperparameters={name: rows[name][:, 0] for name in hyperparameters or {}},
         seed=rows["seed"],
-        batch_size=plan.batch_size or plan.examples,
+        batch_size=task.batch_size,
         layout=_keras.layout(model),
         provenance={
             "data": dataset.name if isinstance(dataset, Dataset) else "arrays",
-            "shuffle": str(plan.shuffle),
-            "jit": str(plan.jit),
+            "shuffle": str(shuffle),
+            "jit": str(jit),
             "tile": str(width),
             **_keras.versions(),
         },
     )
 
 
-@dataclass(frozen=True, eq=False)
-class _Plan:
-    """The arguments that all runs share, and the task that they make for tiles of a given width."""
-
-    model: keras.Model
-    dataset: Any
-    loss: Any
-    optimizer: keras.optimizers.Optimizer
-    steps: int
-    batch_size: int | None
-    shuffle: bool
-    seeds: NDArray[np.int64]
-    goal: float | None
-    jit: bool
-
-    def __post_init__(self) -> None:
-        """Check model, data and loss against each other, unless a sweep of the very same was made just now."""
-        check_model(self.model)
-        if not any(self.parts == parts for parts, _ in list(_RECENT)):
-            self.problem  # noqa: B018  # posing it checks it
-
-    @functools.cached_property
-    def parts(self) -> str | None:
-        """What tells these arguments from any others; None unless all is Keras' own."""
-        settings = [self.steps, self.batch_size, self.shuffle, self.seeds.size > 1, self.goal, self.jit]
-        return _identity(self.model, self.dataset, self.loss, self.optimizer, settings)
-
-    @functools.cached_property
-    def problem(self) -> Problem:
-        """The model, its loss and its data, checked against each other; a model with a state is refused."""
-        problem = pose(self.model, self.dataset, self.loss, batch_size=self.batch_size)
-        changed = {id(variable) for variable in problem.state} & {id(variable) for variable in self.model.variables}
-        layers = [layer for layer in self.model.layers if changed & {id(variable) for variable in layer.variables}]
-        if changed:
-            names = [f"{layer.name} ({type(layer).__name__})" for layer in layers] or [self.model.name]
-            raise ValueError(
-                "model must have no state besides its weights in a sweep, but training changes that of "
-                f"{', '.join(names)}."
-            )
-        return problem
-
-    @property
-    def examples(self) -> int:
-        """How many examples there are."""
-        return len(keras.tree.flatten(as_pair(self.dataset))[0]) if self.parts else self.problem.examples
-
-    @property
-    def own(self) -> bool:
-        """Whether each run has batches of its own."""
-        return self.shuffle and self.seeds.size > 1 and (self.batch_size or self.examples) < self.examples
-
-    def width(self, tile: int, runs: int) -> int:
-        """Return the width of tiles of one size, so that they share one compiled loop."""
-        widest = min(tile, max(1, _ORDER_BYTES // (4 * self.examples))) if self.own else tile
-        return -(-runs // -(-runs // widest))
-
-    def task(self, width: int) -> _tile.Task:
-        """Return the task of such tiles: one of the last few, if it was made of the very same."""
-        for parts, task in list(_RECENT):
-            if parts == self.parts and task.width == width:
-                return task
-        task = self._make_task(width)
-        if self.parts is not None:
-            _RECENT.append((self.parts, task))
-        return task
-
-    def _make_task(self, width: int) -> _tile.Task:
-        """Trace the live model, and pack what a worker needs."""
-        problem, size = self.problem, self.batch_size or self.problem.examples
-        evaluated = min(width, max(1, width * size // problem.examples))
-        tile = _program.Tile(problem, width, self.own)
-        try:
-            programs: dict[str, Any] = {
-                "gradients": {n: tile.gradient(n, self.optimizer) for n in {size, problem.examples % size or size}},
-                "loss": replace(tile, width=evaluated).loss(),
-                "constraint": tile.constraint(),
-                "schedule": _program.schedule(self.optimizer),
-            }
-        except Exception as error:
-            raise ValueError(
-                f"model, loss and data must make a step that a sweep can vectorise. It fails with: {error}"
-            ) from error
-        rest: dict[str, Any] = {
-            "fixed": [variable.numpy() for variable in tile.fixed],
-            "data": tile.data,
-            "optimizer": (type(self.optimizer).__name__, _settings(self.optimizer)),
-            "dtype": problem.dtype,
-            "size": _keras.parameter_count(self.model),
-            "width": width,
-            "evaluated": evaluated,
-            "batch_size": size,
-            "steps": self.steps,
-            "shuffle": self.shuffle,
-            "own": self.own,
-            "goal": self.goal,
-            "jit": self.jit,
-        }
-        return _tile.Task(key=joblib.hash([programs, rest]), **programs, **rest)
-
-
-class _Own(Exception):  # a reason to trace, and no error
-    """A part that is not Keras' own: only its trace says what it computes."""
-
-
-def _identity(
-    model: keras.Model, dataset: Any, loss: Any, optimizer: keras.optimizers.Optimizer, settings: list[Any]
-) -> str | None:
-    """Return as text what tells a sweep of nothing but Keras' own parts from any other; None if it has others.
-
-    It saves the tracing of a sweep that was traced just now, and may say less often than it could that two are equal.
-    """
+def _make_task(
+    model: keras.Model,
+    dataset: Any,
+    optimizer: keras.optimizers.Optimizer,
+    loss: Any,
+    steps: int,
+    batch_size: int | None,
+    target: float | None,
+    seed: ArrayLike,
+    *,
+    shuffle: bool,
+    jit: bool,
+) -> _tile.Task:
+    """Check the model and the data, and pack what a worker needs."""
+    _model.check_model(model)
+    problem = _model.pose(model, dataset, loss, batch_size=batch_size)
+    x, y, n, dtype = problem.x, problem.y, problem.examples, problem.dtype
+    size = n if batch_size is None else int(batch_size)
+    _check_layers(model, x)
     try:
-        if not model.built or any(type(leaf) is not np.ndarray for leaf in keras.tree.flatten(as_pair(dataset))):
-            raise _Own
-        for leaf in keras.tree.flatten(loss):
-            if isinstance(leaf, str) and keras.saving.get_registered_object(leaf) is not None:
-                raise _Own
-        parts = [
-            keras.saving.serialize_keras_object(model),
-            [_layer(layer) for layer in model._flatten_layers()],
-            [[v.trainable, v.regularizer, v.constraint, None if v.trainable else v.numpy()] for v in model.variables],
-            *as_pair(dataset),
-            loss,
-            type(optimizer).__name__,
-            _settings(optimizer),
-            optimizer._learning_rate if _scheduled(optimizer) else None,
-            [keras.config.epsilon(), keras.config.floatx(), keras.config.image_data_format()],
-            settings,
-        ]
-        return json.dumps(parts, sort_keys=True, default=_described)
-    except (_Own, TypeError, ValueError):
-        return None
-
-
-def _layer(layer: keras.layers.Layer) -> dict[str, Any]:
-    """Return the state of a layer that neither its configuration nor its weights need hold."""
-    if not all(map(_is_keras, (layer, *getattr(layer, "operations", ())))):
-        raise _Own
-    plain = bool | int | float | str | np.ndarray | tf.Tensor
-    return {name: value for name, value in vars(layer).items() if isinstance(value, plain) and name[0] != "_"}
-
-
-def _described(part: Any) -> Any:
-    """Return for JSON what JSON does not know: numbers by their hash, an object of Keras by its class and attributes."""
-    if isinstance(part, np.generic):
-        return part.item()
-    if isinstance(part, np.ndarray | tf.Tensor):
-        return joblib.hash(np.asarray(part))
-    if not _is_keras(part):
-        raise _Own
-    kind = part if isinstance(part, FunctionType) else type(part)
-    return [kind.__module__, kind.__qualname__, vars(part)]
-
-
-def _is_keras(part: Any) -> bool:
-    """Say whether an object is of Keras' own class, and holds no function but Keras' own."""
-    if isinstance(part, FunctionType):
-        return part.__module__.startswith("keras.") and part.__closure__ is None
-    held = (value for name, value in vars(part).items() if callable(value) and name not in ("build", "quantize"))
-    return type(part).__module__.startswith("keras.") and all(
-        _is_keras(value) if isinstance(value, FunctionType) else type(value).__module__.startswith("keras.")
-        for value in held
-    )
-
-
-def _checked_optimizer(optimizer: str | keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
-    """Return the optimizer; refuse by name those that cannot train many runs side by side."""
-    known = isinstance(optimizer, str) and keras.saving.get_registered_object(optimizer) is None
-    optimizer = _named_optimizer(optimizer) if known else _as_optimizer(optimizer)
-    name = type(optimizer).__name__
-    if name not in _ELEMENTWISE or type(optimizer) is not getattr(keras.optimizers, name):
-        raise ValueError(f"optimizer must be one of Keras' {', '.join(_ELEMENTWISE)} in a sweep, not {name}.")
-    if optimizer.gradient_accumulation_steps and (optimizer.clipnorm or optimizer.global_clipnorm):
-        raise ValueError("optimizer must not clip by norm and accumulate gradients at once in a sweep.")
-    rate = getattr(optimizer, "_learning_rate", None)
-    if callable(rate) and not isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
-        raise TypeError("optimizer must have a number or a Keras schedule as its learning rate, not a function.")
-    excluded = "_exclude_from_weight_decay", "_exclude_from_weight_decay_pattern"
-    if any(getattr(optimizer, attribute, None) for attribute in excluded):
+        config = keras.saving.serialize_keras_object(model)
+    except NotImplementedError as error:
         raise ValueError(
-            "optimizer must decay all weights or none in a sweep, but some are excluded from weight decay."
+            f"model must be one that Keras can rebuild in another process: give {type(model).__name__} a get_config."
+        ) from error
+    config.pop("compile_config", None)
+    settings = keras.optimizers.serialize(optimizer)
+    settings["config"].pop("name")
+    task = {
+        "model": config,
+        "classes": _own_classes(model, loss),
+        "weights": model.get_weights(),
+        "inputs": x,
+        "targets": y,
+        "examples": n,
+        "dtype": dtype,
+        "optimizer": settings,
+        "loss": keras.losses.serialize(loss) if isinstance(loss, keras.losses.Loss) else loss,
+        "batch_size": size,
+        "steps": steps,
+        "shuffle": shuffle,
+        "own": shuffle and size < n and np.ndim(seed) > 0,
+        "goal": None if target is None else real("target", target),
+        "jit": jit,
+    }
+    frozen = [value for value, weight in zip(task["weights"], model.weights, strict=True) if not weight.trainable]
+    settled = {name: value for name, value in task.items() if name not in ("model", "weights")}
+    return _tile.Task(key=_digest(_nameless(config), frozen, settled), **task)
+
+
+def _check_layers(model: keras.Model, x: Any) -> None:
+    """Refuse models with a state besides their weights."""
+    changed = _tile.stateful_layers(model, keras.tree.map_structure(lambda leaf: leaf[:1], x))
+    if changed:
+        raise ValueError(
+            f"model must have no state besides its weights in a sweep, but training changes that of "
+            f"{', '.join(changed)}."
         )
-    return optimizer
 
 
-@functools.lru_cache(maxsize=16)
-def _named_optimizer(name: str) -> keras.optimizers.Optimizer:
-    """Return Keras' optimizer of this name: a pattern, which no sweep changes."""
-    return _as_optimizer(name)
-
-
-def _settings(optimizer: keras.optimizers.Optimizer) -> dict[str, Any]:
-    """Return an optimizer's options but for its name and its rate."""
-    return {key: value for key, value in optimizer.get_config().items() if key not in ("name", "learning_rate")}
-
-
-def _scheduled(optimizer: keras.optimizers.Optimizer) -> bool:
-    """Say whether the learning rate is a schedule."""
-    return isinstance(optimizer._learning_rate, keras.optimizers.schedules.LearningRateSchedule)
+def _check_step(task: _tile.Task) -> None:
+    """Try a step before thousands are sent away, once for each kind of task, and say what is wrong in words."""
+    if task.key in _TRIED:
+        return
+    try:
+        with _keras.floatx(task.dtype):
+            model = _tile.rebuild(task)
+            _, gradient = _tile.make_gradient(task, model)
+            one = keras.tree.map_structure(lambda leaf: tf.constant(leaf[:1]), (task.inputs, task.targets))
+            theta = tf.constant(np.tile(_keras.flat_parameters(model), (2, 1)))  # a single run would not be vectorised
+            tried = tf.function(lambda rows: _tile._vectorised(lambda run: gradient(run, *one), rows), autograph=False)
+            tried.get_concrete_function(theta)
+    except Exception as error:
+        raise ValueError(
+            f"model, loss and data must make a step that a sweep can vectorise. It fails with: {error}"
+        ) from error
+    _TRIED.add(task.key)
 
 
 def _make_rows(
-    plan: _Plan, learning_rate: Any, start: Any, scale: Any, hyperparameters: Mapping[str, ArrayLike]
+    model: keras.Model,
+    task: _tile.Task,
+    learning_rate: ArrayLike | None,
+    start: ArrayLike | None,
+    scale: ArrayLike | None,
+    hyperparameters: Mapping[str, ArrayLike],
+    seed: ArrayLike,
 ) -> Arrays:
-    """Return what differs from run to run, one run a row; what does not is one row seen many times."""
-    name = type(plan.optimizer).__name__
-    given: Arrays = {}
-    if not _scheduled(plan.optimizer):
-        rate = float(plan.optimizer.learning_rate) if learning_rate is None else learning_rate
-        given["learning_rate"] = _vector("learning_rate", rate, at_least=0)
-    elif learning_rate is not None:
+    """Return what differs from run to run, one run a row."""
+    config, name = task.optimizer["config"], task.optimizer["class_name"]
+    scheduled = isinstance(config["learning_rate"], Mapping)
+    if scheduled and learning_rate is not None:
         raise ValueError("learning_rate must be left out if the optimizer has a schedule; scale has a factor a run.")
-    for option, values in instance("hyperparameters", hyperparameters, Mapping).items():
-        allowed = _SWEEPABLE.get(name, ())
+    given: Arrays = {}
+    if not scheduled:
+        given["learning_rate"] = _vector(
+            "learning_rate", config["learning_rate"] if learning_rate is None else learning_rate, at_least=0
+        )
+    for option, values in hyperparameters.items():
+        allowed = _tile.SWEEPABLE.get(name, ())
         if option not in allowed:
             can = ", ".join(map(repr, allowed)) if allowed else "none"
             raise ValueError(f"hyperparameters of {name} must be among {can}, not {option!r}.")
         given[option] = _vector(
             f"hyperparameters[{option!r}]", values, **_BOUNDS.get(option, {"at_least": 0, "below": 1})
         )
-    size, dtype = _keras.parameter_count(plan.model), _keras.record_dtype(plan.model)
+    given["seed"] = _seeds(seed)
+    size = _keras.parameter_count(model)
     if start is not None:
         given["start"] = _matrix("start", start, size)
     if scale is not None:
         given["scale"] = _matrix("scale", scale, size)
-    given["seed"] = plan.seeds
     runs = _count_runs(given)
-    given.setdefault("start", _keras.flat_parameters(plan.model)[np.newaxis])
-    return {key.removeprefix("learning_"): _as_rows(key, values, runs, size, dtype) for key, values in given.items()}
-
-
-def _as_rows(name: str, values: NDArray[Any], runs: int, size: int, dtype: str) -> NDArray[Any]:
-    """Return values in the dtype of the model with one row a run."""
-    if name == "seed":
-        return np.broadcast_to(values, (runs,))
-    column = values if values.ndim == 2 else values[:, np.newaxis]
-    with np.errstate(over="ignore"):
-        column = column.astype(dtype)
-    if not np.all(np.isfinite(column)):
-        raise ValueError(f"{name} must be finite in {dtype}.")
-    return np.broadcast_to(column, (runs, size if name in ("start", "scale") else 1))
+    given.setdefault("start", _keras.flat_parameters(model)[np.newaxis])
+    rows = {}
+    for key, values in given.items():
+        column = values if values.ndim == 2 or key == "seed" else values[:, np.newaxis]
+        shape: tuple[int, ...] = (runs,) if key == "seed" else (runs, size if key in ("start", "scale") else 1)
+        with np.errstate(over="ignore"):
+            column = np.broadcast_to(column, shape).astype(np.int64 if key == "seed" else task.dtype)
+        if not np.all(np.isfinite(column)):
+            raise ValueError(f"{key} must be finite in {task.dtype}.")
+        rows["rate" if key == "learning_rate" else key] = column
+    return rows
 
 
 def _vector(name: str, values: ArrayLike, **bounds: float) -> NDArray[np.float64]:
@@ -458,12 +324,11 @@ def _matrix(name: str, values: ArrayLike, size: int) -> NDArray[np.float64]:
 
 def _seeds(seed: ArrayLike) -> NDArray[np.int64]:
     """Return the seeds as whole numbers of at least 0."""
-    allowed = f"a whole number from 0 to {2**63 - 1}, or one for each run"
-    array = np.atleast_1d(number_array("seed", seed))
+    array = np.atleast_1d(np.asarray(seed))
     if array.dtype.kind not in "iu":
-        raise refused(TypeError, "seed", allowed, seed)
-    if array.ndim != 1 or array.size == 0 or array.min() < 0 or array.max() > 2**63 - 1:
-        raise refused(ValueError, "seed", allowed, seed)
+        raise TypeError(f"seed must be a whole number or one for each run, not {seed!r}.")
+    if array.ndim != 1 or array.size == 0 or array.min() < 0:
+        raise ValueError(f"seed must be a whole number of at least 0, or one for each run, not {seed!r}.")
     return array.astype(np.int64)
 
 
@@ -494,102 +359,173 @@ def _span(values: NDArray[Any]) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def _run_tiles(plan: _Plan, rows: Arrays, width: int, store: Store | None, *, progress: bool) -> Arrays:
-    """Run all tiles; those that do not fit into memory are halved."""
-    runs, size = rows["start"].shape
-    record = _empty_record(runs, size, rows["start"].dtype)
-    done = np.zeros(runs, bool)
+def _run_tiles(task: _tile.Task, rows: Arrays, width: int, store: Path | None, *, progress: bool) -> list[Arrays]:
+    """Run the tiles that the checkpoint lacks through joblib, and keep each as soon as it is there."""
+    runs = len(rows["start"])
+    tiles = [slice(first, min(first + width, runs)) for first in range(0, runs, width)]
+    made = {place: part for place in range(len(tiles)) if (part := _load_tile(store, place)) is not None}
+    missing = [place for place in range(len(tiles)) if place not in made]
     with _progress_bar(runs, shown=progress, unit="run") as bar:
-        while not np.all(done):
-            left = np.flatnonzero(~done)
-            tiles = [left[first : first + width] for first in range(0, len(left), width)]
-            try:
-                for place, part in _parts(plan.task(width), rows, tiles, store):
-                    for name, values in part.items():
-                        record[name][place] = values
-                    done[place] = True
-                    bar.update(len(place))
-            except MemoryError as error:
-                if width == 1:
-                    raise MemoryError(f"not even a single run fits into memory: {error}") from error
-                width = -(-width // 2)
-    return record
+        bar.update(sum(len(part["loss"]) for part in made.values()))
+        pool = joblib.Parallel(return_as="generator_unordered", batch_size=1)
+        calls = (
+            joblib.delayed(_numbered)(task, {name: values[tiles[place]] for name, values in rows.items()}, width, place)
+            for place in missing
+        )
+        with contextlib.closing(pool(calls)) as results:
+            for place, part in results:
+                made[place] = part
+                _save_tile(store, place, part)
+                bar.update(len(part["loss"]))
+    return [made[place] for place in range(len(tiles))]
 
 
-def _empty_record(runs: int, size: int, dtype: Any) -> Arrays:
-    """Ask for the memory of the whole record before anything runs."""
-    kinds = {"loss": dtype, "diverged": bool, "updates": np.int32, "steps_to_target": np.int32}
-    try:
-        np.empty((2, runs, size), dtype)  # a record has a copy of its own, which nobody can change
-        return {"parameters": np.empty((runs, size), dtype)} | {
-            name: np.empty(runs, kind) for name, kind in kinds.items()
-        }
-    except (MemoryError, ValueError) as error:
-        count = 2 * runs * size * np.dtype(dtype).itemsize
-        raise MemoryError(
-            f"the record of {runs:,} runs of {size:,} parameters takes {count:,} bytes, more than there are: "
-            "make fewer runs in one sweep."
-        ) from error
-
-
-def _parts(
-    task: _tile.Task, rows: Arrays, tiles: list[NDArray[np.int64]], store: Store | None
-) -> Iterator[tuple[NDArray[np.int64], Arrays]]:
-    """Give the runs and the results of each tile as soon as they are there: from the checkpoint, or through joblib."""
-
-    def rows_of(tile: NDArray[np.int64]) -> Arrays:
-        return {name: values[tile] for name, values in rows.items()}
-
-    missing: dict[int, tuple[NDArray[np.int64], str | None]] = {}
-    for tile in tiles:
-        place = None if store is None else joblib.hash([task.key, _keras.versions(), rows_of(tile)])
-        part = _load(store, place)
-        if part is None:
-            missing[len(missing)] = tile, place
-        else:
-            yield tile, part
-    pool = joblib.Parallel(return_as="generator_unordered", batch_size=1)
-    calls = (joblib.delayed(_numbered)(task, rows_of(tile), number) for number, (tile, _) in missing.items())
-    with contextlib.closing(pool(calls)) as results:
-        for number, part in results:
-            tile, place = missing[number]
-            if store is not None:
-                store.dump_item([place], (joblib.hash(part), part))
-            yield tile, part
-
-
-def _numbered(task: _tile.Task, rows: Arrays, number: int) -> tuple[int, Arrays]:
+def _numbered(task: _tile.Task, rows: Arrays, width: int, place: int) -> tuple[int, Arrays]:
     """Run a tile and say which: tiles come back in any order."""
-    return number, _tile.run_tile(task, rows)
+    return place, _tile.run_tile(task, rows, width)
 
 
-def _open_checkpoint(path: Any) -> Store | None:
-    """Return joblib's store in this folder; None without a folder."""
+def _open_checkpoint(path: Any, task: _tile.Task, rows: Arrays, width: int) -> Path | None:
+    """Make the checkpoint's folder, or check that the one there belongs to this sweep."""
     if path is None:
         return None
-    if not isinstance(path, str | os.PathLike):
-        raise refused(TypeError, "checkpoint", "a path", path)
     folder = Path(path)
+    key = _digest(task.key, rows, width, _FORMAT)
+    about = folder / "sweep.json"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if not os.access(folder, os.W_OK):
+        if not about.exists():
+            if any(folder.iterdir()):
+                raise ValueError(
+                    f"checkpoint must be an empty or a new folder, but {str(folder)!r} has other files in it."
+                )
+            _replace(about, json.dumps({"sweep": key, "runs": len(rows["start"]), "tile": width}).encode())
+        elif not os.access(folder, os.W_OK):
             raise PermissionError(f"no permission to write into {str(folder)!r}")
+        text = about.read_text(encoding="utf-8")
     except OSError as error:
         raise type(error)(
             f"checkpoint must be a folder that can be written, but {str(folder)!r} is not: {error}"
         ) from error
-    return joblib.Memory(folder, verbose=0).store_backend
+    try:
+        known = json.loads(text)["sweep"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"checkpoint {str(folder)!r} has a {about.name} that cannot be read: {error}") from error
+    if known != key:
+        raise ValueError(
+            f"checkpoint {str(folder)!r} belongs to another sweep: its model, data, optimizer or arguments differ. "
+            "It was left as it is; choose another folder."
+        )
+    return folder
 
 
-def _load(store: Store | None, place: str | None) -> Arrays | None:
-    """Read a tile from the checkpoint; None if it is not there, or damaged and to be run again.
+def _save_tile(store: Path | None, place: int, part: Arrays) -> None:
+    """Write a tile to the checkpoint, whole or not at all."""
+    if store is None:
+        return
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **part)
+    _replace(store / f"tile-{place:06d}.npz", buffer.getvalue())
 
-    A flipped bit may break the reading in any way, or in none: only the hash beside the tile is believed.
-    """
+
+def _load_tile(store: Path | None, place: int) -> Arrays | None:
+    """Read a tile from the checkpoint; None if it is not there, or cannot be read and must be run again."""
     if store is None:
         return None
     try:
-        digest, part = store.load_item([place])
-    except Exception:  # noqa: BLE001
+        # opened here, so that it is closed even if it is no archive
+        with (store / f"tile-{place:06d}.npz").open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            return {name: archive[name] for name in _tile.RESULTS}
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
         return None
-    return part if digest == joblib.hash(part) else None
+
+
+def _replace(target: Path, content: bytes) -> None:
+    """Write a file beside its place and move it there."""
+    draft = target.with_name(f"{target.name}.{os.getpid()}.part")
+    try:
+        draft.write_bytes(content)
+        draft.replace(target)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _own_classes(model: keras.Model, loss: Any) -> dict[str, type]:
+    """Return the classes of model, layers and loss that are not Keras' own, by name: they travel with the task."""
+    found: dict[str, type] = {}
+
+    def look(thing: Any) -> None:
+        kind = type(thing)
+        if not kind.__module__.startswith("keras."):
+            found[kind.__name__] = kind
+        for layer in getattr(thing, "layers", ()):
+            look(layer)
+
+    look(model)
+    if isinstance(loss, keras.losses.Loss):
+        look(loss)
+    return found
+
+
+def _nameless(config: Mapping[str, Any]) -> str:
+    """Return the configuration as text without the numbers that Keras counts in names: a model built again is equal."""
+    names: dict[str, int] = {}
+
+    def collect(value: Any) -> None:
+        if isinstance(value, Mapping):
+            settings = value.get("config")
+            if isinstance(settings, Mapping) and "name" in settings and value.get("class_name") != "DTypePolicy":
+                names.setdefault(settings["name"], len(names))
+            for item in value.values():
+                collect(item)
+        elif isinstance(value, list | tuple):
+            for item in value:
+                collect(item)
+
+    collect(config)
+    text = json.dumps(config, sort_keys=True, default=repr)
+    for name, place in names.items():
+        text = text.replace(json.dumps(name), f'"#{place}"')
+    return text
+
+
+def _digest(*parts: Any) -> str:
+    """Return a hash of numbers, arrays, text and nested lists and dicts of them."""
+    total = hashlib.sha256()
+    seen: set[int] = set()  # a class is in the closure of its own methods
+
+    def feed(value: Any) -> None:
+        if callable(value):
+            if id(value) in seen:
+                return
+            seen.add(id(value))
+        if isinstance(value, np.ndarray):
+            total.update(f"{value.dtype.str}{value.shape}".encode())
+            total.update(np.ascontiguousarray(value).tobytes())
+        elif isinstance(value, Mapping):
+            for key in sorted(value, key=str):
+                feed(key)
+                feed(value[key])
+        elif isinstance(value, list | tuple):
+            total.update(f"list of {len(value)}".encode())
+            for item in value:
+                feed(item)
+        elif isinstance(value, CodeType):  # its repr has an address in it
+            feed([value.co_code, value.co_names, value.co_consts])
+        elif isinstance(value, type):
+            feed(
+                [
+                    value.__qualname__,
+                    {name: item for name, item in vars(value).items() if isinstance(item, FunctionType)},
+                ]
+            )
+        elif isinstance(value, FunctionType):
+            cells = [cell.cell_contents for cell in value.__closure__ or ()]
+            feed([value.__qualname__, value.__code__, value.__defaults__, cells])
+        elif callable(value):
+            feed([type(value).__qualname__, vars(value)])
+        else:
+            total.update(f"{type(value).__name__}:{value!r};".encode())
+
+    feed(parts)
+    return total.hexdigest()

@@ -169,6 +169,7 @@ def pose(model: keras.Model, dataset: Any, loss: Any, *, batch_size: int | None 
     problem = Problem(model, x, y, n, dtype, _compile_loss(model, loss))
     state: dict[int, Any] = {}
     for width in dict.fromkeys((size, n % size or size)):
+        _check_length(model, width)
         state |= _try(problem, width)
     _check_indices(problem, size)
     if not model.trainable_variables:
@@ -409,6 +410,16 @@ def _twin(loss: Any, **changes: Any) -> Any:
     twin = object.__new__(type(loss))
     vars(twin).update(vars(loss) | changes)
     return twin
+
+
+def _check_length(model: keras.Model, width: int) -> None:
+    """Refuse batches of another length than that of a state which passes from one to the next."""
+    fixed = {tensor.shape[0] for tensor in keras.tree.flatten(getattr(model, "inputs", None) or [])} - {None, width}
+    if fixed and any(getattr(layer, "stateful", False) for layer in model._flatten_layers()):
+        raise ValueError(
+            f"dataset must come in batches of {fixed.pop()} examples, as a state passes from one to the next, not of "
+            f"{width}: choose a batch_size that divides their number, or a data set of as many rows."
+        )
 
 
 def _check_count(problem: Problem, prediction: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import platform
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -65,6 +66,16 @@ def label(optimizer: keras.optimizers.Optimizer) -> str:
         if option != "name" and value != default[option]:
             parts.append(f"{option}={value:.6g}" if isinstance(value, float) else f"{option}={value!r}")
     return f"{type(optimizer).__name__}({', '.join(parts)})"
+
+
+def reason(error: Exception) -> str:
+    """Return what a message of Keras or TensorFlow says, without colours, arguments and the way through their files."""
+    text = re.sub(
+        r"\x1b\[\d+m|\{\{.*?\}\}|\[Op:.*|(Arguments received by|The op is created at|Stack trace)[\s\S]*",
+        "",
+        str(error),
+    )
+    return " ".join(text.split())[:400] or type(error).__name__
 
 
 def versions() -> dict[str, str]:

@@ -16,7 +16,7 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 
 from gdexplain import _keras
 from gdexplain._checks import finite_array, instance, one_of, positive_int, real, row_numbers
-from gdexplain._model import Problem, in_float64, map_arrays, named_loss, pose, reason, rounding
+from gdexplain._model import Problem, in_float64, map_arrays, named_loss, pose, rounding
 from gdexplain.functions import ACTIVATIONS, LOSSES
 from gdexplain.network import Dense
 from gdexplain.trajectory import Layout
@@ -307,7 +307,7 @@ class KerasObjective:
         try:
             value = other.value(self.theta)
         except ValueError as error:
-            raise ValueError(f"model must compute in float64. {reason(error)}") from error
+            raise ValueError(f"model must compute in float64. {_keras.reason(error)}") from error
         scale = max(abs(self.value(at)) for at in (self.theta, self.theta / 2))
         if not abs(value - self.value(self.theta)) <= rounding(self.model) * scale:
             raise ValueError(f"model must compute the same in float64: {value} is not {self.value(self.theta)}.")
@@ -406,7 +406,7 @@ class KerasObjective:
             tf.errors.UnimplementedError,
         ) as error:
             wanted = "second derivatives" if name == "hessian_product" else "a loss and a gradient on these rows"
-            raise ValueError(f"model and loss must have {wanted}. TensorFlow says: {reason(error)}") from error
+            raise ValueError(f"model and loss must have {wanted}. TensorFlow says: {_keras.reason(error)}") from error
 
     def _arguments(self, theta: ArrayLike, rows: ArrayLike | None) -> tuple[Any, Any]:
         """Turn theta and rows into tensors."""

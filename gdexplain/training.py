@@ -285,7 +285,7 @@ def _compile_loop(
     except Exception as error:
         hint = " Without jit=True it may." if jit else ""
         raise ValueError(
-            f"model, loss and optimizer must make a step that compiles.{hint} Keras says: {_model.reason(error)}"
+            f"model, loss and optimizer must make a step that compiles.{hint} Keras says: {_keras.reason(error)}"
         ) from error
 
     def place(batches: NDArray[np.int64]) -> None:

@@ -15,6 +15,7 @@ RANKS = [
     {"_checks", "functions"},
     {"data", "network", "objectives", "rules", "schedules", "tape", "theory", "trajectory"},
     {"_arrays", "_explain", "_keras"},
+    {"_fitting"},
     {"_model"},
     {"backprop", "callback", "descent", "landscape", "models", "training"},
     {"_tile", "gradient_check"},
@@ -28,7 +29,7 @@ FORBIDDEN = {
 }
 # Data are what objectives, theory and networks speak of; a record is not.
 ALLOWED_SIBLINGS = {("objectives", "data"), ("theory", "data"), ("rules", "schedules")}
-KERAS_SIDE = {"_keras", "_model", "_tile", "callback", "gradient_check", "models", "sweeping", "training"}
+KERAS_SIDE = {"_fitting", "_keras", "_model", "_tile", "callback", "gradient_check", "models", "sweeping", "training"}
 
 
 def modules():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import platform
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -102,6 +103,16 @@ def _said(value: Any) -> str:
         number = np.asarray(value).item()
         return f"{number:.6g}" if isinstance(number, float) else repr(number)
     return type(value).__name__
+
+
+def reason(error: Exception) -> str:
+    """Return what a message of Keras or TensorFlow says, without colours, arguments and the way through their files."""
+    text = re.sub(
+        r"\x1b\[\d+m|\{\{.*?\}\}|\[Op:.*|(Arguments received by|The op is created at|Stack trace)[\s\S]*",
+        "",
+        str(error),
+    )
+    return " ".join(text.split())[:400] or type(error).__name__
 
 
 def versions() -> dict[str, str]:

@@ -16,7 +16,7 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 
 from gdexplain import _keras
 from gdexplain._checks import finite_array, instance, items, one_of, positive_int, real, refused, row_numbers
-from gdexplain._model import Problem, in_float64, map_arrays, named_loss, pose, reason, rounding
+from gdexplain._model import Problem, in_float64, map_arrays, named_loss, pose, rounding
 from gdexplain.functions import ACTIVATIONS, LOSSES
 from gdexplain.network import Dense
 from gdexplain.trajectory import Layout
@@ -308,8 +308,8 @@ class KerasObjective:
         object.__setattr__(other, "_functions", _functions_of_theta(other._problem))
         try:
             value = other.value(self.theta)
-        except Exception as error:
-            raise ValueError(f"model must compute in float64. Keras says: {reason(error)}") from error
+        except ValueError as error:
+            raise ValueError(f"model must compute in float64. {_keras.reason(error)}") from error
         scale = max(abs(self.value(at)) for at in (self.theta, self.theta / 2))
         if not abs(value - self.value(self.theta)) <= rounding(self.model) * scale:
             raise ValueError(f"model must compute the same in float64: {value} is not {self.value(self.theta)}.")
@@ -396,9 +396,19 @@ class KerasObjective:
 
     def _run(self, name: str, *arguments: Any) -> Any:
         """Call one of the functions, compiled when it is first needed."""
-        if not isinstance(self._functions[name], tf.types.experimental.ConcreteFunction):
-            self._functions[name] = self._functions[name].get_concrete_function()
-        return self._functions[name](*arguments)
+        try:
+            if not isinstance(self._functions[name], tf.types.experimental.ConcreteFunction):
+                self._functions[name] = self._functions[name].get_concrete_function()
+            return self._functions[name](*arguments)
+        except (
+            LookupError,
+            TypeError,
+            ValueError,
+            tf.errors.InvalidArgumentError,
+            tf.errors.UnimplementedError,
+        ) as error:
+            wanted = "second derivatives" if name == "hessian_product" else "a loss and a gradient on these rows"
+            raise ValueError(f"model and loss must have {wanted}. TensorFlow says: {_keras.reason(error)}") from error
 
     def _arguments(self, theta: ArrayLike, rows: ArrayLike | None) -> tuple[Any, Any]:
         """Turn theta and rows into tensors."""

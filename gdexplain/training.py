@@ -57,7 +57,9 @@ def train(
         model and optimizer hold the trained state, as after ``fit``, and a second call goes on from there.
     dataset : Dataset or (x, y)
         The data, or a pair of arrays (or of nested lists and dicts of arrays, for several inputs or outputs) with
-        examples along their first axis. Floating arrays are cast to the model's dtype; whole numbers stay as they are.
+        examples along their first axis. Data frames, series, tensors and nested lists of numbers are arrays too. As under
+        ``fit``, floating numbers are cast to ``keras.config.floatx()`` (of a float64 model to float64), whole numbers
+        stay as they are; y is None where a model needs no targets.
     optimizer : keras.optimizers.Optimizer or str
         Schedules, clipping, weight decay, gradient accumulation and moving averages work as under ``fit``.
     loss : str, callable or keras.losses.Loss
@@ -94,9 +96,10 @@ def train(
 
     Notes
     -----
-    The loss of an update is the one that Keras computes before it, in the model's dtype: the mean over the batch's
-    entries for ``"mse"``. Without XLA (``jit=False``), results for plain dense networks equal ``fit`` with
-    ``jit_compile=False`` on the same batches to the last bit. The gradients are those of the batch, before the
+    The loss of an update is the one that Keras computes before it: the mean over the batch's entries for ``"mse"``. A
+    float64 model computes it in float64, which under ``fit`` takes ``keras.config.set_floatx("float64")``. Of a loss
+    that is not reduced, Keras reports the mean and takes the gradient of the sum; so does the record. Without XLA
+    (``jit=False``), results equal those of ``fit`` with ``jit_compile=False`` on the same batches to the last bit. The gradients are those of the batch, before the
     optimizer clips or averages them. With ``use_ema=True`` the record keeps the raw weights, and the model ends with
     the averaged ones, as after ``fit``.
 
@@ -284,7 +287,7 @@ def _compile_loop(
     except Exception as error:
         hint = " Without jit=True it may." if jit else ""
         raise ValueError(
-            f"model, loss and optimizer must make a step that compiles.{hint} Keras says: {_model.reason(error)}"
+            f"model, loss and optimizer must make a step that compiles.{hint} Keras says: {_keras.reason(error)}"
         ) from error
 
     def place(batches: Sequence[NDArray[np.int64]], done: int) -> None:

@@ -15,6 +15,7 @@ RANKS = [
     {"_checks", "functions"},
     {"data", "network", "objectives", "rules", "schedules", "tape", "theory", "trajectory"},
     {"_arrays", "_explain", "_keras", "_ledger"},
+    {"_fitting"},
     {"_model"},
     {"_eye", "backprop", "descent", "landscape", "models", "training"},
     {"_tap", "_tile", "gradient_check"},
@@ -30,6 +31,7 @@ FORBIDDEN = {
 ALLOWED_SIBLINGS = {("objectives", "data"), ("theory", "data"), ("rules", "schedules")}
 KERAS_SIDE = {
     "_eye",
+    "_fitting",
     "_keras",
     "_model",
     "_tap",

@@ -312,7 +312,7 @@ def test_a_live_model_in_float64_computes_the_same_with_more_digits():
 
 def test_a_model_that_cannot_compute_in_float64_says_why_and_stays_as_it_is():
     model = sequential(keras.layers.Lambda(lambda x: x * tf.constant(2.0)), keras.layers.Dense(1))
-    with pytest.raises(ValueError, match=r"model must compute in float64\. Keras says: "):
+    with pytest.raises(ValueError, match=r"model must compute in float64\. model and loss must have a loss"):
         KerasObjective(model, (np.ones((3, 2)), np.ones((3, 1)))).in_float64()
     assert {v.dtype for v in model.variables} == {layer.compute_dtype for layer in model.layers} == {"float32"}
 
@@ -354,3 +354,42 @@ def test_every_loss_by_hand_is_a_loss_of_keras(loss):
     trace = trace_backprop(as_layers(model), data.inputs, data.targets, loss=loss)
     assert value == pytest.approx(trace.loss, rel=1e-14)
     np.testing.assert_allclose(gradient, trace.gradient, atol=1e-14)
+
+
+def test_a_model_without_a_second_derivative_is_refused_for_its_sharpness_alone():
+    @tf.custom_gradient
+    def bent(x):
+        @tf.custom_gradient
+        def slope(upstream):
+            def none(*_):
+                raise LookupError("no second derivative of bent")
+
+            return 2 * upstream, none
+
+        return 2 * x, slope
+
+    model = sequential(keras.layers.Dense(1), keras.layers.Lambda(bent))
+    data = (np.ones((3, 2)), np.ones((3, 1)))
+    assert keras_gradient(model, data)[0] > 0
+    with pytest.raises(
+        ValueError, match=r"must have second derivatives\. TensorFlow says: .*no second derivative of bent"
+    ):
+        sharpness(model, data)
+
+
+def test_masks_several_ends_and_the_models_own_loss_count_as_under_evaluate():
+    rng = np.random.default_rng(0)
+    words = rng.integers(1, 9, (8, 6))
+    words[:, 3:] = 0  # padding
+    start = keras.Input((6,))
+    keras.utils.set_random_seed(2)
+    steps = keras.layers.SimpleRNN(3, return_sequences=True)(keras.layers.Embedding(9, 4, mask_zero=True)(start))
+    ends = {"tag": keras.layers.Dense(3, "softmax", name="tag")(steps), "sum": keras.layers.Dense(1, name="sum")(steps)}
+    model, targets = keras.Model(start, ends), {"tag": words % 3, "sum": rng.normal(size=(8, 6, 1))}
+    for loss in (
+        {"tag": SPARSE, "sum": "mse"},
+        {"tag": SPARSE, "sum": keras.losses.MeanAbsoluteError(reduction="sum")},
+    ):
+        model.compile("sgd", loss, jit_compile=False)
+        expected = model.evaluate(words, targets, batch_size=8, verbose=0)[0]
+        assert keras_gradient(model, (words, targets), loss=loss)[0] == pytest.approx(expected, rel=1e-6)

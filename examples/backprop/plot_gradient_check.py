@@ -192,9 +192,7 @@ right, wrong = (
     train(build(kind), moons, optimizer=keras.optimizers.SGD(0.2), **settings) for kind in (tf.tanh, careless_tanh)
 )
 for name, run in (("right", right), ("careless", wrong)):
-    print(
-        f"{name} gradient: loss {run.loss[0]:.2f} at first, {run.loss[1000]:.4f} after 1,000 updates, {run.loss[-1]:.4f} at the end"
-    )
+    print(f"{name} gradient: loss at first, after 1,000 updates, at the end:", *run.loss[[0, 1000, -1]].round(4))
     assert run.loss[-1] < run.loss[0] / 50  # both have learned the task
 assert 0.5 < wrong.loss[-1] / right.loss[-1] < 2  # from other starts too: within a factor of two, either way
 

@@ -107,8 +107,8 @@ assert reached[heavy] < reached[plain] / 10
 calm = fit_line(SGD(1 / eigenvalues[-1]), 3000)
 
 # sphinx_gallery_thumbnail_number = 2
-# sphinx_gallery_alt = "Ten weights against updates, log axis. Blood pressure, bmi and three others are near their final value, a dash at the right, in "
-# sphinx_gallery_alt = "some tens of updates. The weights of s1 and s2 drift apart for a thousand updates, one down and one up."
+# sphinx_gallery_alt = "Ten weights against updates, log axis. Blood pressure, bmi and three others are near their final value, a dash at the "
+# sphinx_gallery_alt = "right, early. The weights of s1 and s2 drift apart until late, one down and one up."
 fig, ax = plt.subplots()
 special = {"bmi": COLORS["minibatch"], "s1": COLORS["stochastic"], "s2": COLORS["adam"], "s5": COLORS["momentum"]}
 for name, path, exact in zip(names, calm.parameters.T, answer, strict=False):

@@ -58,7 +58,7 @@ ax.legend(loc="upper right")
 # %%
 # The dashed lines are :math:`2 / \eta`, nothing else. The rate did not only decide how fast the network learns. It
 # decided which network it becomes: a larger rate ends in a flatter place. One measurement may lie a few percent off, for
-# the sharpness swings; its mean over the last quarter of the run lies within two.
+# the sharpness swings; its mean over the last quarter of the run lies within three.
 for rate, values in sharp.items():
     product = np.mean(values[-8:]) * rate / 2
     print(f"learning rate {rate}: at first {values[0] * rate / 2:.2f} of the limit, at the end {product:.3f}")

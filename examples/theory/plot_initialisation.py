@@ -1,6 +1,6 @@
 r"""
-Every layer halves the signal, unless the weights start right
-=============================================================
+Every ReLU layer halves the signal, unless the weights start right
+==================================================================
 
 Nothing is trained yet, and a deep network may already be lost. Each :term:`layer` multiplies the mean square of its
 signal by some factor, on the way forward and on the way back, and n layers multiply it by the n-th power. For wide layers
@@ -114,9 +114,8 @@ ax.legend(loc="lower right")
 # The ratio depends on how large z is: 1/4 where z is nearly 0, and less at the size where z settles.
 ratio = (sigmoid[1][0] / sigmoid[1][-2]) ** (0.5 / (depth - 2))
 print(f"sigmoid: the gradient keeps {ratio:.3f} a layer, predicted {np.sqrt(gain):.3f}, bound 0.25")
-np.testing.assert_allclose(
-    ratio, np.sqrt(gain), rtol=0.02
-)  # the law is for infinite width: it misses by half a percent
+# the law is for infinite width, and misses by half a percent here; the rest is chance
+np.testing.assert_allclose(ratio, np.sqrt(gain), rtol=0.02)
 assert ratio < 0.25
 
 # %%

@@ -75,7 +75,7 @@ for size, rate, length in zip(sizes, best, updates, strict=True):
 critical = updates[0] / updates[-1] - 1
 
 # sphinx_gallery_alt = "Updates to the target against batch size, log axes. Measured points first fall along the line 1/B, "
-# sphinx_gallery_alt = "from about a thousand, then bend near a batch of 190 and run level at five."
+# sphinx_gallery_alt = "then bend near a vertical line, the critical size, and run level."
 fig, ax = plt.subplots()
 ax.plot(sizes, measured, "s", ms=9, color=COLORS["minibatch"], label="measured, best rate")
 model = updates[-1] * (1 + critical / sizes)

@@ -146,7 +146,7 @@ plain = (gradient([4, 5], before) + gradient([6], before)) / 2
 right = gradient([4, 5, 6], before)
 print(f"fit used {used.round(4)}, the plain mean is {plain.round(4)}, the batch's gradient {right.round(4)}")
 np.testing.assert_allclose(used, plain, rtol=0, atol=1e-5)  # float32, and a difference divided by the rate
-assert np.abs(used - right).max() > 0.3
+assert np.abs(used - right).max() > 0.05  # thousands of times more than rounding
 
 # %%
 # It took the plain mean: ``fit`` divides the mean :term:`loss` of each share by the number of replicas, whatever the size

@@ -122,9 +122,7 @@ ax.legend(loc="upper left")
 np.testing.assert_allclose(measured, predicted, rtol=1e-6)  # at some rates a little of the faster direction is left
 print(f"best rate {best:.6f}: contraction predicted {min(predicted):.6f}, measured {min(measured):.6f}")
 kappa = np.linalg.cond(hessian)
-print(
-    f"it is {best / limit:.1%} of the limit; predicted {kappa / (kappa + 1):.1%}, from a condition number of {kappa:.2f}"
-)
+print(f"it is {best / limit:.1%} of the limit, predicted {kappa / (kappa + 1):.1%}; condition number {kappa:.2f}")
 np.testing.assert_allclose(best / limit, kappa / (kappa + 1), rtol=3e-6)  # the limit is measured
 assert measured.argmin() == rates.index(best)
 

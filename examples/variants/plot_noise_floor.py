@@ -98,9 +98,7 @@ np.testing.assert_allclose(measured, predicted, rtol=3 * np.sqrt(2 / many))
 print(f"rate {rates[2]}: variance measured {measured[2]:.5f}, predicted {predicted[2]:.5f}")
 for rate, value in zip(rates, measured, strict=True):
     above = value / (rate * variance / 2 / curvature)
-    print(
-        f"at {rate:.1%} of the limit the floor is {above:.2f} times the straight line, predicted {1 / (1 - rate):.2f}"
-    )
+    print(f"at {rate:.1%} of the limit: {above:.2f} times the straight line, predicted {1 / (1 - rate):.2f}")
     np.testing.assert_allclose(above, 1 / (1 - rate), rtol=3 * np.sqrt(2 / many))
 
 # %%

@@ -176,9 +176,7 @@ pair, full = (
     train(build_linear(-4.0, 12.0), data, optimizer=SGD(0.02), batch_size=size, epochs=epochs) for size in (2, None)
 )
 ahead = [loss(full.parameters[epoch]) < loss(pair.parameters[2 * epoch]) for epoch in (300, 2000)]
-print(
-    f"3. after 300 epochs: {ahead[0]}; after 2,000: {ahead[1]}. Each curve is slower, and the batch has the longest way"
-)
+print(f"3. after 300 epochs: {ahead[0]}; after 2,000: {ahead[1]}. All are slower, and the batch has the longest way")
 assert ahead == [False, True]
 plt.show()
 

@@ -18,6 +18,12 @@ import tensorflow as tf
 from gdexplain import _keras, _model
 from gdexplain._eye import Eye, standing_in
 
+_SEVERAL_WORKERS = (
+    tf.distribute.MultiWorkerMirroredStrategy,
+    tf.distribute.ParameterServerStrategy,
+    tf.distribute.TPUStrategy,
+)
+
 
 class Batch(NamedTuple):
     """What one batch of `fit` showed; rows are flat and in Keras' weight order."""
@@ -50,19 +56,23 @@ class Tap:
     """Stands in ``model.train_function`` for one batch."""
 
     def __init__(self, model: keras.Model) -> None:
+        strategy = model.distribute_strategy
+        if isinstance(strategy, _SEVERAL_WORKERS):
+            raise ValueError(f"model must be trained by one worker to be recorded, not under {type(strategy).__name__}.")
         self.model, self.plain, self._listeners = model, model.train_function, list[Listener]()
         self._waiting: list[Listener] = []
         self.stale = False  # its first batch built the model: it does not show the weights before each batch
         self.eye, self._own_step = Eye(model, self._begin), _untraced_step(model)
-        self._replicas = model.distribute_strategy.num_replicas_in_sync
+        self._replicas = strategy.num_replicas_in_sync
         try:
             with standing_in(model, "train_step", self._step):
                 model.make_train_function(force=True)
             self._function = model.train_function
         finally:
             model.train_function = self.plain
-        if self._replicas > 1:  # inside a replica no variable can be made
-            self.eye.open()
+        with strategy.scope():
+            if tf.distribute.has_strategy():  # inside a replica no variable can be made
+                self.eye.open()
 
     def join(self, listener: Listener) -> None:
         """Let a listener see the next batch."""

@@ -119,8 +119,9 @@ class RecordTrajectory(keras.callbacks.Callback):  # type: ignore[misc]  # Keras
             )
         if self._made_before:
             _refuse_thawed(self.model)
-        if isinstance(self.model.train_function, Tap):  # another callback ended the fit before between two batches
-            self.model.train_function.leave()
+        for tap in (self._tap, self.model.train_function):  # another callback may have ended a fit between two batches
+            if isinstance(tap, Tap):
+                tap.leave()
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002, D102
         self._run.begin_epoch(epoch)
@@ -170,6 +171,7 @@ class _Run:
         """Count the updates of an epoch, unless it may have been stopped in its middle."""
         if not (self._model.stop_training and (self._lengths or self._params.get("steps"))):
             self._lengths.append(self._in_epoch)
+        self._given = None
 
     def begin(self) -> None:
         """Open the ledger, once the weights exist; for another train function, see that they are still the same."""
@@ -191,7 +193,7 @@ class _Run:
 
     def take(self, batch: Batch) -> None:
         """Put an update on record."""
-        ledger = self._ledger
+        ledger, self._given = self._ledger, None
         self._in_epoch += 1
         self._diverged = self._diverged or not batch.finite
         if self._diverged or ledger is None:
@@ -202,7 +204,7 @@ class _Run:
         for kind in self._kinds if count % every == 0 else ():
             if rows[kind] is not None:
                 ledger.write(kind, count // every, np.asarray(rows[kind])[np.newaxis])
-        self._examples, self._given = max(self._examples, batch.examples), None
+        self._examples = max(self._examples, batch.examples)
         ledger.commit(count + 1, batch.after)
 
     def trajectory(self) -> Trajectory:
@@ -219,12 +221,18 @@ class _Run:
                 without=() if applied else ("gradients",),
                 updates_per_epoch=self._updates_per_epoch(),
                 diverged=self._diverged,
-                label=", ".join(self._labels.get(name, "") for name in applied) or _keras.label(self._model.optimizer),
+                label=self._label(applied),
                 batch_size=self._examples or None,
                 layout=self._layout,
                 provenance=_keras.versions(),
             )
         return self._given
+
+    def _label(self, applied: list[int]) -> str:
+        """Name the optimizers that received a gradient, as they were before the run."""
+        if not set(applied) <= set(self._labels):  # a callback compiled the model again
+            return _keras.label(self._model.optimizer)
+        return ", ".join(self._labels[name] for name in applied or self._labels)
 
     def _total(self) -> int | None:
         """Return how many updates this fit will make, if it knows."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gdexplain._checks import one_of
+from gdexplain._checks import one_of, refused
 from gdexplain.trajectory import Trajectory
 
 RECORD_BYTES = 2 * 2**30  # what a record may take unless `max_bytes` says otherwise
@@ -17,10 +17,11 @@ _KINDS = ("parameters", "gradients")
 _ROOM = 64  # rows to begin with, where the number of updates is not known
 
 
-def record_kinds(record: Collection[str]) -> tuple[str, ...]:
+def record_kinds(record: Any) -> tuple[str, ...]:
     """Return what to record in a fixed order; a name that is not one of ours is an error."""
-    if not isinstance(record, Iterable):
-        raise TypeError(f"record must be names among {', '.join(map(repr, _KINDS))}, not {record!r}.")
+    allowed = f"names among {', '.join(map(repr, _KINDS))}"
+    if not isinstance(record, Collection) or isinstance(record, bytes) or getattr(record, "shape", None) == ():
+        raise refused(TypeError, "record", allowed, record)
     asked = {one_of("record", name, _KINDS) for name in ([record] if isinstance(record, str) else record)}
     return tuple(name for name in _KINDS if name in asked)
 

@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from gdexplain import _keras, _model
-from gdexplain._checks import positive_int
+from gdexplain._checks import flag, positive_int
 from gdexplain._ledger import RECORD_BYTES, Ledger, check_budget, record_kinds
 from gdexplain.data import Dataset, batches_in_order
 from gdexplain.trajectory import Trajectory
 
 _CHUNK_BYTES = 16 * 2**20  # what the compiled loop may hold before the record moves to NumPy
 _CHUNK_UPDATES = 8192
+_FIRST_CHUNK = 1  # until it is known how long an update takes
 _CHUNK_SECONDS = 0.25  # how long a call of the loop may take, as far as an update lets it: Ctrl-C waits for its end
 
 Arrays = dict[str, NDArray[Any]]
@@ -115,6 +116,7 @@ def train(
     """
     kinds, every = record_kinds(record), positive_int("record_every", record_every)
     max_bytes, epochs = positive_int("max_bytes", max_bytes), positive_int("epochs", epochs)
+    jit, progress = flag("jit", jit), flag("progress", progress)
     optimizer = _as_optimizer(optimizer)
     _model.check_model(model)
     problem = _model.pose(model, dataset, loss, batch_size=batch_size)
@@ -325,7 +327,7 @@ def _run(
     progress: bool,
 ) -> bool:
     """Make the updates, chunk by chunk; say whether they diverged. Whatever stops it, the model is where the ledger ends."""
-    state, now = _state(problem), 1
+    state, now = _state(problem), _FIRST_CHUNK
     ledger.commit(0, _values(state))
     try:
         with _progress_bar(total, shown=progress) as bar:

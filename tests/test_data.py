@@ -141,3 +141,10 @@ def test_one_seed_walks_one_sequence_whatever_the_batch_size():
     flat = [np.concatenate(batch_order(10, size, 3, seed=5)).tolist() for size in (1, 3, 10)]
     assert flat[0] == flat[1] == flat[2]
     assert flat[0] != np.concatenate(batch_order(10, 3, 3, seed=6)).tolist()
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_batches_are_drawn_one_epoch_after_the_other_in_the_order_of_the_list(shuffle):
+    drawn = batches_in_order(7, 3, 10**15, seed=3, shuffle=shuffle)  # far too many for a list
+    for rows, expected in zip(drawn, batch_order(7, 3, 5, seed=3, shuffle=shuffle), strict=False):
+        np.testing.assert_array_equal(rows, expected)

@@ -206,6 +206,103 @@ def test_a_run_that_diverges_ends_early_with_a_finite_record_and_a_finite_model(
     assert int(model.optimizer.iterations) == len(run)
 
 
+def test_a_chunk_with_chance_of_its_own_is_run_again_until_all_of_it_is_finite():
+    keras.utils.set_random_seed(0)
+    for _ in range(5):
+        noise = L.Lambda(lambda z: z * keras.random.uniform(keras.ops.shape(z), 0.0, 2.0))
+        model = keras.Sequential([keras.Input((1,)), L.Dense(1), noise])
+        run = train(model, make_line(5), optimizer=O.SGD(0.15), batch_size=None, epochs=300)
+        assert run.diverged
+        assert int(model.optimizer.iterations) == len(run)
+        np.testing.assert_array_equal(_keras.flat_parameters(model), run.parameters[-1])
+
+
+@pytest.mark.parametrize("every", [1, 3])
+def test_a_run_that_is_stopped_in_a_chunk_leaves_model_and_record_at_its_start(monkeypatch, every):
+    made = []
+
+    def stop_after_the_updates(place, loop, state, batches, ledger):
+        if made:  # Ctrl-C comes when TensorFlow returns: the updates are made, and nobody knows of them
+            place(batches, ledger.done[0])
+            loop()
+            raise KeyboardInterrupt
+        made.append(run_chunk(place, loop, state, batches, ledger))
+        return made[-1]
+
+    run_chunk = training._run_chunk
+    monkeypatch.setattr(training, "_run_chunk", stop_after_the_updates)
+    monkeypatch.setattr(training, "_CHUNK_UPDATES", 4)
+    monkeypatch.setattr(training, "_FIRST_CHUNK", 4)
+    model, optimizer, rows = build_linear(), O.Adam(0.1), make_line()
+    with pytest.raises(KeyboardInterrupt, match="") as stopped:
+        train(model, rows, optimizer=optimizer, batch_size=2, epochs=5, record_every=every)
+    run = stopped.value.trajectory
+    assert "after 4 updates: their record is this exception's `trajectory`" in stopped.value.__notes__[0]
+    expected = train(build_linear(), rows, optimizer=O.Adam(0.1), batch_size=2, epochs=2, record_every=every)
+    for part in ("parameters", "gradients", "loss", "updates"):
+        np.testing.assert_array_equal(getattr(run, part), getattr(expected, part))
+    assert not run.diverged
+    assert int(optimizer.iterations) == 4
+    np.testing.assert_array_equal(_keras.flat_parameters(model), run.parameters[-1])
+
+
+def test_ctrl_c_is_answered_after_the_chunk_under_way():
+    class Press(O.SGD):
+        def update_step(self, gradient, variable, learning_rate):
+            tf.py_function(lambda k: k == 30 and os.kill(os.getpid(), signal.SIGINT), [self.iterations], [])
+            super().update_step(gradient, variable, learning_rate)
+
+    model, before = build_linear(), signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt) as stopped:
+            train(model, make_line(), optimizer=Press(0.01), batch_size=None, epochs=10**6, record="parameters")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    run = stopped.value.trajectory
+    assert len(run) < 10**6
+    np.testing.assert_array_equal(_keras.flat_parameters(model), run.parameters[-1])
+
+
+def test_a_record_beyond_its_budget_is_refused_with_its_bytes_and_nothing_is_touched():
+    model = build_linear()
+    model.compile("adam", "mae")
+    optimizer, new = model.optimizer, O.SGD(0.1)
+    words = (
+        r"max_bytes must be at least 30,000,000,016 for the record of 1,000,000,000 updates of 2 parameters at every "
+        r"update, not 2,147,483,648\. Or ask for less: record_every=\d+, "
+    )
+    with pytest.raises(ValueError, match=words):
+        train(model, make_line(), optimizer=new, batch_size=None, epochs=10**9)
+    with pytest.raises(ValueError, match="Or ask for less: fewer kinds in record, or fewer updates"):
+        train(model, make_line(), optimizer=new, batch_size=None, epochs=10**18, record=(), record_every=10**20)
+    assert model.optimizer is optimizer
+    assert not new.built
+
+
+def test_what_the_refusal_names_fits():
+    options = {"optimizer": "sgd", "batch_size": 1, "epochs": 25}
+    with pytest.raises(ValueError, match="record_every=") as refused:
+        train(build_linear(), make_line(), max_bytes=700, **options)
+    every = int(re.search(r"record_every=(\d+)", str(refused.value))[1])
+    run = train(build_linear(), make_line(), max_bytes=700, record_every=every, **options)
+    held = run.parameters, run.gradients, run.loss, run.updates
+    assert sum(part.nbytes for part in held) <= 700
+    with pytest.raises(ValueError, match="max_bytes"):
+        train(build_linear(), make_line(), max_bytes=700, record_every=every - 1, **options)
+
+
+def test_neither_epochs_nor_rarely_kept_rows_cost_memory(monkeypatch):
+    monkeypatch.setattr(training, "_CHUNK_BYTES", 2**20)
+    x, options = np.ones((4000, 1), "float32"), {"optimizer": "sgd", "record_every": 10**12}
+    train(build_linear(), (x, x), batch_size=None, epochs=2, **options)
+    tracemalloc.start()
+    run = train(build_linear(), (x, x), batch_size=None, epochs=400, **options)  # the order of all epochs: 13 MB
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert run.updates.tolist() == [0, 400]
+    assert peak < 6 * 2**20
+
+
 def test_a_run_that_diverges_at_once_keeps_its_start():
     model = build_linear(1e30)
     run = train(model, make_line(), optimizer="sgd", batch_size=None, epochs=5)
@@ -290,6 +387,32 @@ def test_two_arrays_in_lists_are_two_inputs():
     assert run.loss.tolist() == [0]
 
 
+class Warm(O.schedules.LearningRateSchedule):
+    """As in TensorFlow's tutorial of the Transformer: a schedule without a configuration."""
+
+    def __call__(self, step):
+        return 0.01
+
+
+class Damped(O.SGD):
+    """An optimizer that cannot be made without an argument."""
+
+    def __init__(self, damping, **options):
+        super().__init__(0.01, **options)
+        self.damping = damping
+
+
+class Named(O.SGD):
+    """An optimizer with an option of its own in its configuration."""
+
+    def get_config(self):
+        return super().get_config() | {"schedule": keras.Variable(0.5), "own": np.float32(0.25)}
+
+
+def warm_up():
+    return 0.01
+
+
 @pytest.mark.parametrize(
     ("optimizer", "label"),
     [
@@ -297,10 +420,25 @@ def test_two_arrays_in_lists_are_two_inputs():
         (O.SGD(0.5, momentum=0.9, nesterov=True), "SGD(0.5, momentum=0.9, nesterov=True)"),
         (O.Adam(O.schedules.ExponentialDecay(0.1, 5, 0.9), beta_1=0.8), "Adam(ExponentialDecay, beta_1=0.8)"),
         (O.AdamW(0.001, clipnorm=1.0), "AdamW(0.001, clipnorm=1)"),
+        (O.SGD(Warm(), momentum=np.float32(0.9)), "SGD(Warm, momentum=0.9)"),
+        (O.SGD(warm_up), "SGD(warm_up)"),
+        (O.Adam(0.1, beta_1=np.float64(0.9), epsilon=tf.constant(1e-5)), "Adam(0.1, epsilon=1e-05)"),
+        (Damped(0.5, momentum=0.5), "Damped(0.01, momentum=0.5)"),
+        (Named(0.1), "Named(0.1, schedule=0.5, own=0.25)"),
+        (O.LossScaleOptimizer(O.SGD(0.1)), "LossScaleOptimizer(SGD(0.1))"),
+        (object(), "object(None)"),
     ],
 )
-def test_the_label_is_the_optimizers_configuration(optimizer, label):
+def test_the_label_is_the_optimizers_configuration_or_what_can_be_said_of_it(optimizer, label):
     assert _keras.label(optimizer) == label
+
+
+@pytest.mark.parametrize("optimizer", [lambda: O.SGD(Warm()), lambda: Damped(0.5), lambda: O.SGD(warm_up)])
+def test_a_run_is_kept_and_saved_whatever_its_optimizer_says_of_itself(optimizer, tmp_path):
+    run = train(build_linear(), make_line(), optimizer=optimizer(), batch_size=np.int8(2), epochs=np.int8(3))
+    same = train(build_linear(), make_line(), optimizer=O.SGD(0.01), batch_size=2, epochs=3)
+    np.testing.assert_array_equal(run.parameters, same.parameters)
+    assert repr(Trajectory.load(run.save(tmp_path / "run"))) == repr(run)
 
 
 class OwnStep(keras.Sequential):

@@ -55,6 +55,8 @@ assert np.arange(3).sum() == 3
 assert all(value < 2 for value in range(4)), "too large"
 np.testing.assert_array_equal([1, 2], [1, 3])
 np.testing.assert_allclose(*[(2.0, 1.0)][0], rtol=0.5)
+losses = [np.array(0.5), np.float32(0.75)]
+assert losses == sorted(losses, reverse=True)
 """
     result = run(tmp_path, code)
     found = {line: (failure["measured"], failure["allowed"]) for line, failure in result.failures.items()}
@@ -64,8 +66,9 @@ np.testing.assert_allclose(*[(2.0, 1.0)][0], rtol=0.5)
         9: ("False", "true"),
         10: ("2 at (1,)", "3 within 0"),
         11: ("2", "1 within 0.5"),
+        13: ("[0.5, 0.75]", "sorted(losses, reverse=True) = [0.75, 0.5]"),
     }
-    assert result.checks == {3, 5, 8, 9, 10, 11}
+    assert result.checks == {3, 5, 8, 9, 10, 11, 13}
     assert result.failures[3]["claim"] == "rate < 0.3 and rate > 0"
 
 

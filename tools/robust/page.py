@@ -157,6 +157,8 @@ def _worst(actual: Any, desired: Any, rtol: float = 1e-7, atol: float = 0) -> tu
 
 def _show(value: Any) -> str:
     """Write a value in six digits and in one line."""
+    if isinstance(value, list | tuple) and all(isinstance(part, float | np.ndarray | np.generic) for part in value):
+        return f"[{', '.join(map(_show, value))}]"
     with np.printoptions(precision=6, threshold=8, edgeitems=3):
         number = isinstance(value, float | np.floating)
         return f"{value:.6g}" if number else _short(str(value))

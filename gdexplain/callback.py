@@ -100,16 +100,19 @@ class RecordTrajectory(keras.callbacks.Callback):  # type: ignore[misc]  # Keras
             raise AttributeError("There is no trajectory yet: pass this callback to fit first.")
         return self._run.trajectory()
 
-    def set_model(self, model: keras.Model) -> None:  # noqa: D102  # Keras' words, here and below
+    def set_model(self, model: keras.Model) -> None:
+        """Take the model of the fit that begins; Keras calls this."""
         super().set_model(model)
         self._waiting, self._made_before = True, getattr(model, "train_function", None) is not None
 
-    def on_test_begin(self, logs: Any = None) -> None:  # noqa: ARG002, D102  # Keras' signature
+    def on_test_begin(self, logs: Any = None) -> None:  # noqa: ARG002  # Keras' signature
+        """Say that the fit has begun to evaluate, or that there is none."""
         self._waiting = False
 
     on_predict_begin = on_test_begin
 
-    def on_train_begin(self, logs: Any = None) -> None:  # noqa: ARG002, D102
+    def on_train_begin(self, logs: Any = None) -> None:  # noqa: ARG002  # Keras' signature
+        """Begin a record."""
         self._waiting = False
         self._run = _Run(self.model, self.record, self.record_every, self.max_bytes, self.params)
         if self.model.steps_per_execution != 1:
@@ -123,16 +126,19 @@ class RecordTrajectory(keras.callbacks.Callback):  # type: ignore[misc]  # Keras
             if isinstance(tap, Tap):
                 tap.leave()
 
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002, D102
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002  # Keras' signature
+        """Count the epoch."""
         self._run.begin_epoch(epoch)
 
-    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002, D102
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002  # Keras' signature
+        """Listen to the update that comes."""
         if self._tap is not None and self._tap.passed_over:
             self._run.broken = True
         self._tap = self._run.tap = tap_on(self.model, self._tap)
         self._tap.join(Listener(self._run.begin, self._run.take, gradients="gradients" in self.record))
 
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002, D102
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002  # Keras' signature
+        """Note where the epoch ends."""
         self._run.end_epoch()
 
 

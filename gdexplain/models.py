@@ -128,7 +128,8 @@ def build_mlp(
     """
     wanted = "the width of at least one layer, such as [8, 1]"
     widths = [positive_int(f"units[{place}]", w) for place, w in enumerate(items("units", units, wanted, at_least=1))]
-    for name, given in (("activation", activation), ("output_activation", output_activation)):
+    functions: dict[str, Any] = {"activation": activation, "output_activation": output_activation}
+    for name, given in functions.items():
         if not (given is None or isinstance(given, str) or callable(given)):
             raise refused(TypeError, name, "the name of an activation, or a function", given)
     dtype = one_of("dtype", dtype, _DTYPES)

@@ -126,6 +126,7 @@ def train(
     width = n if batch_size is None else int(batch_size)
     per_epoch = -(-n // width)
     total = epochs * per_epoch
+    every = min(every, total)  # which keeps the same rows, and is a number that TensorFlow can count with
     check_budget(total, size, kinds, every, problem.dtype, max_bytes)
     _check_optimizer(optimizer, problem)
     with _model.unchanged_if_refused(model, optimizer):

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gdexplain import Dataset, batch_order, load_diabetes, load_digits, make_line, make_moons
+from gdexplain.data import batches_in_order
 
 
 def test_the_default_line_is_the_notebooks_data():

@@ -157,6 +157,7 @@ def _worst(actual: Any, desired: Any, rtol: float = 1e-7, atol: float = 0) -> tu
 
 def _show(value: Any) -> str:
     """Write a value in six digits and in one line."""
+    value = value.item() if isinstance(value, np.ndarray) and value.ndim == 0 else value
     if isinstance(value, list | tuple) and all(isinstance(part, float | np.ndarray | np.generic) for part in value):
         return f"[{', '.join(map(_show, value))}]"
     with np.printoptions(precision=6, threshold=8, edgeitems=3):

@@ -185,10 +185,13 @@ def sweep(data, rate, updates):
 
 def compiled_tiles(data, rate, updates):
     """The tiles of that sweep, with its checks and its preparation left out, as with the other compiled ways."""
-    model, optimizer = build_linear(), keras.optimizers.SGD()
-    options = {"shuffle": True, "jit": True}
-    task = sweeping._make_task(model, data, optimizer, "mse", updates, None, None, 0, **options)
-    rows = sweeping._make_rows(model, task, rate, None, None, {}, 0)
-    width = min(TILE, len(rate))
-    tiles = [{name: v[first : first + width] for name, v in rows.items()} for first in range(0, len(rate), width)]
-    return lambda: np.concatenate([_tile.run_tile(task, tile, width)["parameters"] for tile in tiles])
+    model, seeds = build_linear(), np.zeros(1, int)
+    plan = sweeping._Plan(
+        model, data, "mse", keras.optimizers.SGD(), updates, None, shuffle=True, seeds=seeds, goal=None, jit=True
+    )
+    rows = sweeping._make_rows(plan, rate, None, None, {})
+    task = plan.task(plan.width(TILE, len(rate)))
+    tiles = [
+        {name: v[first : first + task.width] for name, v in rows.items()} for first in range(0, len(rate), task.width)
+    ]
+    return lambda: np.concatenate([_tile.run_tile(task, tile)["parameters"] for tile in tiles])

@@ -3,36 +3,39 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import io
-import json
+import functools
 import os
-import zipfile
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import CodeType, FunctionType
 from typing import Any
 
 import joblib
 import keras
 import numpy as np
-import tensorflow as tf
 from numpy.typing import ArrayLike, NDArray
 
-from gdexplain import _keras, _model, _tile
-from gdexplain._checks import finite_array, positive_int, real
+from gdexplain import _keras, _tile
+from gdexplain._checks import finite_array, flag, instance, number_array, positive_int, real, refused
+from gdexplain._task import Plan, schedule_of
 from gdexplain.data import Dataset
-from gdexplain.training import _progress_bar
+from gdexplain.training import _as_optimizer, _progress_bar
 from gdexplain.trajectory import Sweep
 
+# Optimizers that treat every parameter alike and alone, so that the runs of a tile cannot disturb each other.
+_ELEMENTWISE = ("SGD", "RMSprop", "Adagrad", "Adadelta", "Adam", "AdamW", "Adamax", "Nadam", "Lion", "Ftrl")
+_SWEEPABLE = {  # what can differ from run to run besides the rate
+    "SGD": ("momentum", "weight_decay"),
+    "RMSprop": ("rho", "momentum", "epsilon", "weight_decay"),
+    "Adam": ("beta_1", "beta_2", "epsilon", "weight_decay"),
+    "AdamW": ("beta_1", "beta_2", "epsilon", "weight_decay"),
+}
 _BOUNDS: dict[str, dict[str, float]] = {  # what a hyperparameter may be
     "epsilon": {"above": 0},
     "weight_decay": {"at_least": 0},
 }
-_FORMAT = 1
-_TRIED: set[str] = set()
-
 Arrays = dict[str, NDArray[Any]]
+Store = Any  # joblib's; it has no types
 
 
 def sweep(
@@ -140,162 +143,120 @@ def sweep(
     >>> (runs.loss < 0.1).tolist()
     [True, True, False]
     """
-    width, steps = positive_int("tile", tile), positive_int("steps", steps)
-    optimizer = _tile.checked_optimizer(optimizer)
-    task = _make_task(model, dataset, optimizer, loss, steps, batch_size, target, seed, shuffle=shuffle, jit=jit)
-    _check_step(task)
-    rows = _make_rows(model, task, learning_rate, start, scale, hyperparameters or {}, seed)
-    runs = len(rows["start"])
-    width = -(-runs // -(-runs // width))  # tiles of one size, so that they share one compiled loop
-    store = _open_checkpoint(checkpoint, task, rows, width)
-    made = _run_tiles(task, rows, width, store, progress=progress)
-    joined = {name: np.concatenate([part[name] for part in made]) for name in made[0]}
+    seeds = _seeds(seed)
+    plan = Plan(
+        model,
+        dataset,
+        loss,
+        _checked_optimizer(optimizer),
+        steps=positive_int("steps", steps),
+        batch_size=None if batch_size is None else positive_int("batch_size", batch_size),
+        shuffle=flag("shuffle", shuffle),
+        seeded=seeds.size > 1,
+        goal=None if target is None else real("target", target),
+        jit=flag("jit", jit),
+    )
+    rows = _make_rows(plan, seeds, learning_rate, start, scale, {} if hyperparameters is None else hyperparameters)
+    width = plan.width(positive_int("tile", tile), len(rows["seed"]))
+    shown, store = flag("progress", progress), _open_checkpoint(checkpoint)
+    made = _run_tiles(plan, rows, width, store, progress=shown)
     if target is None:
-        del joined["steps_to_target"]
+        del made["steps_to_target"]
     return Sweep(
-        **joined,
-        steps=steps,
-        label=_label(optimizer, rows),
+        **made,
+        steps=plan.steps,
+        label=_label(plan.optimizer, rows),
         learning_rate=rows["rate"][:, 0] if "rate" in rows else np.empty(0),
-        target=task.goal,
+        target=plan.goal,
         hyperparameters={name: rows[name][:, 0] for name in hyperparameters or {}},
         seed=rows["seed"],
-        batch_size=task.batch_size,
+        batch_size=plan.batch_size or plan.examples,
         layout=_keras.layout(model),
         provenance={
             "data": dataset.name if isinstance(dataset, Dataset) else "arrays",
-            "shuffle": str(shuffle),
-            "jit": str(jit),
+            "shuffle": str(plan.shuffle),
+            "jit": str(plan.jit),
             "tile": str(width),
             **_keras.versions(),
         },
     )
 
 
-def _make_task(
-    model: keras.Model,
-    dataset: Any,
-    optimizer: keras.optimizers.Optimizer,
-    loss: Any,
-    steps: int,
-    batch_size: int | None,
-    target: float | None,
-    seed: ArrayLike,
-    *,
-    shuffle: bool,
-    jit: bool,
-) -> _tile.Task:
-    """Check the model and the data, and pack what a worker needs."""
-    _model.check_model(model)
-    problem = _model.pose(model, dataset, loss, batch_size=batch_size)
-    x, y, n, dtype = problem.x, problem.y, problem.examples, problem.dtype
-    size = n if batch_size is None else int(batch_size)
-    _check_layers(model, x)
+def _checked_optimizer(optimizer: str | keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
+    """Return the optimizer; refuse by name those that cannot train many runs side by side."""
+    known = isinstance(optimizer, str) and keras.saving.get_registered_object(optimizer) is None
+    optimizer = _named_optimizer(optimizer) if known else _as_optimizer(optimizer)
+    name = type(optimizer).__name__
+    if name not in _ELEMENTWISE or type(optimizer) is not getattr(keras.optimizers, name):
+        raise ValueError(f"optimizer must be one of Keras' {', '.join(_ELEMENTWISE)} in a sweep, not {name}.")
+    if optimizer.gradient_accumulation_steps and (optimizer.clipnorm or optimizer.global_clipnorm):
+        raise ValueError("optimizer must not clip by norm and accumulate gradients at once in a sweep.")
+    rate = getattr(optimizer, "_learning_rate", None)
+    if callable(rate) and not isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
+        raise TypeError("optimizer must have a number or a Keras schedule as its learning rate, not a function.")
     try:
-        config = keras.saving.serialize_keras_object(model)
+        optimizer.get_config()
     except NotImplementedError as error:
+        raise ValueError(f"optimizer must have a schedule that says what it is: {error}") from error
+    excluded = "_exclude_from_weight_decay", "_exclude_from_weight_decay_pattern"
+    if any(getattr(optimizer, attribute, None) for attribute in excluded):
         raise ValueError(
-            f"model must be one that Keras can rebuild in another process: give {type(model).__name__} a get_config."
-        ) from error
-    config.pop("compile_config", None)
-    settings = keras.optimizers.serialize(optimizer)
-    settings["config"].pop("name")
-    task = {
-        "model": config,
-        "classes": _own_classes(model, loss),
-        "weights": model.get_weights(),
-        "inputs": x,
-        "targets": y,
-        "examples": n,
-        "dtype": dtype,
-        "optimizer": settings,
-        "loss": keras.losses.serialize(loss) if isinstance(loss, keras.losses.Loss) else loss,
-        "batch_size": size,
-        "steps": steps,
-        "shuffle": shuffle,
-        "own": shuffle and size < n and np.ndim(seed) > 0,
-        "goal": None if target is None else real("target", target),
-        "jit": jit,
-    }
-    frozen = [value for value, weight in zip(task["weights"], model.weights, strict=True) if not weight.trainable]
-    settled = {name: value for name, value in task.items() if name not in ("model", "weights")}
-    return _tile.Task(key=_digest(_nameless(config), frozen, settled), **task)
-
-
-def _check_layers(model: keras.Model, x: Any) -> None:
-    """Refuse models with a state besides their weights."""
-    changed = _tile.stateful_layers(model, keras.tree.map_structure(lambda leaf: leaf[:1], x))
-    if changed:
-        raise ValueError(
-            f"model must have no state besides its weights in a sweep, but training changes that of "
-            f"{', '.join(changed)}."
+            "optimizer must decay all weights or none in a sweep, but some are excluded from weight decay."
         )
+    return optimizer
 
 
-def _check_step(task: _tile.Task) -> None:
-    """Try a step before thousands are sent away, once for each kind of task, and say what is wrong in words."""
-    if task.key in _TRIED:
-        return
-    try:
-        with _keras.floatx(task.dtype):
-            model = _tile.rebuild(task)
-            _, gradient = _tile.make_gradient(task, model)
-            one = keras.tree.map_structure(lambda leaf: tf.constant(leaf[:1]), (task.inputs, task.targets))
-            theta = tf.constant(np.tile(_keras.flat_parameters(model), (2, 1)))  # a single run would not be vectorised
-            tried = tf.function(lambda rows: _tile._vectorised(lambda run: gradient(run, *one), rows), autograph=False)
-            tried.get_concrete_function(theta)
-    except Exception as error:
-        raise ValueError(
-            f"model, loss and data must make a step that a sweep can vectorise. It fails with: {error}"
-        ) from error
-    _TRIED.add(task.key)
+@functools.lru_cache(maxsize=16)
+def _named_optimizer(name: str) -> keras.optimizers.Optimizer:
+    """Return Keras' optimizer of this name: a pattern, which no sweep changes."""
+    return _as_optimizer(name)
 
 
 def _make_rows(
-    model: keras.Model,
-    task: _tile.Task,
-    learning_rate: ArrayLike | None,
-    start: ArrayLike | None,
-    scale: ArrayLike | None,
+    plan: Plan,
+    seeds: NDArray[np.int64],
+    learning_rate: Any,
+    start: Any,
+    scale: Any,
     hyperparameters: Mapping[str, ArrayLike],
-    seed: ArrayLike,
 ) -> Arrays:
-    """Return what differs from run to run, one run a row."""
-    config, name = task.optimizer["config"], task.optimizer["class_name"]
-    scheduled = isinstance(config["learning_rate"], Mapping)
-    if scheduled and learning_rate is not None:
-        raise ValueError("learning_rate must be left out if the optimizer has a schedule; scale has a factor a run.")
+    """Return what differs from run to run, one run a row; what does not is one row seen many times."""
+    name = type(plan.optimizer).__name__
     given: Arrays = {}
-    if not scheduled:
-        given["learning_rate"] = _vector(
-            "learning_rate", config["learning_rate"] if learning_rate is None else learning_rate, at_least=0
-        )
-    for option, values in hyperparameters.items():
-        allowed = _tile.SWEEPABLE.get(name, ())
+    if schedule_of(plan.optimizer) is None:
+        rate = float(plan.optimizer.learning_rate) if learning_rate is None else learning_rate
+        given["learning_rate"] = _vector("learning_rate", rate, at_least=0)
+    elif learning_rate is not None:
+        raise ValueError("learning_rate must be left out if the optimizer has a schedule; scale has a factor a run.")
+    for option, values in instance("hyperparameters", hyperparameters, Mapping).items():
+        allowed = _SWEEPABLE.get(name, ())
         if option not in allowed:
             can = ", ".join(map(repr, allowed)) if allowed else "none"
             raise ValueError(f"hyperparameters of {name} must be among {can}, not {option!r}.")
         given[option] = _vector(
             f"hyperparameters[{option!r}]", values, **_BOUNDS.get(option, {"at_least": 0, "below": 1})
         )
-    given["seed"] = _seeds(seed)
-    size = _keras.parameter_count(model)
+    size, dtype = _keras.parameter_count(plan.model), _keras.record_dtype(plan.model)
     if start is not None:
         given["start"] = _matrix("start", start, size)
     if scale is not None:
         given["scale"] = _matrix("scale", scale, size)
+    given["seed"] = seeds
     runs = _count_runs(given)
-    given.setdefault("start", _keras.flat_parameters(model)[np.newaxis])
-    rows = {}
-    for key, values in given.items():
-        column = values if values.ndim == 2 or key == "seed" else values[:, np.newaxis]
-        shape: tuple[int, ...] = (runs,) if key == "seed" else (runs, size if key in ("start", "scale") else 1)
-        with np.errstate(over="ignore"):
-            column = np.broadcast_to(column, shape).astype(np.int64 if key == "seed" else task.dtype)
-        if not np.all(np.isfinite(column)):
-            raise ValueError(f"{key} must be finite in {task.dtype}.")
-        rows["rate" if key == "learning_rate" else key] = column
-    return rows
+    given.setdefault("start", _keras.flat_parameters(plan.model)[np.newaxis])
+    return {key.removeprefix("learning_"): _as_rows(key, values, runs, size, dtype) for key, values in given.items()}
+
+
+def _as_rows(name: str, values: NDArray[Any], runs: int, size: int, dtype: str) -> NDArray[Any]:
+    """Return values in the dtype of the model with one row a run."""
+    if name == "seed":
+        return np.broadcast_to(values, (runs,))
+    column = values if values.ndim == 2 else values[:, np.newaxis]
+    with np.errstate(over="ignore"):
+        column = column.astype(dtype)
+    if not np.all(np.isfinite(column)):
+        raise ValueError(f"{name} must be finite in {dtype}.")
+    return np.broadcast_to(column, (runs, size if name in ("start", "scale") else 1))
 
 
 def _vector(name: str, values: ArrayLike, **bounds: float) -> NDArray[np.float64]:
@@ -324,11 +285,12 @@ def _matrix(name: str, values: ArrayLike, size: int) -> NDArray[np.float64]:
 
 def _seeds(seed: ArrayLike) -> NDArray[np.int64]:
     """Return the seeds as whole numbers of at least 0."""
-    array = np.atleast_1d(np.asarray(seed))
+    allowed = f"a whole number from 0 to {2**63 - 1}, or one for each run"
+    array = np.atleast_1d(number_array("seed", seed))
     if array.dtype.kind not in "iu":
-        raise TypeError(f"seed must be a whole number or one for each run, not {seed!r}.")
-    if array.ndim != 1 or array.size == 0 or array.min() < 0:
-        raise ValueError(f"seed must be a whole number of at least 0, or one for each run, not {seed!r}.")
+        raise refused(TypeError, "seed", allowed, seed)
+    if array.ndim != 1 or array.size == 0 or array.min() < 0 or array.max() > 2**63 - 1:
+        raise refused(ValueError, "seed", allowed, seed)
     return array.astype(np.int64)
 
 
@@ -359,173 +321,100 @@ def _span(values: NDArray[Any]) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def _run_tiles(task: _tile.Task, rows: Arrays, width: int, store: Path | None, *, progress: bool) -> list[Arrays]:
-    """Run the tiles that the checkpoint lacks through joblib, and keep each as soon as it is there."""
-    runs = len(rows["start"])
-    tiles = [slice(first, min(first + width, runs)) for first in range(0, runs, width)]
-    made = {place: part for place in range(len(tiles)) if (part := _load_tile(store, place)) is not None}
-    missing = [place for place in range(len(tiles)) if place not in made]
+def _run_tiles(plan: Plan, rows: Arrays, width: int, store: Store | None, *, progress: bool) -> Arrays:
+    """Run all tiles; those that do not fit into memory are halved."""
+    runs, size = rows["start"].shape
+    record = _empty_record(runs, size, rows["start"].dtype)
+    done = np.zeros(runs, bool)
     with _progress_bar(runs, shown=progress, unit="run") as bar:
-        bar.update(sum(len(part["loss"]) for part in made.values()))
-        pool = joblib.Parallel(return_as="generator_unordered", batch_size=1)
-        calls = (
-            joblib.delayed(_numbered)(task, {name: values[tiles[place]] for name, values in rows.items()}, width, place)
-            for place in missing
-        )
-        with contextlib.closing(pool(calls)) as results:
-            for place, part in results:
-                made[place] = part
-                _save_tile(store, place, part)
-                bar.update(len(part["loss"]))
-    return [made[place] for place in range(len(tiles))]
+        while not np.all(done):
+            left = np.flatnonzero(~done)
+            tiles = [left[first : first + width] for first in range(0, len(left), width)]
+            try:
+                for place, part in _parts(plan.task(width), rows, tiles, store):
+                    for name, values in part.items():
+                        record[name][place] = values
+                    done[place] = True
+                    bar.update(len(place))
+            except MemoryError as error:
+                if width == 1:
+                    raise MemoryError(f"not even a single run fits into memory: {error}") from error
+                width = -(-width // 2)
+    return record
 
 
-def _numbered(task: _tile.Task, rows: Arrays, width: int, place: int) -> tuple[int, Arrays]:
+def _empty_record(runs: int, size: int, dtype: Any) -> Arrays:
+    """Ask for the memory of the whole record before anything runs."""
+    kinds = {"loss": dtype, "diverged": bool, "updates": np.int32, "steps_to_target": np.int32}
+    record = {name: np.empty(runs, kind) for name, kind in kinds.items()}
+    try:
+        np.empty((2, runs, size), dtype)  # a record has a copy of its own, which nobody can change
+        return record | {"parameters": np.empty((runs, size), dtype)}
+    except (MemoryError, ValueError) as error:
+        count = 2 * runs * size * np.dtype(dtype).itemsize
+        raise MemoryError(
+            f"the record of {runs:,} runs of {size:,} parameters takes {count:,} bytes, more than there are: "
+            "make fewer runs in one sweep."
+        ) from error
+
+
+def _parts(
+    task: _tile.Task, rows: Arrays, tiles: list[NDArray[np.int64]], store: Store | None
+) -> Iterator[tuple[NDArray[np.int64], Arrays]]:
+    """Give the runs and the results of each tile as soon as they are there: from the checkpoint, or through joblib."""
+
+    def rows_of(tile: NDArray[np.int64]) -> Arrays:
+        return {name: values[tile] for name, values in rows.items()}
+
+    missing: list[tuple[NDArray[np.int64], str | None]] = []
+    for tile in tiles:
+        place = None if store is None else joblib.hash([task.key, _keras.versions(), rows_of(tile)])
+        part = _load(store, place)
+        if part is None:
+            missing.append((tile, place))
+        else:
+            yield tile, part
+    pool = joblib.Parallel(return_as="generator_unordered", batch_size=1)
+    calls = (joblib.delayed(_numbered)(task, rows_of(tile), number) for number, (tile, _) in enumerate(missing))
+    with contextlib.closing(pool(calls)) as results:
+        for number, part in results:
+            tile, place = missing[number]
+            if store is not None:
+                store.dump_item([place], (joblib.hash(part), part))
+            yield tile, part
+
+
+def _numbered(task: _tile.Task, rows: Arrays, number: int) -> tuple[int, Arrays]:
     """Run a tile and say which: tiles come back in any order."""
-    return place, _tile.run_tile(task, rows, width)
+    return number, _tile.run_tile(task, rows)
 
 
-def _open_checkpoint(path: Any, task: _tile.Task, rows: Arrays, width: int) -> Path | None:
-    """Make the checkpoint's folder, or check that the one there belongs to this sweep."""
+def _open_checkpoint(path: Any) -> Store | None:
+    """Return joblib's store in this folder; None without a folder."""
     if path is None:
         return None
+    if not isinstance(path, str | os.PathLike):
+        raise refused(TypeError, "checkpoint", "a path", path)
     folder = Path(path)
-    key = _digest(task.key, rows, width, _FORMAT)
-    about = folder / "sweep.json"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if not about.exists():
-            if any(folder.iterdir()):
-                raise ValueError(
-                    f"checkpoint must be an empty or a new folder, but {str(folder)!r} has other files in it."
-                )
-            _replace(about, json.dumps({"sweep": key, "runs": len(rows["start"]), "tile": width}).encode())
-        elif not os.access(folder, os.W_OK):
-            raise PermissionError(f"no permission to write into {str(folder)!r}")
-        text = about.read_text(encoding="utf-8")
+        tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         raise type(error)(
             f"checkpoint must be a folder that can be written, but {str(folder)!r} is not: {error}"
         ) from error
-    try:
-        known = json.loads(text)["sweep"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"checkpoint {str(folder)!r} has a {about.name} that cannot be read: {error}") from error
-    if known != key:
-        raise ValueError(
-            f"checkpoint {str(folder)!r} belongs to another sweep: its model, data, optimizer or arguments differ. "
-            "It was left as it is; choose another folder."
-        )
-    return folder
+    return joblib.Memory(folder, verbose=0).store_backend
 
 
-def _save_tile(store: Path | None, place: int, part: Arrays) -> None:
-    """Write a tile to the checkpoint, whole or not at all."""
-    if store is None:
-        return
-    buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **part)
-    _replace(store / f"tile-{place:06d}.npz", buffer.getvalue())
+def _load(store: Store | None, place: str | None) -> Arrays | None:
+    """Read a tile from the checkpoint; None if it is not there, or damaged and to be run again.
 
-
-def _load_tile(store: Path | None, place: int) -> Arrays | None:
-    """Read a tile from the checkpoint; None if it is not there, or cannot be read and must be run again."""
+    A flipped bit may break the reading in any way, or in none: only the hash beside the tile is believed.
+    """
     if store is None:
         return None
     try:
-        # opened here, so that it is closed even if it is no archive
-        with (store / f"tile-{place:06d}.npz").open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            return {name: archive[name] for name in _tile.RESULTS}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+        digest, part = store.load_item([place])
+    except Exception:  # noqa: BLE001
         return None
-
-
-def _replace(target: Path, content: bytes) -> None:
-    """Write a file beside its place and move it there."""
-    draft = target.with_name(f"{target.name}.{os.getpid()}.part")
-    try:
-        draft.write_bytes(content)
-        draft.replace(target)
-    finally:
-        draft.unlink(missing_ok=True)
-
-
-def _own_classes(model: keras.Model, loss: Any) -> dict[str, type]:
-    """Return the classes of model, layers and loss that are not Keras' own, by name: they travel with the task."""
-    found: dict[str, type] = {}
-
-    def look(thing: Any) -> None:
-        kind = type(thing)
-        if not kind.__module__.startswith("keras."):
-            found[kind.__name__] = kind
-        for layer in getattr(thing, "layers", ()):
-            look(layer)
-
-    look(model)
-    if isinstance(loss, keras.losses.Loss):
-        look(loss)
-    return found
-
-
-def _nameless(config: Mapping[str, Any]) -> str:
-    """Return the configuration as text without the numbers that Keras counts in names: a model built again is equal."""
-    names: dict[str, int] = {}
-
-    def collect(value: Any) -> None:
-        if isinstance(value, Mapping):
-            settings = value.get("config")
-            if isinstance(settings, Mapping) and "name" in settings and value.get("class_name") != "DTypePolicy":
-                names.setdefault(settings["name"], len(names))
-            for item in value.values():
-                collect(item)
-        elif isinstance(value, list | tuple):
-            for item in value:
-                collect(item)
-
-    collect(config)
-    text = json.dumps(config, sort_keys=True, default=repr)
-    for name, place in names.items():
-        text = text.replace(json.dumps(name), f'"#{place}"')
-    return text
-
-
-def _digest(*parts: Any) -> str:
-    """Return a hash of numbers, arrays, text and nested lists and dicts of them."""
-    total = hashlib.sha256()
-    seen: set[int] = set()  # a class is in the closure of its own methods
-
-    def feed(value: Any) -> None:
-        if callable(value):
-            if id(value) in seen:
-                return
-            seen.add(id(value))
-        if isinstance(value, np.ndarray):
-            total.update(f"{value.dtype.str}{value.shape}".encode())
-            total.update(np.ascontiguousarray(value).tobytes())
-        elif isinstance(value, Mapping):
-            for key in sorted(value, key=str):
-                feed(key)
-                feed(value[key])
-        elif isinstance(value, list | tuple):
-            total.update(f"list of {len(value)}".encode())
-            for item in value:
-                feed(item)
-        elif isinstance(value, CodeType):  # its repr has an address in it
-            feed([value.co_code, value.co_names, value.co_consts])
-        elif isinstance(value, type):
-            feed(
-                [
-                    value.__qualname__,
-                    {name: item for name, item in vars(value).items() if isinstance(item, FunctionType)},
-                ]
-            )
-        elif isinstance(value, FunctionType):
-            cells = [cell.cell_contents for cell in value.__closure__ or ()]
-            feed([value.__qualname__, value.__code__, value.__defaults__, cells])
-        elif callable(value):
-            feed([type(value).__qualname__, vars(value)])
-        else:
-            total.update(f"{type(value).__name__}:{value!r};".encode())
-
-    feed(parts)
-    return total.hexdigest()
+    return part if digest == joblib.hash(part) else None

@@ -17,9 +17,10 @@ RANKS = [
     {"_arrays", "_explain", "_keras", "_ledger"},
     {"_fitting"},
     {"_model"},
-    {"_eye", "backprop", "descent", "landscape", "models", "training"},
+    {"_eye", "_program", "backprop", "descent", "landscape", "models", "training"},
     {"_tap", "_tile", "gradient_check"},
-    {"callback", "sweeping"},
+    {"_task", "callback"},
+    {"sweeping"},
     {"plotting"},
 ]
 # A prediction may not look at a record, nor a plot at a runner.
@@ -34,7 +35,9 @@ KERAS_SIDE = {
     "_fitting",
     "_keras",
     "_model",
+    "_program",
     "_tap",
+    "_task",
     "_tile",
     "callback",
     "gradient_check",

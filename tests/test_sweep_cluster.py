@@ -6,6 +6,7 @@ import threading
 import time
 
 import joblib
+import keras
 import numpy as np
 import pytest
 
@@ -46,9 +47,36 @@ def cluster():
         yield client
 
 
-def test_worker_processes_give_the_same_sweep(serial):
+def kept(folder):
+    """The tiles that a checkpoint has."""
+    return list(folder.rglob("output.pkl"))
+
+
+def test_worker_processes_give_the_same_sweep_of_a_model_and_a_loss_that_they_cannot_import(serial):
     with joblib.parallel_config(backend="loky", n_jobs=2):
         assert_equal(runs(), serial)
+        factor = 2.0
+        mine = runs(loss=lambda y, prediction: factor * keras.ops.mean((y - prediction) ** 2))
+    assert_equal(mine, runs(loss=lambda y, prediction: 2.0 * keras.ops.mean((y - prediction) ** 2)))
+
+
+def test_three_processes_may_open_one_checkpoint_at_once(serial, tmp_path):
+    def sweep_there(place):
+        # it travels by value, and so imports what it needs
+        import numpy as np
+
+        from gdexplain import build_linear, make_line, sweep
+
+        rates = np.linspace(0.01, 0.1, 64)
+        options = {"optimizer": "adam", "steps": 20, "learning_rate": rates, "tile": 8, "checkpoint": place}
+        return sweep(build_linear(), make_line(), **options)
+
+    with joblib.parallel_config(backend="loky", n_jobs=3):
+        for found in joblib.Parallel()(joblib.delayed(sweep_there)(tmp_path) for _ in range(3)):
+            assert_equal(found, serial)
+    assert len(kept(tmp_path)) == 8
+    assert_equal(runs(checkpoint=tmp_path), serial)
+    assert len(kept(tmp_path)) == 8  # the same in this process: nothing was made again
 
 
 def test_a_cluster_gives_the_same_sweep_and_still_does_when_a_worker_is_killed(serial, cluster, tmp_path):
@@ -58,9 +86,9 @@ def test_a_cluster_gives_the_same_sweep_and_still_does_when_a_worker_is_killed(s
     killed = []
 
     def kill_one_half_way():
-        while len(list(tmp_path.glob("tile-*.npz"))) < 4:
+        while len(kept(tmp_path)) < 4:
             time.sleep(0.01)
-        killed.append(len(list(tmp_path.glob("tile-*.npz"))))
+        killed.append(len(kept(tmp_path)))
         os.kill(next(iter(pids.values())), signal.SIGKILL)
 
     assassin = threading.Thread(target=kill_one_half_way)
@@ -69,4 +97,5 @@ def test_a_cluster_gives_the_same_sweep_and_still_does_when_a_worker_is_killed(s
         survived = runs(steps=50_000, tiles=16, checkpoint=tmp_path)
     assassin.join()
     assert 4 <= killed[0] < 16  # it died in the middle of the sweep
+    assert len(kept(tmp_path)) == 16
     assert_equal(survived, runs(steps=50_000, tiles=16))

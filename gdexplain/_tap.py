@@ -56,10 +56,10 @@ class Tap:
     """Stands in ``model.train_function`` for one batch."""
 
     def __init__(self, model: keras.Model) -> None:
-        strategy = type(model.distribute_strategy)
-        if issubclass(strategy, _SEVERAL_WORKERS):
+        strategy = model.distribute_strategy
+        if issubclass(type(strategy), _SEVERAL_WORKERS):
             raise ValueError(  # noqa: TRY004  # the model is of its kind; what it trains under is not
-                f"model must be trained by one worker to be recorded, not under {strategy.__name__}."
+                f"model must be trained by one worker to be recorded, not under {type(strategy).__name__}."
             )
         self.model, self.plain, self._listeners = model, model.train_function, list[Listener]()
         self._waiting: list[Listener] = []

@@ -137,6 +137,8 @@ def _make_optimizer(task: Task, given: Mapping[str, tf.Variable], theta: keras.V
 def _make_step(task: Task, theta: keras.Variable, optimizer: Any) -> Callable[..., tuple[Any, ...]]:
     """Write one update of every run of a tile; a run that would leave the finite numbers stays where it is."""
     fixed, data = ([tf.constant(array) for array in arrays] for arrays in (task.fixed, task.data))
+    with np.errstate(over="ignore"):  # a loss that is always small enough, or never
+        goal = None if task.goal is None else np.asarray(task.goal, task.dtype)
 
     def step(rows: Any, size: int, alive: Any, updates: Any, last: Any, reached: Any) -> tuple[Any, ...]:
         before = tf.identity(theta.value)
@@ -150,8 +152,8 @@ def _make_step(task: Task, theta: keras.Variable, optimizer: Any) -> Callable[..
         loss = loss[0]
         alive &= finite & tf.math.is_finite(loss)
         theta.assign(tf.where(alive, after, before))
-        if task.goal is not None:
-            reached = tf.where(alive & (reached < 0) & (loss <= task.goal), updates, reached)
+        if goal is not None:
+            reached = tf.where(alive & (reached < 0) & (loss <= goal), updates, reached)
         return alive, updates + tf.cast(alive, tf.int32), tf.where(alive, loss, last), reached
 
     return step

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gdexplain._arrays import as_pair
-from gdexplain._checks import positive_int
+from gdexplain._checks import positive_int, seed_of
 from gdexplain.backprop import loss_function, numerical_gradient, trace_backprop
 from gdexplain.network import Dense, flat_parameters
 
@@ -170,9 +170,10 @@ def check_gradients(
     'Right: the gradients agree to 1e-7 or better.'
     """
     positive_int("at_most", at_most)
+    seed = seed_of("seed", seed)
     if not isinstance(model_or_layers, Sequence):
         return _check_model(model_or_layers, dataset, loss, at_most, seed)
-    (inputs, targets), name, layers = as_pair(dataset), loss or "mse", list(model_or_layers)
+    (inputs, targets), name, layers = as_pair(dataset), "mse" if loss is None else loss, list(model_or_layers)
     trace = trace_backprop(layers, inputs, targets, loss=name)
     chosen = _choose(len(trace.gradient), at_most, seed)
     pairs, value = (
@@ -186,7 +187,8 @@ def _check_model(model: Any, dataset: Any, loss: Any, at_most: int, seed: int) -
     """Check a Keras model: in float64 where it can compute so, by hand too where it is a dense stack."""
     from gdexplain import models  # Keras is loaded for a Keras model only
 
-    loss = loss or getattr(model, "loss", None) or "mse"
+    loss = getattr(model, "loss", None) if loss is None else loss
+    loss = "mse" if loss is None else loss
     objective, precision, notes = _precise(models.KerasObjective(model, dataset, loss=loss))
     theta = objective.theta
     chosen = _choose(len(theta), at_most, seed)

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse.linalg import LinearOperator, eigsh
 
 from gdexplain import _keras
-from gdexplain._checks import finite_array, instance, items, one_of, positive_int, real, refused, row_numbers
+from gdexplain._checks import finite_array, instance, items, one_of, positive_int, real, refused, row_numbers, seed_of
 from gdexplain._model import Problem, in_float64, map_arrays, named_loss, pose, rounding
 from gdexplain.functions import ACTIVATIONS, LOSSES
 from gdexplain.network import Dense
@@ -71,7 +71,11 @@ def build_linear(weight: float = 0.0, bias: float = 0.0, *, dtype: str = "float3
     weight, bias = real("weight", weight), real("bias", bias)
     dtype = one_of("dtype", dtype, _DTYPES)
     model = keras.Sequential(
-        [keras.Input((1,), dtype=dtype, name="x"), keras.layers.Dense(1, dtype=dtype, name="neuron")], name="linear"
+        [
+            keras.Input((1,), dtype=dtype, name="x"),
+            keras.layers.Dense(1, kernel_initializer="zeros", dtype=dtype, name="neuron"),
+        ],
+        name="linear",
     )
     model.set_weights([np.array([[weight]]), np.array([bias])])
     return model
@@ -128,10 +132,10 @@ def build_mlp(
     """
     wanted = "the width of at least one layer, such as [8, 1]"
     widths = [positive_int(f"units[{place}]", w) for place, w in enumerate(items("units", units, wanted, at_least=1))]
-    functions: dict[str, Any] = {"activation": activation, "output_activation": output_activation}
-    for name, given in functions.items():
-        if not (given is None or isinstance(given, str) or callable(given)):
-            raise refused(TypeError, name, "the name of an activation, or a function", given)
+    _check_activation("activation", activation)
+    if output_activation is not None:
+        _check_activation("output_activation", output_activation)
+    first = seed_of("seed", seed)
     dtype = one_of("dtype", dtype, _DTYPES)
     layers = [keras.Input((positive_int("inputs", inputs),), dtype=dtype, name="x")]
     for place, width in enumerate(widths, start=1):
@@ -139,12 +143,22 @@ def build_mlp(
             keras.layers.Dense(
                 width,
                 activation=activation if place < len(widths) else output_activation,
-                kernel_initializer=keras.initializers.GlorotUniform(seed=seed + place - 1),
+                kernel_initializer=keras.initializers.GlorotUniform(seed=first + place - 1),
                 dtype=dtype,
                 name=f"dense_{place}",
             )
         )
     return keras.Sequential(layers, name="mlp")
+
+
+def _check_activation(name: str, activation: Any) -> None:
+    """Refuse what is not the name of one of Keras' activations."""
+    if not isinstance(activation, str):
+        raise refused(TypeError, name, "the name of one of Keras' activations", activation)
+    try:
+        keras.activations.get(activation)
+    except ValueError as error:
+        raise refused(ValueError, name, "the name of one of Keras' activations", activation) from error
 
 
 def as_layers(model: keras.Model) -> list[Dense]:
@@ -392,8 +406,10 @@ class KerasObjective:
             The gradient of gradient · vector, by two nested tapes.
         """
         at, rows = self._arguments(theta, None)
-        along = tf.constant(finite_array("vector", vector, ndim=1), at.dtype)
-        return np.asarray(self._run("hessian_product", at, rows, along), np.float64)
+        along = finite_array("vector", vector, ndim=1, dtype=at.dtype.as_numpy_dtype)
+        if len(along) != len(at):
+            raise ValueError(f"vector must have the model's {len(at)} parameters, not {len(along)}.")
+        return np.asarray(self._run("hessian_product", at, rows, tf.constant(along)), np.float64)
 
     def _run(self, name: str, *arguments: Any) -> Any:
         """Call one of the functions, compiled when it is first needed."""
@@ -525,9 +541,10 @@ def sharpness(
     16.70061
     """
     objective = KerasObjective(model, dataset, loss=loss)
-    points = objective.theta if parameters is None else finite_array("parameters", parameters)
-    if points.ndim not in (1, 2):
-        raise ValueError(f"parameters must have shape (P,) or (K, P), not {points.shape}.")
+    size, given = len(objective.theta), objective.theta if parameters is None else parameters
+    points = finite_array("parameters", given, dtype=objective.precision).astype(np.float64)
+    if points.ndim not in (1, 2) or points.shape[-1] != size:
+        raise ValueError(f"parameters must have shape ({size},) or (K, {size}), not {points.shape}.")
     rows = [_largest_eigenvalue(objective, theta) for theta in np.atleast_2d(points)]
     return np.array(rows).reshape(points.shape[:-1])
 

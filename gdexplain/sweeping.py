@@ -399,7 +399,7 @@ def _open_checkpoint(path: Any) -> Store | None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise type(error)(
             f"checkpoint must be a folder that can be written, but {str(folder)!r} is not: {error}"
         ) from error

@@ -529,7 +529,10 @@ CALLS: dict[str, tuple[Callable[..., Any], Mapping[str, Argument]]] = {
             "seed": seed,
         },
     ),
-    "RecordTrajectory": (g.RecordTrajectory, {"record_every": whole(2)}),
+    "RecordTrajectory": (
+        g.RecordTrajectory,
+        {"record": things(["parameters"], "texts"), "record_every": whole(2), "max_bytes": whole(120)},
+    ),
     "train": (
         g.train,
         {
@@ -543,6 +546,7 @@ CALLS: dict[str, tuple[Callable[..., Any], Mapping[str, Argument]]] = {
             "shuffle": flag(False),
             "record": things(["parameters"], "texts"),
             "record_every": whole(1),
+            "max_bytes": whole(120),
             "jit": flag(False),
             "progress": flag(False),
         },
@@ -566,7 +570,7 @@ CALLS: dict[str, tuple[Callable[..., Any], Mapping[str, Argument]]] = {
             "tile": whole(4),
             "jit": flag(False),
             "progress": flag(False),
-            "checkpoint": thing(None, OR_NONE),
+            "checkpoint": thing(None, OR_NONE, "text"),
         },
     ),
     # update rules, schedules and the tape
@@ -683,7 +687,8 @@ def complaint(name, function, arguments, odd):
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_an_odd_value_is_taken_or_refused_by_name_and_changes_nothing(name):
+def test_an_odd_value_is_taken_or_refused_by_name_and_changes_nothing(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # text is a path to some
     function, arguments = CALLS[name]
     call(function, {key: argument.right() for key, argument in arguments.items()})
     complaints = {

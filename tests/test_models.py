@@ -33,8 +33,16 @@ def test_the_output_activation_is_the_last_layers():
         (lambda: build_linear(np.inf), ValueError, "weight must be a finite number, not inf"),
         (lambda: build_linear(0, "1"), TypeError, "bias must be a finite number, not '1'"),
         (lambda: build_linear(dtype="int32"), ValueError, "dtype must be one of 'float16', .*, not 'int32'"),
-        (lambda: build_mlp([], inputs=2, seed=0), ValueError, "units must list the width of at least one layer"),
-        (lambda: build_mlp(3, inputs=2, seed=0), ValueError, "units must list"),
+        (
+            lambda: build_mlp([], inputs=2, seed=0),
+            (TypeError, ValueError),
+            "units must be the width of at least one layer",
+        ),
+        (
+            lambda: build_mlp(3, inputs=2, seed=0),
+            (TypeError, ValueError),
+            "units must be the width of at least one layer",
+        ),
         (lambda: build_mlp([3, 0], inputs=2, seed=0), ValueError, r"units\[1\] must be a whole number of at least 1"),
         (lambda: build_mlp([3], inputs=0, seed=0), ValueError, "inputs must be a whole number of at least 1, not 0"),
         (lambda: build_mlp([3, 1], inputs=1, seed=0, activation="tan"), ValueError, "tan"),

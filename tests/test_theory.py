@@ -514,7 +514,7 @@ I2 = np.eye(2)
         (lambda: theory.expected_squared_error(I2, I2, [0.1], [0]), "^start must have 2 numbers"),
         (lambda: theory.mean_square_rate(LINE, -1), "^learning_rate must be"),
         (lambda: theory.mean_square_rate(LINE, 0.1, 9), "^batch_size must be"),
-        (lambda: theory.max_stable_sgd_learning_rate(SAME), "^hessian must be positive definite"),
+        (lambda: theory.max_stable_sgd_learning_rate(SAME), "hessian of dataset must be positive definite"),
         (lambda: theory.noise_floor(LINE, 0.09), "^learning_rate must be .* below 0.0801"),
         (lambda: theory.cyclic_contraction_rate(LINE, 0.1, 5), "^batch_size must be"),
         (lambda: theory.deep_linear_mode([0], 0, 0.1), "^strength must be"),

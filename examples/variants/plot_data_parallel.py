@@ -108,7 +108,9 @@ def fit(*jobs, replicas=1):
 again = data.take([*range(8)] * 20)  # twenty times the eight points: twenty updates in one epoch
 seven = data.take(range(7))  # for the second half of this page
 elsewhere = Parallel(n_jobs=2, backend="loky", idle_worker_timeout=5)  # it ends 5 s after its last work
-(((split, _), (split_seven, reported), (stopped, _)),) = elsewhere([delayed(fit)((again, 8), (seven, 4), (seven, 7), replicas=2)])
+(((split, _), (split_seven, reported), (stopped, _)),) = elsewhere(
+    [delayed(fit)((again, 8), (seven, 4), (seven, 7), replicas=2)]
+)
 ((alone, _),) = fit((again, 8))
 digits = np.abs(split.parameters - alone.parameters) / np.spacing(np.abs(alone.parameters))
 

@@ -101,18 +101,22 @@ class RecordTrajectory(keras.callbacks.Callback):  # type: ignore[misc]  # Keras
         return self._run.trajectory()
 
     def set_model(self, model: keras.Model) -> None:
-        """Take the model of the fit that begins; Keras calls this."""
+        """Take the model of the fit that begins; Keras calls this.
+
+        Parameters
+        ----------
+        model : keras.Model
+            The model that is trained.
+        """
         super().set_model(model)
         self._waiting, self._made_before = True, getattr(model, "train_function", None) is not None
 
-    def on_test_begin(self, logs: Any = None) -> None:  # noqa: ARG002  # Keras' signature
-        """Say that the fit has begun to evaluate, or that there is none."""
+    def on_test_begin(self, logs: Any = None) -> None:  # noqa: ARG002, D102  # Keras' signature and words
         self._waiting = False
 
     on_predict_begin = on_test_begin
 
-    def on_train_begin(self, logs: Any = None) -> None:  # noqa: ARG002  # Keras' signature
-        """Begin a record."""
+    def on_train_begin(self, logs: Any = None) -> None:  # noqa: ARG002, D102  # Keras' signature and words
         self._waiting = False
         self._run = _Run(self.model, self.record, self.record_every, self.max_bytes, self.params)
         if self.model.steps_per_execution != 1:
@@ -126,19 +130,16 @@ class RecordTrajectory(keras.callbacks.Callback):  # type: ignore[misc]  # Keras
             if isinstance(tap, Tap):
                 tap.leave()
 
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002  # Keras' signature
-        """Count the epoch."""
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002, D102  # Keras' signature and words
         self._run.begin_epoch(epoch)
 
-    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002  # Keras' signature
-        """Listen to the update that comes."""
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002, D102  # Keras' signature and words
         if self._tap is not None and self._tap.passed_over:
             self._run.broken = True
         self._tap = self._run.tap = tap_on(self.model, self._tap)
         self._tap.join(Listener(self._run.begin, self._run.take, gradients="gradients" in self.record))
 
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002  # Keras' signature
-        """Note where the epoch ends."""
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002, D102  # Keras' signature and words
         self._run.end_epoch()
 
 

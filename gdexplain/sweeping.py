@@ -395,6 +395,8 @@ def _open_checkpoint(path: Any) -> Store | None:
         return None
     if not isinstance(path, str | os.PathLike):
         raise refused(TypeError, "checkpoint", "a path", path)
+    if not str(path).strip():  # for Python it is the folder that one happens to stand in
+        raise refused(ValueError, "checkpoint", "the path of a folder", path)
     folder = Path(path)
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -549,6 +549,11 @@ def excluding():
         ({"jit": 1}, TypeError, "jit must be True or False, not 1"),
         ({"progress": None}, TypeError, "progress must be True or False"),
         ({"checkpoint": 3}, TypeError, "checkpoint must be a path, not 3"),
+        ({"checkpoint": True}, TypeError, "checkpoint must be a path, not True"),
+        ({"checkpoint": b"tiles"}, TypeError, "checkpoint must be a path, not b'tiles'"),
+        ({"checkpoint": ""}, ValueError, "checkpoint must be the path of a folder, not ''"),
+        ({"checkpoint": " "}, ValueError, "checkpoint must be the path of a folder, not ' '"),
+        ({"checkpoint": "a\0b"}, ValueError, "checkpoint must be a folder that can be written"),
         ({"hyperparameters": ["momentum"]}, TypeError, "hyperparameters must be a Mapping"),
         ({"learning_rate": [0.1j]}, TypeError, "learning_rate must be an array of numbers, not of complex numbers"),
         ({"loss": {"nowhere": "mse"}}, ValueError, "y must fit the model's outputs and the loss"),
@@ -559,10 +564,14 @@ def excluding():
         ({"hyperparameters": {"momentum": [0.1, 0.2]}}, ValueError, "learning_rate has 4, momentum has 2"),
     ],
 )  # fmt: skip
-def test_bad_input_is_refused_in_words_and_the_model_is_left_alone(changes, error, words):
+def test_bad_input_is_refused_in_words_and_model_and_folder_are_left_alone(
+    changes, error, words, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
     model = changes.get("model") or build_linear(0.25)
     with pytest.raises(error, match=words):
-        few(**changes | {"model": model})
+        few(**{"checkpoint": tmp_path / "tiles"} | changes | {"model": model})
+    assert list(tmp_path.iterdir()) == []
     if isinstance(model, keras.Model):
         assert not getattr(model, "compiled", False)
 

@@ -12,7 +12,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from gdexplain import _tile, build_linear, make_line, sweeping
+from gdexplain import build_linear, make_line
+from gdexplain.in_keras import sweeping, tiling
 
 RUNS, UPDATES, SAMPLE, TILE = 10_000, 200, 2, 5_000
 
@@ -194,4 +195,4 @@ def compiled_tiles(data, rate, updates):
     tiles = [
         {name: v[first : first + task.width] for name, v in rows.items()} for first in range(0, len(rate), task.width)
     ]
-    return lambda: np.concatenate([_tile.run_tile(task, tile)["parameters"] for tile in tiles])
+    return lambda: np.concatenate([tiling.run_tile(task, tile)["parameters"] for tile in tiles])

@@ -12,7 +12,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from gdexplain import _task, _tile, build_linear, make_line, sweeping
+from gdexplain import build_linear, make_line
+from gdexplain.in_keras import sweeping, task, tiling
 
 RUNS, UPDATES, SAMPLE, TILE = 10_000, 200, 2, 5_000
 
@@ -186,7 +187,7 @@ def sweep(data, rate, updates):
 def compiled_tiles(data, rate, updates):
     """The tiles of that sweep, with its checks and its preparation left out, as with the other compiled ways."""
     model, seeds = build_linear(), np.zeros(1, int)
-    plan = _task.Plan(
+    plan = task.Plan(
         model,
         data,
         "mse",
@@ -203,4 +204,4 @@ def compiled_tiles(data, rate, updates):
     tiles = [
         {name: v[first : first + made.width] for name, v in rows.items()} for first in range(0, len(rate), made.width)
     ]
-    return lambda: np.concatenate([_tile.run_tile(made, tile)["parameters"] for tile in tiles])
+    return lambda: np.concatenate([tiling.run_tile(made, tile)["parameters"] for tile in tiles])

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import gdexplain
-from gdexplain import build_linear, build_mlp, make_line, objectives, rules
+from gdexplain import build_linear, build_mlp, make_line
+from gdexplain.by_hand import objectives, rules
 from tools.robust import __main__ as tool
 from tools.robust import chance, page, variants
 

@@ -12,7 +12,8 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gdexplain import Dataset, Trajectory, _keras, batch_order, build_linear, build_mlp, make_line, train, training
+from gdexplain import Dataset, Trajectory, batch_order, build_linear, build_mlp, make_line, train
+from gdexplain.in_keras import backend, training
 from tests.fit import Batches, fit, largest_difference
 
 RNG = np.random.default_rng(0)
@@ -207,7 +208,7 @@ def test_a_run_that_diverges_ends_early_with_a_finite_record_and_a_finite_model(
     assert run.summary().endswith(f"Diverged: update {len(run) + 1} was no longer finite.")
     for values in (run.parameters, run.loss, run.gradients):
         assert np.all(np.isfinite(values))
-    np.testing.assert_array_equal(_keras.flat_parameters(model), run.parameters[-1])
+    np.testing.assert_array_equal(backend.flat_parameters(model), run.parameters[-1])
     assert int(model.optimizer.iterations) == len(run)
 
 
@@ -219,7 +220,7 @@ def test_a_chunk_with_chance_of_its_own_is_run_again_until_all_of_it_is_finite()
         run = train(model, make_line(5), optimizer=O.SGD(0.15), batch_size=None, epochs=300)
         assert run.diverged
         assert int(model.optimizer.iterations) == len(run)
-        np.testing.assert_array_equal(_keras.flat_parameters(model), run.parameters[-1])
+        np.testing.assert_array_equal(backend.flat_parameters(model), run.parameters[-1])
 
 
 @pytest.mark.parametrize("every", [1, 3])
@@ -249,7 +250,7 @@ def test_a_run_that_is_stopped_in_a_chunk_leaves_model_and_record_at_its_start(m
         np.testing.assert_array_equal(getattr(run, part), getattr(expected, part))
     assert not run.diverged
     assert int(optimizer.iterations) == 4
-    np.testing.assert_array_equal(_keras.flat_parameters(model), run.parameters[-1])
+    np.testing.assert_array_equal(backend.flat_parameters(model), run.parameters[-1])
 
 
 def test_ctrl_c_is_answered_after_the_chunk_under_way():
@@ -266,7 +267,7 @@ def test_ctrl_c_is_answered_after_the_chunk_under_way():
         signal.signal(signal.SIGINT, before)
     run = stopped.value.trajectory
     assert len(run) < 10**6
-    np.testing.assert_array_equal(_keras.flat_parameters(model), run.parameters[-1])
+    np.testing.assert_array_equal(backend.flat_parameters(model), run.parameters[-1])
 
 
 def test_a_record_beyond_its_budget_is_refused_with_its_bytes_and_nothing_is_touched():
@@ -436,7 +437,7 @@ def warm_up():
     ],
 )
 def test_the_label_is_the_optimizers_configuration_or_what_can_be_said_of_it(optimizer, label):
-    assert _keras.label(optimizer) == label
+    assert backend.label(optimizer) == label
 
 
 @pytest.mark.parametrize("optimizer", [lambda: O.SGD(Warm()), lambda: Damped(0.5), lambda: O.SGD(warm_up)])

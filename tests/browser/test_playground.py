@@ -341,7 +341,7 @@ UI = (Path(__file__).parents[2] / "docs" / "explorables" / "ui.js").read_text(en
 # Every number that the element shows beside what its trace says, in one go: a run that plays does not stand still.
 STALE = (
     f"() => {{ {UI}"
-    + """
+    """
     const play = document.querySelector("gdx-playground");
     const { show } = gdxUi;
     const rows = play.trace;

@@ -96,6 +96,17 @@ def frozen_first():
     return model
 
 
+def patched():
+    model = sequential(keras.layers.Dense(2, name="other"))
+    model.layers[0].call = lambda x: 2 * x
+    return model
+
+
+class OwnLoss(keras.Sequential):
+    def compute_loss(self, *given, **options):
+        return 2 * super().compute_loss(*given, **options)
+
+
 @pytest.mark.parametrize(
     ("model", "error", "words"),
     [
@@ -114,11 +125,18 @@ def frozen_first():
         (shared, ValueError, "one chain of layers"),
         (lambda: branching()[1], ValueError, "one chain of layers"),
         (subclassed, ValueError, "Sequential or functional, but Subclass is a subclass"),
+        (patched, ValueError, "the call of 'other' is another"),
+        (lambda: OwnLoss([keras.Input((2,)), keras.layers.Dense(1)]), ValueError, "own compute_loss, but OwnLoss overrides"),
     ],
 )  # fmt: skip
 def test_what_is_no_plain_stack_is_refused_by_name(model, error, words):
     with pytest.raises(error, match=words):
         as_layers(model())
+
+
+def test_a_keras_model_where_layers_belong_is_told_the_way():
+    with pytest.raises(TypeError, match="as_layers makes it of a Keras model"):
+        trace_backprop(build_linear(), [[1.0]], [[2.0]])
 
 
 # KerasObjective

@@ -100,7 +100,7 @@ def flat_parameters(layers: Sequence[Dense]) -> NDArray[np.float64]:
 
 def check_stack(layers: Sequence[Dense], inputs: ArrayLike) -> NDArray[np.float64]:
     """Return the inputs as float64 (N, D) if they fit the first layer and each layer fits the next."""
-    form = "a sequence of at least one gdexplain.Dense"
+    form = "a sequence of at least one gdexplain.Dense (as_layers makes it of a Keras model)"
     for place, layer in enumerate(items("layers", layers, form, at_least=1)):
         instance(f"layers[{place}]", layer, Dense, "a gdexplain.Dense")
     rows = finite_array("inputs", inputs, ndim=2, booleans=True)

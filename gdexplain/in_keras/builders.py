@@ -173,8 +173,8 @@ def as_layers(model: keras.Model) -> list[Dense]:
     TypeError
         If `model` is not a Keras model.
     ValueError
-        If the model is not built or no chain, or a layer is of another kind, is frozen, has a penalty, a constraint or
-        an activation that `Dense` does not know; the message names the layer.
+        If the model is not built or no chain or has a loss of its own, or a layer is of another kind, is frozen, has a
+        penalty, a constraint or an activation that `Dense` does not know; the message names the layer.
 
     Examples
     --------
@@ -184,6 +184,8 @@ def as_layers(model: keras.Model) -> list[Dense]:
     """
     stack: list[Dense] = []
     for layer in _chain(model):
+        if "call" in vars(layer):
+            raise ValueError(f"model must have layers as Keras made them, but the call of {layer.name!r} is another.")
         if type(layer) is keras.layers.Dense:  # a subclass may compute anything
             stack.append(_as_dense(layer))
         elif type(layer) is keras.layers.Activation and stack:
@@ -209,6 +211,11 @@ def _chain(model: keras.Model) -> list[Any]:
     graph = isinstance(model, keras.Sequential) or hasattr(model, "operations")
     if not graph or not _is_keras_own(type(model).call):
         raise ValueError(f"model must be Sequential or functional, but {type(model).__name__} is a subclass.")
+    if not _is_keras_own(model.compute_loss):
+        raise ValueError(
+            f"model must have Keras' own compute_loss, but {type(model).__name__} overrides it: the trace would be that "
+            "of another loss. keras_gradient and KerasObjective take such a model."
+        )
     if isinstance(model, keras.Sequential):
         return layers
     pairs = itertools.pairwise(layers)

@@ -251,6 +251,17 @@ def test_a_product_with_the_hessian_is_the_change_of_the_gradient():
         (lambda: KerasObjective(build_linear(), make_line()).value([1.0]), ValueError, "theta must have the model's 2"),
         (lambda: KerasObjective(build_linear(), make_line()).value([1.0, np.nan]), ValueError, "theta must be finite"),
         (lambda: sharpness(build_linear(), make_line(), parameters=np.ones((1, 1, 2))), ValueError, "parameters must"),
+        (
+            lambda: sharpness(build_mlp([3, 1], inputs=1, seed=0), make_line(), parameters=np.full(10, 1e30)),
+            ValueError,
+            "parameters must be a point with a finite second derivative",
+        ),
+        (
+            lambda: keras_gradient(build_linear(), make_line(), loss=[]),
+            ValueError,
+            r"loss must be one loss, .* not \[\]",
+        ),
+        (lambda: keras_gradient(build_linear(), make_line(), loss={}), ValueError, "loss must be one loss, .* not {}"),
     ],
 )
 def test_what_does_not_fit_is_refused_in_words(call, error, words):

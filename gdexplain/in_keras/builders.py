@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from gdexplain._checks import instance, items, one_of, positive_int, real, refused, seed_of
+from gdexplain._checks import finite_array, instance, items, one_of, positive_int, real, refused, seed_of
 from gdexplain.by_hand.functions import ACTIVATIONS
 from gdexplain.by_hand.network import Dense
 
@@ -60,8 +60,9 @@ def build_linear(weight: float = 0.0, bias: float = 0.0, *, dtype: str = "float3
     >>> [value.item() for value in build_linear(0.5, -1.0).get_weights()]
     [0.5, -1.0]
     """
-    weight, bias = real("weight", weight), real("bias", bias)
+    given = {"weight": real("weight", weight), "bias": real("bias", bias)}
     dtype = one_of("dtype", dtype, _DTYPES)
+    start = [finite_array(name, value, dtype=dtype) for name, value in given.items()]
     model = keras.Sequential(
         [
             keras.Input((1,), dtype=dtype, name="x"),
@@ -69,7 +70,7 @@ def build_linear(weight: float = 0.0, bias: float = 0.0, *, dtype: str = "float3
         ],
         name="linear",
     )
-    model.set_weights([np.array([[weight]]), np.array([bias])])
+    model.set_weights([start[0].reshape(1, 1), start[1].reshape(1)])
     return model
 
 

@@ -228,6 +228,8 @@ def named_loss(loss: Any) -> Any:
     """Return a loss as `compile` takes it: `trace_backprop`'s names with ``_from_logits`` become Keras' objects."""
     if loss is None or isinstance(loss, keras.losses.Loss) or (callable(loss) and not isinstance(loss, type)):
         return loss
+    if isinstance(loss, dict | list | tuple) and not loss:
+        raise ValueError(f"loss must be one loss, or one for each output of the model, not {loss!r}.")
     if isinstance(loss, dict):
         return {key: named_loss(item) for key, item in loss.items()}
     if isinstance(loss, list | tuple):

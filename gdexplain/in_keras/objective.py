@@ -335,12 +335,17 @@ def sharpness(
 
 def _largest_eigenvalue(objective: KerasObjective, theta: NDArray[np.float64]) -> float:
     """Return the largest Hessian eigenvalue at theta."""
-    size = len(theta)
+    size, start = len(theta), np.random.default_rng(0).standard_normal(len(theta))
+    along = objective.hessian_product(theta, start)
+    if not np.all(np.isfinite(along)):
+        raise ValueError(
+            f"parameters must be a point with a finite second derivative in {objective.precision}, but that of the "
+            f"loss is not at theta of size {np.linalg.norm(theta):.3g}."
+        )
     if size <= _DENSE_HESSIAN:
         hessian = np.array([objective.hessian_product(theta, row) for row in np.eye(size)])
         return float(np.linalg.eigvalsh((hessian + hessian.T) / 2)[-1])
-    start = np.random.default_rng(0).standard_normal(size)
-    if not np.any(objective.hessian_product(theta, start)):
+    if not np.any(along):
         return 0.0  # flat: Lanczos has no direction to go on with
     operator = LinearOperator(
         (size, size), lambda vector: objective.hessian_product(theta, vector.ravel()), dtype=float

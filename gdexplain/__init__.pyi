@@ -5,14 +5,8 @@ from .by_hand.backprop import numerical_gradient as numerical_gradient
 from .by_hand.backprop import trace_backprop as trace_backprop
 from .by_hand.descent import descend as descend
 from .by_hand.network import Dense as Dense
-from .by_hand.objectives import Beale as Beale
-from .by_hand.objectives import Himmelblau as Himmelblau
 from .by_hand.objectives import LeastSquares as LeastSquares
 from .by_hand.objectives import NoisyQuadratic as NoisyQuadratic
-from .by_hand.objectives import Objective as Objective
-from .by_hand.objectives import Quadratic as Quadratic
-from .by_hand.objectives import Rastrigin as Rastrigin
-from .by_hand.objectives import Rosenbrock as Rosenbrock
 from .data import Dataset as Dataset
 from .data import batch_order as batch_order
 from .data import load_diabetes as load_diabetes

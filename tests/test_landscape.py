@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gdexplain.by_hand.objectives import LeastSquares, Quadratic
+from gdexplain.by_hand.objectives import LeastSquares, NoisyQuadratic
 from gdexplain.data import Dataset, make_line, make_moons
 from gdexplain.landscape import (
     Plane,
@@ -176,7 +176,7 @@ def test_a_function_of_one_a_function_of_many_and_an_objective_give_one_slice():
 def test_the_surface_of_a_line_is_the_quadratic_that_its_hessian_says():
     least = LeastSquares(LINE)
     lowest = least.value_and_grad(least.minimum)[0]
-    quadratic = Quadratic(line_hessian(LINE), least.minimum)
+    quadratic = NoisyQuadratic(line_hessian(LINE), [least.minimum])
     surface = evaluate(line_loss(LINE), a_range=(0, 4), b_range=(-2, 2), resolution=9, vectorized=True)
     expected = evaluate(quadratic, a_range=(0, 4), b_range=(-2, 2), resolution=9)
     np.testing.assert_allclose(surface.loss, lowest + expected.loss, rtol=1e-10)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from gdexplain import Dataset, batch_order, make_line, theory
 from gdexplain.by_hand import rules, schedules
 from gdexplain.by_hand.descent import descend
-from gdexplain.by_hand.objectives import LeastSquares, NoisyQuadratic, Quadratic
+from gdexplain.by_hand.objectives import LeastSquares, NoisyQuadratic
 
 LINE = make_line()
 HESSIAN = theory.line_hessian(LINE)
@@ -74,7 +74,7 @@ def test_no_rate_contracts_better_than_the_optimal_one_and_the_limit_contracts_n
 @pytest.mark.parametrize("learning_rate", [0.02, 0.3, 0.49])
 def test_the_measured_rate_of_gradient_descent_is_the_predicted_one(learning_rate):
     hessian = random_hessian(1)
-    run = descend(Quadratic(hessian), rules.gradient_descent(learning_rate), [1, 2, 3], steps=3000)
+    run = descend(NoisyQuadratic(hessian, [np.zeros(3)]), rules.gradient_descent(learning_rate), [1, 2, 3], steps=3000)
     assert tail_rate(run, np.zeros(3), 200) == pytest.approx(theory.contraction_rate(hessian, learning_rate), abs=1e-12)
 
 

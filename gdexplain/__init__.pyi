@@ -9,7 +9,6 @@ from .by_hand.objectives import LeastSquares as LeastSquares
 from .by_hand.objectives import NoisyQuadratic as NoisyQuadratic
 from .data import Dataset as Dataset
 from .data import batch_order as batch_order
-from .data import load_diabetes as load_diabetes
 from .data import load_digits as load_digits
 from .data import make_line as make_line
 from .data import make_moons as make_moons

@@ -297,29 +297,6 @@ def load_digits() -> Dataset:
     return Dataset(bunch.data / 16.0, bunch.target, "digits")
 
 
-def load_diabetes() -> Dataset:
-    """Load the 442 patients of the diabetes study that scikit-learn carries, features standardised.
-
-    Returns
-    -------
-    Dataset
-        Inputs (442, 10), each column of mean 0 and variance 1; targets (442, 1), disease progression after a year.
-
-    Raises
-    ------
-    ImportError
-        If scikit-learn is not installed (the extra ``gdexplain[data]``).
-
-    References
-    ----------
-    .. [1] B. Efron, T. Hastie, I. Johnstone and R. Tibshirani, "Least angle regression", Annals of Statistics 32
-       (2004), 407-499. :doi:`10.1214/009053604000000067`
-    """
-    bunch = _sklearn_datasets().load_diabetes()
-    centred = bunch.data - bunch.data.mean(axis=0)
-    return Dataset(centred / centred.std(axis=0), bunch.target[:, np.newaxis].astype(float), "diabetes")
-
-
 def _sklearn_datasets() -> Any:
     """Import scikit-learn's data sets, which need no download."""
     try:

@@ -216,7 +216,6 @@ CALLS: dict[str, tuple[Callable[..., Any], Mapping[str, Argument]]] = {
     ),
     "make_moons": (g.make_moons, {"n": whole(4), "noise": real(0.1), "seed": seed}),
     "load_digits": (g.load_digits, {}),
-    "load_diabetes": (g.load_diabetes, {}),
     "batch_order": (
         g.batch_order,
         {

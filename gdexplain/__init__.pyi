@@ -50,8 +50,6 @@ from .theory import OptimalMomentum as OptimalMomentum
 from .theory import box_dimension as box_dimension
 from .theory import contraction_rate as contraction_rate
 from .theory import cyclic_contraction_rate as cyclic_contraction_rate
-from .theory import deep_linear_half_time as deep_linear_half_time
-from .theory import deep_linear_mode as deep_linear_mode
 from .theory import expected_squared_error as expected_squared_error
 from .theory import gradient_covariance as gradient_covariance
 from .theory import gradient_descent_trajectory as gradient_descent_trajectory

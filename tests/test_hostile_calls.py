@@ -404,8 +404,6 @@ CALLS: dict[str, tuple[Callable[..., Any], Mapping[str, Argument]]] = {
     **theory("max_stable_sgd_learning_rate", dataset=dataset, batch_size=batch_size, replacement=replacement),
     **theory("noise_floor", dataset=dataset, learning_rate=rate, batch_size=batch_size, replacement=replacement),
     **theory("cyclic_contraction_rate", dataset=dataset, learning_rate=rate, batch_size=batch_size),
-    **theory("deep_linear_mode", times=numbers([0.0, 1.0]), strength=real(2.0), start=real(0.1), tau=real(1.0)),
-    **theory("deep_linear_half_time", strength=real(2.0), start=real(0.1), tau=real(1.0)),
     **theory(
         "initialization_gain",
         initializer=word("he_normal"),

@@ -381,45 +381,6 @@ def test_passes_over_a_short_last_batch_contract_by_the_predicted_factor(batch_s
 # ---- Deep networks ----
 
 
-class DeepLinear:
-    """Half the squared distance of W2 W1 to a diagonal matrix, as an objective of both layers."""
-
-    size = 1
-
-    def __init__(self, strengths):
-        self.target, self.width = np.diag(strengths), len(strengths)
-
-    def value_and_grad(self, theta, *_):
-        first, second = theta.reshape(2, self.width, self.width)
-        gap = second @ first - self.target
-        return 0.5 * float((gap**2).sum()), np.concatenate([(second.T @ gap).ravel(), (gap @ first.T).ravel()])
-
-
-def test_a_deep_linear_network_learns_along_saxe_s_sigmoids():
-    strengths, start, rate = (3.0, 2.0, 1.0), 0.03**2, 0.001
-    weights = 0.03 * np.concatenate([np.eye(3).ravel(), np.eye(3).ravel()])
-    run = descend(DeepLinear(strengths), rules.gradient_descent(rate), weights, steps=6000)
-    times = rate * np.arange(len(run) + 1)
-    layers = run.parameters.reshape(-1, 2, 3, 3)
-    modes = np.einsum("tij,tji->ti", layers[:, 1], layers[:, 0])
-    for mode, strength in zip(modes.T, strengths, strict=True):
-        assert np.abs(mode - theory.deep_linear_mode(times, strength, start)).max() < 0.01
-        measured = np.interp(strength / 2, mode, times)
-        assert measured == pytest.approx(theory.deep_linear_half_time(strength, start), abs=2e-3)
-    halves = [round(theory.deep_linear_half_time(strength, start), 3) for strength in strengths]
-    assert halves == [1.352, 1.926, 3.506]
-
-
-def test_saxe_s_sigmoid_solves_its_equation():
-    times = np.linspace(0, 4, 4001)
-    mode = theory.deep_linear_mode(times, 2.0, 0.001, tau=1.5)
-    slope = np.gradient(mode, times)[1:-1]
-    np.testing.assert_allclose(slope, (2 * mode * (2 - mode) / 1.5)[1:-1], atol=1e-5)
-    assert mode[0] == pytest.approx(0.001, rel=1e-13)
-    half = theory.deep_linear_half_time(2.0, 0.001, tau=1.5)
-    assert theory.deep_linear_mode(half, 2.0, 0.001, tau=1.5) == pytest.approx(1, rel=1e-13)
-
-
 FUNCTIONS = {
     "linear": (lambda z: z, np.ones_like),
     "relu": (lambda z: np.maximum(z, 0), lambda z: (z > 0) * 1.0),
@@ -518,10 +479,6 @@ I2 = np.eye(2)
         (lambda: theory.max_stable_sgd_learning_rate(SAME), "hessian of dataset must be positive definite"),
         (lambda: theory.noise_floor(LINE, 0.09), "^learning_rate must be .* below 0.0801"),
         (lambda: theory.cyclic_contraction_rate(LINE, 0.1, 5), "^batch_size must be"),
-        (lambda: theory.deep_linear_mode([0], 0, 0.1), "^strength must be"),
-        (lambda: theory.deep_linear_mode([np.nan], 1, 0.1), "^times must be finite"),
-        (lambda: theory.deep_linear_half_time(1, 0.6), "^start must be"),
-        (lambda: theory.deep_linear_half_time(1, 0.1, tau=0), "^tau must be"),
         (lambda: theory.initialization_gain("he", "relu", fan_in=1, fan_out=1), "^initializer must be one of"),
         (lambda: theory.initialization_gain("he_normal", "elu", fan_in=1, fan_out=1), "^activation must be one of"),
         (lambda: theory.initialization_gain("he_normal", "relu", fan_in=0, fan_out=1), "^fan_in must be"),

@@ -1,4 +1,4 @@
-"""Deep networks: how deep linear ones learn, and how far a signal gets at the start."""
+"""Deep networks: how far a signal gets at the start."""
 
 from __future__ import annotations
 
@@ -6,98 +6,9 @@ import functools
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from gdexplain._checks import finite_array, flag, one_of, positive_int, real
+from gdexplain._checks import flag, one_of, positive_int, real
 from gdexplain.theory._shared import Array
-
-
-def deep_linear_mode(times: ArrayLike, strength: float, start: float, *, tau: float = 1.0) -> Array:
-    r"""Return how a two-layer linear network learns one direction of its data: a sigmoid in time.
-
-    .. math:: \tau \frac{du}{dt} = 2 u (s - u) \quad\Longrightarrow\quad
-              u(t) = \frac{s}{1 + (s / u_0 - 1) \, e^{-2 s t / \tau}}
-
-    Parameters
-    ----------
-    times : array_like, shape (T,)
-        Times t, in the units of `tau`.
-    strength : float
-        The singular value s of the input-output correlation, above 0.
-    start : float
-        The product :math:`u_0` of the two layers at time 0, above 0; both share it equally.
-    tau : float
-        The time constant, above 0. Gradient descent at rate η on :math:`\tfrac12 \lVert \Sigma - W_2 W_1 \rVert^2`
-        has :math:`t / \tau = \eta k` after k updates.
-
-    Returns
-    -------
-    ndarray, shape (T,)
-        The strength u(t) that the network has learned.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not positive or a time is not finite.
-
-    Notes
-    -----
-    For whitened inputs, small rates and layers that start balanced. Keras' ``mse`` over K outputs is 2 / K times the
-    loss above, so there :math:`t / \tau = 2 \eta k / K`.
-
-    References
-    ----------
-    .. [1] A. Saxe, J. McClelland and S. Ganguli, "Exact solutions to the nonlinear dynamics of learning in deep linear
-       neural networks", 2014, arXiv:1312.6120, eq. 8.
-
-    Examples
-    --------
-    >>> from gdexplain.theory import deep_linear_half_time, deep_linear_mode
-    >>> deep_linear_mode([0.0, deep_linear_half_time(2.0, 0.001), 100.0], 2.0, 0.001).round(6)
-    array([1.e-03, 1.e+00, 2.e+00])
-    """
-    strength, start, tau = real("strength", strength, above=0), real("start", start, above=0), real("tau", tau, above=0)
-    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-        age = -2 * strength * finite_array("times", times) / tau
-        # the same, with powers of e that are at most 1, before the start as well as after it
-        power, less = np.exp(-np.abs(age)), np.expm1(-np.abs(age))
-        mode: Array = np.where(age > 0, power / (1 / start + less / strength), 1 / (power / start - less / strength))
-    return mode
-
-
-def deep_linear_half_time(strength: float, start: float, *, tau: float = 1.0) -> float:
-    r"""Return when a two-layer linear network has learned half of one direction of its data.
-
-    .. math:: t_{1/2} = \frac{\tau}{2 s} \ln\left(\frac{s}{u_0} - 1\right)
-
-    Parameters
-    ----------
-    strength : float
-        The singular value s of the input-output correlation, above 0.
-    start : float
-        The product :math:`u_0` of the two layers at time 0, above 0 and below s / 2.
-    tau : float
-        The time constant, above 0; see `deep_linear_mode`.
-
-    Returns
-    -------
-    float
-        In the units of `tau`. Strong directions are learned first.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is out of range.
-
-    Examples
-    --------
-    >>> from gdexplain.theory import deep_linear_half_time
-    >>> [round(deep_linear_half_time(s, 0.03**2), 3) for s in (3, 2, 1)]
-    [1.352, 1.926, 3.506]
-    """
-    strength, tau = real("strength", strength, above=0), real("tau", tau, above=0)
-    start = real("start", start, above=0, below=strength / 2)
-    return tau / (2 * strength) * float(np.log(strength / start - 1))
 
 
 def initialization_gain(

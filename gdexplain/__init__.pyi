@@ -54,7 +54,6 @@ from .theory import expected_squared_error as expected_squared_error
 from .theory import gradient_covariance as gradient_covariance
 from .theory import gradient_descent_trajectory as gradient_descent_trajectory
 from .theory import gradient_noise_scale as gradient_noise_scale
-from .theory import initialization_gain as initialization_gain
 from .theory import line_hessian as line_hessian
 from .theory import max_stable_learning_rate as max_stable_learning_rate
 from .theory import max_stable_sgd_learning_rate as max_stable_sgd_learning_rate

@@ -404,15 +404,6 @@ CALLS: dict[str, tuple[Callable[..., Any], Mapping[str, Argument]]] = {
     **theory("max_stable_sgd_learning_rate", dataset=dataset, batch_size=batch_size, replacement=replacement),
     **theory("noise_floor", dataset=dataset, learning_rate=rate, batch_size=batch_size, replacement=replacement),
     **theory("cyclic_contraction_rate", dataset=dataset, learning_rate=rate, batch_size=batch_size),
-    **theory(
-        "initialization_gain",
-        initializer=word("he_normal"),
-        activation=word("tanh"),
-        fan_in=whole(4),
-        fan_out=whole(4),
-        second_moment=real(1.0),
-        backward=flag(True),
-    ),
     **theory("box_dimension", mask=taking("truths")(lambda: np.eye(32, dtype=bool)), sizes=numbers([1, 2], OR_NONE)),
     # pictures
     "look_of": (g.look_of, {"trajectory": thing(run), "by": by}),

@@ -378,66 +378,6 @@ def test_passes_over_a_short_last_batch_contract_by_the_predicted_factor(batch_s
     assert tail_rate(run, [2, 0], each * 100) ** each == pytest.approx(predicted, abs=1e-10)
 
 
-# ---- Deep networks ----
-
-
-FUNCTIONS = {
-    "linear": (lambda z: z, np.ones_like),
-    "relu": (lambda z: np.maximum(z, 0), lambda z: (z > 0) * 1.0),
-    "leaky_relu": (lambda z: np.where(z > 0, z, 0.2 * z), lambda z: np.where(z > 0, 1.0, 0.2)),
-    "tanh": (np.tanh, lambda z: 1 / np.cosh(z) ** 2),
-    "sigmoid": (lambda z: 1 / (1 + np.exp(-z)), lambda z: np.exp(-z) / (1 + np.exp(-z)) ** 2),
-}
-
-
-@pytest.mark.parametrize("activation", FUNCTIONS)
-@pytest.mark.parametrize(
-    ("initializer", "variance"), [("he_normal", 2 / 300), ("glorot_uniform", 2 / 500), ("lecun_normal", 1 / 300)]
-)
-def test_the_gain_of_a_layer_is_that_of_a_wide_random_one(activation, initializer, variance):
-    rng = np.random.default_rng(0)
-    function, derivative = FUNCTIONS[activation]
-    z = 1.5 * rng.normal(size=(4000, 300))
-    weights = variance**0.5 * rng.normal(size=(300, 200))
-    options = {"fan_in": 300, "fan_out": 200, "second_moment": 1.5**2}
-    forward = np.mean((function(z) @ weights) ** 2) / np.mean(z**2)
-    assert theory.initialization_gain(initializer, activation, **options) == pytest.approx(forward, rel=0.1)
-    delta = rng.normal(size=(4000, 200))
-    backward = np.mean((delta @ weights.T * derivative(z)) ** 2)
-    predicted = theory.initialization_gain(initializer, activation, backward=True, **options)
-    assert predicted == pytest.approx(backward, rel=0.02)
-
-
-def test_he_keeps_a_relu_network_alive_and_glorot_halves_it_at_every_layer():
-    width = {"fan_in": 256, "fan_out": 256}
-    for backward in (False, True):
-        gains = [
-            theory.initialization_gain(n, "relu", backward=backward, **width) for n in ("he_normal", "glorot_normal")
-        ]
-        np.testing.assert_allclose(np.log2(gains), [0, -1], atol=1e-12)
-
-
-def test_a_sigmoid_never_lets_more_than_a_quarter_of_the_gradient_through():
-    for second_moment in (1e-6, 0.1, 1.0, 10.0):
-        gain = theory.initialization_gain(
-            "lecun_normal", "sigmoid", fan_in=64, fan_out=64, second_moment=second_moment, backward=True
-        )
-        assert gain**0.5 <= 0.25
-    assert gain**0.5 < 0.16
-    small = theory.initialization_gain(
-        "lecun_normal", "sigmoid", fan_in=64, fan_out=64, second_moment=1e-6, backward=True
-    )
-    assert small**0.5 == pytest.approx(0.25, rel=1e-5)
-
-
-@settings(deadline=None, derandomize=True)
-@given(st.floats(1e-3, 20))
-def test_leaky_relu_s_gain_does_not_depend_on_the_size_of_its_inputs(second_moment):
-    options = {"fan_in": 10, "fan_out": 10, "second_moment": second_moment}
-    gain = theory.initialization_gain("he_uniform", "leaky_relu", **options)
-    assert gain == pytest.approx(2 * (1 + 0.2**2) / 2, rel=1e-12)
-
-
 # ---- Bad input ----
 
 SAME = Dataset([[1], [1]], [[1.0], [2.0]])
@@ -479,13 +419,6 @@ I2 = np.eye(2)
         (lambda: theory.max_stable_sgd_learning_rate(SAME), "hessian of dataset must be positive definite"),
         (lambda: theory.noise_floor(LINE, 0.09), "^learning_rate must be .* below 0.0801"),
         (lambda: theory.cyclic_contraction_rate(LINE, 0.1, 5), "^batch_size must be"),
-        (lambda: theory.initialization_gain("he", "relu", fan_in=1, fan_out=1), "^initializer must be one of"),
-        (lambda: theory.initialization_gain("he_normal", "elu", fan_in=1, fan_out=1), "^activation must be one of"),
-        (lambda: theory.initialization_gain("he_normal", "relu", fan_in=0, fan_out=1), "^fan_in must be"),
-        (
-            lambda: theory.initialization_gain("he_normal", "relu", fan_in=1, fan_out=1, second_moment=0),
-            "^second_moment must be",
-        ),
     ],
 )
 def test_bad_input_is_an_error_that_names_the_argument(call, words):

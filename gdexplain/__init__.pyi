@@ -47,7 +47,6 @@ from .plotting import use_style as use_style
 from .record import Sweep as Sweep
 from .record import Trajectory as Trajectory
 from .theory import OptimalMomentum as OptimalMomentum
-from .theory import box_dimension as box_dimension
 from .theory import contraction_rate as contraction_rate
 from .theory import cyclic_contraction_rate as cyclic_contraction_rate
 from .theory import expected_squared_error as expected_squared_error

@@ -404,7 +404,6 @@ CALLS: dict[str, tuple[Callable[..., Any], Mapping[str, Argument]]] = {
     **theory("max_stable_sgd_learning_rate", dataset=dataset, batch_size=batch_size, replacement=replacement),
     **theory("noise_floor", dataset=dataset, learning_rate=rate, batch_size=batch_size, replacement=replacement),
     **theory("cyclic_contraction_rate", dataset=dataset, learning_rate=rate, batch_size=batch_size),
-    **theory("box_dimension", mask=taking("truths")(lambda: np.eye(32, dtype=bool)), sizes=numbers([1, 2], OR_NONE)),
     # pictures
     "look_of": (g.look_of, {"trajectory": thing(run), "by": by}),
     "use_style": (mpl.rc_context()(g.use_style), {}),

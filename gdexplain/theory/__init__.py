@@ -1,6 +1,5 @@
 """What calculus predicts before anything is run: rates, limits and noise, from data or a Hessian. NumPy only."""
 
-from gdexplain.theory.fractals import box_dimension as box_dimension
 from gdexplain.theory.noise import expected_squared_error as expected_squared_error
 from gdexplain.theory.noise import gradient_covariance as gradient_covariance
 from gdexplain.theory.noise import gradient_noise_scale as gradient_noise_scale

@@ -51,7 +51,6 @@ from .theory import contraction_rate as contraction_rate
 from .theory import cyclic_contraction_rate as cyclic_contraction_rate
 from .theory import expected_squared_error as expected_squared_error
 from .theory import gradient_covariance as gradient_covariance
-from .theory import gradient_descent_trajectory as gradient_descent_trajectory
 from .theory import gradient_noise_scale as gradient_noise_scale
 from .theory import line_hessian as line_hessian
 from .theory import max_stable_learning_rate as max_stable_learning_rate

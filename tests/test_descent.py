@@ -10,7 +10,7 @@ from gdexplain import Dataset, Trajectory, batch_order, build_linear, make_line,
 from gdexplain.by_hand import rules, schedules
 from gdexplain.by_hand.descent import descend
 from gdexplain.by_hand.objectives import LeastSquares, NoisyQuadratic
-from gdexplain.theory import contraction_rate, gradient_descent_trajectory, line_hessian, max_stable_learning_rate
+from gdexplain.theory import contraction_rate, line_hessian, max_stable_learning_rate
 
 LINE = make_line()
 HESSIAN = line_hessian(LINE)
@@ -34,7 +34,9 @@ class Valley:
 @pytest.mark.parametrize("learning_rate", [0.01, 2 / 17, 0.1197, 0.13])
 def test_gradient_descent_on_a_quadratic_follows_its_closed_form(learning_rate):
     run = descend(NoisyQuadratic(HESSIAN, [[2, 0]]), rules.gradient_descent(learning_rate), [0, 0], steps=300)
-    points = gradient_descent_trajectory(HESSIAN, [0, 0], [2, 0], learning_rate, 300)
+    curvature, directions = np.linalg.eigh(HESSIAN)
+    shrunk = (1 - learning_rate * curvature) ** np.arange(301)[:, np.newaxis]
+    points = [2, 0] + (shrunk * (directions.T @ [-2, 0])) @ directions.T
     np.testing.assert_allclose(run.parameters, points, rtol=0, atol=1e-12 * np.abs(points).max())
 
 

@@ -78,16 +78,6 @@ def test_the_measured_rate_of_gradient_descent_is_the_predicted_one(learning_rat
     assert tail_rate(run, np.zeros(3), 200) == pytest.approx(theory.contraction_rate(hessian, learning_rate), abs=1e-12)
 
 
-def test_the_closed_form_starts_at_its_start_and_ends_at_its_last_finite_row():
-    points = theory.gradient_descent_trajectory(HESSIAN, [1, 1], [2, 0], 0.1, 10)
-    assert points.shape == (11, 2)
-    np.testing.assert_allclose(points[0], [1, 1], atol=1e-15)
-    exploding = theory.gradient_descent_trajectory(HESSIAN, [1, 1], [2, 0], 10.0, 1000)
-    assert len(exploding) < 200
-    assert np.isfinite(exploding).all()
-    assert np.abs(exploding[-1]).max() > 1e300
-
-
 # ---- Momentum ----
 
 
@@ -399,10 +389,6 @@ I2 = np.eye(2)
         (lambda: theory.contraction_rate(I2, np.inf), "^learning_rate must be"),
         (lambda: theory.momentum_contraction_rate(I2, 0.1, -0.1), "^beta must be"),
         (lambda: theory.momentum_contraction_rate(I2, -0.1, 0.1), "^learning_rate must be"),
-        (lambda: theory.gradient_descent_trajectory(I2, [0], [0, 0], 0.1, 3), "^theta0 must have 2 numbers"),
-        (lambda: theory.gradient_descent_trajectory(I2, [0, 0], [0, 0, 0], 0.1, 3), "^minimum must have 2 numbers"),
-        (lambda: theory.gradient_descent_trajectory(I2, [0, np.nan], [0, 0], 0.1, 3), "^theta0 must be finite"),
-        (lambda: theory.gradient_descent_trajectory(I2, [0, 0], [0, 0], 0.1, 0), "^steps must be"),
         (lambda: theory.gradient_covariance(LINE, [0, 0, 0]), "^theta must have 2 numbers"),
         (lambda: theory.minibatch_gradient_variance(LINE, [0, 0], 5), "^batch_size must be"),
         (lambda: theory.minibatch_gradient_variance(LINE, [0, 0], 0, replacement=True), "^batch_size must be"),

@@ -8,7 +8,6 @@ from gdexplain.theory.noise import reshuffled_covariance as reshuffled_covarianc
 from gdexplain.theory.noise import stationary_covariance as stationary_covariance
 from gdexplain.theory.quadratic import OptimalMomentum as OptimalMomentum
 from gdexplain.theory.quadratic import contraction_rate as contraction_rate
-from gdexplain.theory.quadratic import gradient_descent_trajectory as gradient_descent_trajectory
 from gdexplain.theory.quadratic import line_hessian as line_hessian
 from gdexplain.theory.quadratic import max_stable_learning_rate as max_stable_learning_rate
 from gdexplain.theory.quadratic import momentum_contraction_rate as momentum_contraction_rate

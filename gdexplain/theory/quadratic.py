@@ -7,9 +7,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gdexplain._checks import flag, positive_int, real, room
+from gdexplain._checks import flag, real
 from gdexplain.data import Data
-from gdexplain.theory._shared import Array, design_of, finite_rows, in_range, parameter_point, spectrum
+from gdexplain.theory._shared import Array, design_of, in_range, spectrum
 
 
 def line_hessian(dataset: Data) -> Array:
@@ -152,54 +152,6 @@ def contraction_rate(hessian: ArrayLike, learning_rate: float) -> float:
     """
     learning_rate = real("learning_rate", learning_rate, above=0)
     return float(np.max(np.abs(1 - learning_rate * spectrum(hessian)[0])))
-
-
-def gradient_descent_trajectory(
-    hessian: ArrayLike, theta0: ArrayLike, minimum: ArrayLike, learning_rate: float, steps: int
-) -> Array:
-    r"""Return every point of gradient descent on a quadratic, in closed form: nothing is iterated.
-
-    .. math:: \theta_k = \theta^* + Q (1 - \eta \Lambda)^k Q^\top (\theta_0 - \theta^*), \qquad H = Q \Lambda Q^\top
-
-    Parameters
-    ----------
-    hessian : array_like, shape (P, P)
-        Symmetric, with no negative eigenvalue and a positive one.
-    theta0, minimum : array_like, shape (P,)
-        The start and the minimum.
-    learning_rate : float
-        The rate, above 0.
-    steps : int
-        How many updates T.
-
-    Returns
-    -------
-    ndarray, shape (T + 1, P)
-        The start and the point after each update. Where the run explodes beyond what float64 holds, it ends with the
-        last finite row.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If `hessian` is not as said, the shapes disagree, the rate is not positive or `steps` is below 1.
-
-    Examples
-    --------
-    >>> from gdexplain.theory import gradient_descent_trajectory
-    >>> gradient_descent_trajectory([[2.0]], [1.0], [0.0], 0.25, 3).ravel()
-    array([1.   , 0.5  , 0.25 , 0.125])
-    """
-    eigenvalues, vectors = spectrum(hessian)
-    theta0, minimum = (
-        parameter_point("theta0", theta0, len(eigenvalues)),
-        parameter_point("minimum", minimum, len(eigenvalues)),
-    )
-    learning_rate, steps = real("learning_rate", learning_rate, above=0), positive_int("steps", steps)
-    room("steps", 4 * (steps + 1) * len(eigenvalues))
-    with np.errstate(over="ignore", invalid="ignore"):
-        powers = (1 - learning_rate * eigenvalues) ** np.arange(steps + 1)[:, np.newaxis]
-        points: Array = minimum + (powers * (vectors.T @ (theta0 - minimum))) @ vectors.T
-    return finite_rows(points)
 
 
 class OptimalMomentum(NamedTuple):

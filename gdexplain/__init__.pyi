@@ -46,7 +46,6 @@ from .plotting import look_of as look_of
 from .plotting import use_style as use_style
 from .record import Sweep as Sweep
 from .record import Trajectory as Trajectory
-from .theory import OptimalMomentum as OptimalMomentum
 from .theory import contraction_rate as contraction_rate
 from .theory import cyclic_contraction_rate as cyclic_contraction_rate
 from .theory import expected_squared_error as expected_squared_error
@@ -57,7 +56,6 @@ from .theory import max_stable_learning_rate as max_stable_learning_rate
 from .theory import max_stable_sgd_learning_rate as max_stable_sgd_learning_rate
 from .theory import mean_square_rate as mean_square_rate
 from .theory import minibatch_gradient_variance as minibatch_gradient_variance
-from .theory import momentum_contraction_rate as momentum_contraction_rate
 from .theory import noise_floor as noise_floor
 from .theory import optimal_learning_rate as optimal_learning_rate
 from .theory import optimal_momentum as optimal_momentum

@@ -370,7 +370,6 @@ CALLS: dict[str, tuple[Callable[..., Any], Mapping[str, Argument]]] = {
     **theory("max_stable_learning_rate", hessian=hessian, beta=real(0.5), nesterov=flag(True)),
     **theory("optimal_learning_rate", hessian=hessian),
     **theory("contraction_rate", hessian=hessian, learning_rate=rate),
-    **theory("momentum_contraction_rate", hessian=hessian, learning_rate=rate, beta=real(0.5), nesterov=flag(True)),
     **theory("optimal_momentum", hessian=hessian),
     **theory("gradient_covariance", dataset=dataset, theta=theta, batch_size=batch_size, replacement=replacement),
     **theory(
@@ -573,7 +572,7 @@ CALLS: dict[str, tuple[Callable[..., Any], Mapping[str, Argument]]] = {
     "tape.forward_steps": (lambda root: list(tape.forward_steps(root)), {"root": thing(node)}),
     "tape.backward_steps": (lambda root: list(tape.backward_steps(root)), {"root": thing(node)}),
 }
-RESULTS = {"BackpropTrace", "GradientReport", "Look", "OptimalMomentum"}  # nobody builds them: functions return them
+RESULTS = {"BackpropTrace", "GradientReport", "Look"}  # nobody builds them: functions return them
 ALIASES = {"dataset": "x|y|inputs|targets", "trajectories": "trajectory", "model_or_layers": "model|layers"}
 CHANGED = {"ax", "axes", "model", "optimizer"}  # what a call that is not refused is there to change
 

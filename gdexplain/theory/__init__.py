@@ -6,11 +6,9 @@ from gdexplain.theory.noise import gradient_noise_scale as gradient_noise_scale
 from gdexplain.theory.noise import minibatch_gradient_variance as minibatch_gradient_variance
 from gdexplain.theory.noise import reshuffled_covariance as reshuffled_covariance
 from gdexplain.theory.noise import stationary_covariance as stationary_covariance
-from gdexplain.theory.quadratic import OptimalMomentum as OptimalMomentum
 from gdexplain.theory.quadratic import contraction_rate as contraction_rate
 from gdexplain.theory.quadratic import line_hessian as line_hessian
 from gdexplain.theory.quadratic import max_stable_learning_rate as max_stable_learning_rate
-from gdexplain.theory.quadratic import momentum_contraction_rate as momentum_contraction_rate
 from gdexplain.theory.quadratic import optimal_learning_rate as optimal_learning_rate
 from gdexplain.theory.quadratic import optimal_momentum as optimal_momentum
 from gdexplain.theory.stochastic import cyclic_contraction_rate as cyclic_contraction_rate

@@ -172,63 +172,6 @@ class OptimalMomentum(NamedTuple):
     rate: float
 
 
-@np.errstate(over="ignore")  # a rate beyond float64 is infinity
-def momentum_contraction_rate(
-    hessian: ArrayLike, learning_rate: float, beta: float, *, nesterov: bool = False
-) -> float:
-    r"""Return the factor by which one update with momentum shrinks the distance to the minimum, in the long run.
-
-    Each eigenvalue λ of the Hessian makes its own recursion, whose two roots z decide:
-
-    .. math:: z^2 - (1 + \beta - \eta \lambda) z + \beta = 0, \qquad
-              z^2 - (1 + \beta) (1 - \eta \lambda) z + \beta (1 - \eta \lambda) = 0 \quad \text{with Nesterov's}
-
-    Parameters
-    ----------
-    hessian : array_like, shape (P, P)
-        Symmetric, with no negative eigenvalue and a positive one.
-    learning_rate : float
-        The rate, above 0.
-    beta : float
-        Momentum, at least 0 and below 1.
-    nesterov : bool
-        Whether the momentum is Nesterov's.
-
-    Returns
-    -------
-    float
-        The spectral radius, the largest absolute value of a root. Below 1 the run converges.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If `hessian` is not as said, the rate is not positive or `beta` is outside [0, 1).
-
-    Notes
-    -----
-    Keras' convention, :math:`v_{k+1} = \beta v_k - \eta g_k`. Where the two roots meet, the error falls like
-    :math:`k |z|^k`, so a rate measured on a short run is above the radius.
-
-    References
-    ----------
-    .. [1] G. Goh, "Why momentum really works", Distill, 2017, doi:10.23915/distill.00006.
-
-    Examples
-    --------
-    >>> from gdexplain.theory import momentum_contraction_rate
-    >>> print(f"{momentum_contraction_rate([[15, 5], [5, 2]], 0.1, 0.9):.6f}, and sqrt(0.9) = {0.9 ** 0.5:.6f}")
-    0.948683, and sqrt(0.9) = 0.948683
-    """
-    eta, beta = real("learning_rate", learning_rate, above=0), real("beta", beta, at_least=0, below=1)
-    nesterov = flag("nesterov", nesterov)
-    left = 1 - eta * spectrum(hessian)[0]
-    total, product = ((1 + beta) * left, beta * left) if nesterov else (beta + left, np.full_like(left, beta))
-    discriminant = total**2 - 4 * product
-    complex_pair = np.sqrt(np.maximum(product, 0))  # two conjugate roots: the product is their squared length
-    real_pair = (np.abs(total) + np.sqrt(np.maximum(discriminant, 0))) / 2
-    return float(np.max(np.where(discriminant < 0, complex_pair, real_pair)))
-
-
 def optimal_momentum(hessian: ArrayLike) -> OptimalMomentum:
     r"""Return the rate and the momentum with which a quadratic is minimised fastest from the worst start.
 

@@ -59,7 +59,6 @@ from .theory import minibatch_gradient_variance as minibatch_gradient_variance
 from .theory import noise_floor as noise_floor
 from .theory import optimal_learning_rate as optimal_learning_rate
 from .theory import optimal_momentum as optimal_momentum
-from .theory import reshuffled_covariance as reshuffled_covariance
 from .theory import stationary_covariance as stationary_covariance
 
 __version__: str

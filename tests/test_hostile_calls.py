@@ -378,13 +378,6 @@ CALLS: dict[str, tuple[Callable[..., Any], Mapping[str, Argument]]] = {
     **theory("gradient_noise_scale", hessian=hessian, noise_covariance=noise, gradient=theta),
     **theory("stationary_covariance", hessian=hessian, noise_covariance=noise, learning_rate=rate),
     **theory(
-        "reshuffled_covariance",
-        hessian=hessian,
-        noise_covariance=noise,
-        learning_rate=rate,
-        updates_per_epoch=whole(3),
-    ),
-    **theory(
         "expected_squared_error",
         hessian=hessian,
         noise_covariance=noise,

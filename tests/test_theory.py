@@ -203,50 +203,6 @@ def test_the_stationary_covariance_does_not_change_in_an_update():
     np.testing.assert_allclose(step @ covariance @ step + 0.09 * noise, covariance, rtol=1e-12, atol=1e-14)
 
 
-def epoch_ends(bowls, learning_rate, epochs, *, reshuffled, batch_size=1):
-    """The parameters after every epoch, the first quarter left out."""
-    if reshuffled:
-        batches = batch_order(bowls.size, batch_size, epochs, seed=0)
-    else:
-        batches = np.random.default_rng(0).integers(0, bowls.size, (epochs * bowls.size // batch_size, batch_size))
-    run = descend(bowls, rules.gradient_descent(learning_rate), bowls.minimum, batches=batches)
-    return run.parameters[:: bowls.size // batch_size][epochs // 4 :] - bowls.minimum
-
-
-@pytest.mark.parametrize("batch_size", [1, 2])
-def test_the_covariance_after_reshuffled_epochs_is_the_predicted_one(batch_size):
-    minima = np.random.default_rng(1).normal(size=(6, 2))
-    bowls = NoisyQuadratic([[1.0, 0.3], [0.3, 0.5]], minima)
-    noise = bowls.gradient_covariance / batch_size * (6 - batch_size) / (6 - 1)
-    predicted = theory.reshuffled_covariance(bowls.hessian, noise, 0.25, 6 // batch_size)
-    ends = epoch_ends(bowls, 0.25, 8_000, reshuffled=True, batch_size=batch_size)
-    # 6,000 epochs, correlated over a few: standard error about 3 %.
-    np.testing.assert_allclose(ends.T @ ends / len(ends), predicted, rtol=0.1, atol=0.1 * predicted.max())
-
-
-def test_reshuffling_gains_fourfold_on_replacement_each_time_the_rate_halves():
-    """100 examples, curvature 1, one example a batch; for small rates the ratio is 12 / (eta^2 n (n + 1))."""
-    ratios = [
-        theory.stationary_covariance([[1.0]], [[1.0]], rate).item()
-        / theory.reshuffled_covariance([[1.0]], [[1.0]], rate, 100).item()
-        for rate in (0.0225, 0.01125, 0.005625, 1e-5)
-    ]
-    assert [round(ratio, 1) for ratio in ratios[:3]] == [3.5, 10.5, 38.5]
-    assert ratios[-1] == pytest.approx(12 / (1e-5**2 * 100 * 101), rel=1e-4)
-
-
-def test_the_measured_gain_of_reshuffling_is_the_predicted_one():
-    bowls = NoisyQuadratic([[1.0]], np.random.default_rng(2).normal(size=(100, 1)))
-    ends = [epoch_ends(bowls, 0.0225, 800, reshuffled=reshuffled) for reshuffled in (False, True)]
-    replaced, reshuffled = (np.mean(end**2) for end in ends)
-    # 600 epoch ends of each: standard error of the ratio about 10 %.
-    assert replaced / reshuffled == pytest.approx(3.48, rel=0.3)
-
-
-def test_one_batch_an_epoch_leaves_no_noise_after_reshuffling():
-    assert theory.reshuffled_covariance([[1.0]], [[1.0]], 0.1, 1).item() == 0
-
-
 def test_the_mean_squared_error_with_a_constant_rate_ends_at_the_noise_floor():
     hessian, noise = random_hessian(3), random_hessian(4)
     errors = theory.expected_squared_error(hessian, noise, np.full(2000, 0.3), [1, 2, 3])
@@ -390,7 +346,6 @@ I2 = np.eye(2)
         (lambda: theory.stationary_covariance(I2, [[1, 2], [2, 1]], 0.1), "^noise_covariance must be positive"),
         (lambda: theory.stationary_covariance(I2, I2, 2.0), "^learning_rate must be .* below 2"),
         (lambda: theory.stationary_covariance([[1, 0], [0, 0]], I2, 0.1), "^hessian must be positive definite"),
-        (lambda: theory.reshuffled_covariance(I2, I2, 0.1, 0), "^updates_per_epoch must be"),
         (lambda: theory.expected_squared_error(I2, I2, [0.1, -0.1], [0, 0]), "^learning_rates must be at least 0"),
         (lambda: theory.expected_squared_error(I2, I2, [0.1], [0]), "^start must have 2 numbers"),
         (lambda: theory.mean_square_rate(LINE, -1), "^learning_rate must be"),

@@ -4,7 +4,6 @@ from gdexplain.theory.noise import expected_squared_error as expected_squared_er
 from gdexplain.theory.noise import gradient_covariance as gradient_covariance
 from gdexplain.theory.noise import gradient_noise_scale as gradient_noise_scale
 from gdexplain.theory.noise import minibatch_gradient_variance as minibatch_gradient_variance
-from gdexplain.theory.noise import reshuffled_covariance as reshuffled_covariance
 from gdexplain.theory.noise import stationary_covariance as stationary_covariance
 from gdexplain.theory.quadratic import contraction_rate as contraction_rate
 from gdexplain.theory.quadratic import line_hessian as line_hessian

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gdexplain._checks import finite_array, positive_int, room
+from gdexplain._checks import finite_array
 from gdexplain.data import Data
 from gdexplain.theory._shared import (
     Array,
@@ -190,66 +190,6 @@ def stationary_covariance(hessian: ArrayLike, noise_covariance: ArrayLike, learn
     noise = _in_basis(noise_covariance, vectors)
     pairs = eigenvalues[:, np.newaxis] + eigenvalues - eta * np.outer(eigenvalues, eigenvalues)
     covariance: Array = vectors @ (eta * noise / pairs) @ vectors.T
-    return covariance
-
-
-def reshuffled_covariance(
-    hessian: ArrayLike, noise_covariance: ArrayLike, learning_rate: float, updates_per_epoch: int
-) -> Array:
-    r"""Return the covariance at the ends of epochs where every epoch uses every batch once, in a new order.
-
-    Within an epoch the noise adds up to 0. What is left is how unequally the n updates are remembered at its end,
-
-    .. math:: S_{ij} = \frac{\eta^2 C_{ij}}{1 - (r_i r_j)^n} \, \frac{n}{n - 1}
-              \sum_{k=0}^{n-1} (r_i^k - \overline{r_i^k}) (r_j^k - \overline{r_j^k}), \qquad r_i = 1 - \eta \lambda_i
-
-    in the eigenvectors of H: of the order :math:`\eta^3`, where independent draws leave :math:`\eta`.
-
-    Parameters
-    ----------
-    hessian : array_like, shape (P, P)
-        Symmetric and positive definite.
-    noise_covariance : array_like, shape (P, P)
-        The covariance C of the gradient of a batch drawn without replacement, the same everywhere.
-    learning_rate : float
-        The constant rate, above 0 and below the stable limit.
-    updates_per_epoch : int
-        How many batches n, all equally large, make an epoch.
-
-    Returns
-    -------
-    ndarray, shape (P, P)
-        Of the parameters around the minimum, after whole epochs.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If a matrix is not as said, the rate is not below 2 / λmax or `updates_per_epoch` is below 1.
-
-    References
-    ----------
-    .. [1] K. Mishchenko, A. Khaled and P. Richtárik, "Random reshuffling: simple analysis with vast improvements",
-       2020, arXiv:2006.05988.
-
-    Examples
-    --------
-    >>> from gdexplain.theory import reshuffled_covariance, stationary_covariance
-    >>> independent = stationary_covariance([[1.0]], [[1.0]], 0.01)
-    >>> print((independent / reshuffled_covariance([[1.0]], [[1.0]], 0.01, 100)).round(2))
-    [[12.95]]
-    """
-    eigenvalues, vectors = spectrum(hessian, definite=True)
-    eta, n = stable_rate(learning_rate, 2 / eigenvalues[-1]), positive_int("updates_per_epoch", updates_per_epoch)
-    room("updates_per_epoch", 4 * n * len(eigenvalues))
-    noise = _in_basis(noise_covariance, vectors)
-    kept = (1 - eta * eigenvalues) ** np.arange(n)[:, np.newaxis]
-    uneven = kept - kept.mean(axis=0)
-    after_epoch = (1 - eta * eigenvalues) ** n
-    epoch_noise = eta**2 * noise * (uneven.T @ uneven) * n / max(n - 1, 1)
-    forgotten = 1 - np.outer(after_epoch, after_epoch)
-    if not np.all(forgotten):
-        raise ValueError(f"learning_rate must be large enough to move a float64 along all of hessian, not {eta!r}.")
-    covariance: Array = vectors @ (epoch_noise / forgotten) @ vectors.T
     return covariance
 
 

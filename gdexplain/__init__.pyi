@@ -54,9 +54,7 @@ from .theory import gradient_noise_scale as gradient_noise_scale
 from .theory import line_hessian as line_hessian
 from .theory import max_stable_learning_rate as max_stable_learning_rate
 from .theory import max_stable_sgd_learning_rate as max_stable_sgd_learning_rate
-from .theory import mean_square_rate as mean_square_rate
 from .theory import minibatch_gradient_variance as minibatch_gradient_variance
-from .theory import noise_floor as noise_floor
 from .theory import optimal_learning_rate as optimal_learning_rate
 from .theory import optimal_momentum as optimal_momentum
 from .theory import stationary_covariance as stationary_covariance

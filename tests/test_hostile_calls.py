@@ -384,9 +384,7 @@ CALLS: dict[str, tuple[Callable[..., Any], Mapping[str, Argument]]] = {
         learning_rates=numbers([0.05, 0.01]),
         start=theta,
     ),
-    **theory("mean_square_rate", dataset=dataset, learning_rate=rate, batch_size=batch_size, replacement=replacement),
     **theory("max_stable_sgd_learning_rate", dataset=dataset, batch_size=batch_size, replacement=replacement),
-    **theory("noise_floor", dataset=dataset, learning_rate=rate, batch_size=batch_size, replacement=replacement),
     **theory("cyclic_contraction_rate", dataset=dataset, learning_rate=rate, batch_size=batch_size),
     # pictures
     "look_of": (g.look_of, {"trajectory": thing(run), "by": by}),

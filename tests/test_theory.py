@@ -256,8 +256,6 @@ def test_the_mean_square_limit_is_where_the_spectral_radius_over_all_batches_is_
     for factor in (0.5, 0.99, 1, 1.01):
         matrix = mean_square_matrix(LINE, factor * limit, batch_size, replacement=replacement)
         radius = np.abs(np.linalg.eigvals(matrix)).max()
-        predicted = theory.mean_square_rate(LINE, factor * limit, batch_size, replacement=replacement)
-        assert predicted == pytest.approx(radius, rel=1e-12)
         assert (radius > 1 + 1e-10, radius < 1 - 1e-10) == (factor > 1, factor < 1)
 
 
@@ -267,42 +265,8 @@ def test_the_mean_square_limit_of_the_notebook():
     assert full == pytest.approx(theory.max_stable_learning_rate(HESSIAN), rel=1e-12)
 
 
-@pytest.mark.parametrize(("batch_size", "replacement"), [(1, False), (2, False), (2, True)])
-def test_the_exact_noise_floor_does_not_change_in_an_update_on_a_random_batch(batch_size, replacement):
-    rate = 0.04
-    floor = theory.noise_floor(NOISY, rate, batch_size, replacement=replacement)
-    best = LeastSquares(NOISY).minimum
-    rows = range(4)
-    batches = product(rows, repeat=batch_size) if replacement else combinations(rows, batch_size)
-    after = []
-    for batch in batches:
-        update = np.eye(2) - rate * theory.line_hessian(NOISY.take(list(batch)))
-        kick = rate * LeastSquares(NOISY).value_and_grad(best, list(batch))[1]
-        after.append(update @ floor @ update.T + np.outer(kick, kick))
-    np.testing.assert_allclose(np.mean(after, axis=0), floor, rtol=1e-10)
-
-
-def test_the_exact_noise_floor_agrees_with_the_simple_one_for_small_rates():
-    noise = theory.gradient_covariance(NOISY, LeastSquares(NOISY).minimum)
-    gaps = [
-        np.abs(theory.noise_floor(NOISY, rate) / theory.stationary_covariance(HESSIAN, noise, rate) - 1).max()
-        for rate in (1e-4, 1e-5)
-    ]
-    assert gaps[0] < 0.02
-    assert gaps[1] < gaps[0] / 9
-
-
-def test_random_single_examples_settle_where_the_exact_noise_floor_says():
-    rows = np.random.default_rng(0).integers(0, 4, (100_000, 1))
-    objective = LeastSquares(NOISY)
-    run = descend(objective, rules.gradient_descent(0.04), objective.minimum, batches=rows)
-    away = run.parameters[1000:] - objective.minimum
-    predicted = theory.noise_floor(NOISY, 0.04)
-    np.testing.assert_allclose(away.T @ away / len(away), predicted, rtol=0.05, atol=0.05 * np.abs(predicted).max())
-
-
 def test_passes_in_cyclic_order_contract_by_the_predicted_factor_at_a_rate_where_random_order_does_not():
-    assert theory.mean_square_rate(LINE, 0.1) > 1
+    assert theory.max_stable_sgd_learning_rate(LINE) < 0.1
     predicted = theory.cyclic_contraction_rate(LINE, 0.1)
     assert round(predicted, 4) == 0.96
     order = batch_order(4, 1, 400, seed=0, shuffle=False)
@@ -348,10 +312,9 @@ I2 = np.eye(2)
         (lambda: theory.stationary_covariance([[1, 0], [0, 0]], I2, 0.1), "^hessian must be positive definite"),
         (lambda: theory.expected_squared_error(I2, I2, [0.1, -0.1], [0, 0]), "^learning_rates must be at least 0"),
         (lambda: theory.expected_squared_error(I2, I2, [0.1], [0]), "^start must have 2 numbers"),
-        (lambda: theory.mean_square_rate(LINE, -1), "^learning_rate must be"),
-        (lambda: theory.mean_square_rate(LINE, 0.1, 9), "^batch_size must be"),
+        (lambda: theory.max_stable_sgd_learning_rate(LINE, 9), "^batch_size must be"),
+        (lambda: theory.cyclic_contraction_rate(LINE, -1), "^learning_rate must be"),
         (lambda: theory.max_stable_sgd_learning_rate(SAME), "hessian of dataset must be positive definite"),
-        (lambda: theory.noise_floor(LINE, 0.09), "^learning_rate must be .* below 0.0801"),
         (lambda: theory.cyclic_contraction_rate(LINE, 0.1, 5), "^batch_size must be"),
     ],
 )

@@ -12,5 +12,3 @@ from gdexplain.theory.quadratic import optimal_learning_rate as optimal_learning
 from gdexplain.theory.quadratic import optimal_momentum as optimal_momentum
 from gdexplain.theory.stochastic import cyclic_contraction_rate as cyclic_contraction_rate
 from gdexplain.theory.stochastic import max_stable_sgd_learning_rate as max_stable_sgd_learning_rate
-from gdexplain.theory.stochastic import mean_square_rate as mean_square_rate
-from gdexplain.theory.stochastic import noise_floor as noise_floor

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gdexplain._checks import finite_array, flag, positive_int, real, symmetric
+from gdexplain._checks import finite_array, flag, positive_int, symmetric
 from gdexplain.data import Data, as_dataset
 
 Array = NDArray[np.float64]
@@ -48,26 +46,8 @@ def batch_factor(n: int, batch_size: int, replacement: bool) -> float:
     return (n - batch_size) / (n - 1) / batch_size
 
 
-def stable_rate(learning_rate: float, limit: float) -> float:
-    """Return the rate; raise unless it is above 0 and below the limit, for above it nothing settles."""
-    return real("learning_rate", learning_rate, above=0, below=float(limit))
-
-
-def spectral_radius(matrix: Array, *, is_symmetric: bool) -> float:
-    """Return the largest absolute eigenvalue; infinity where the matrix itself left the range of float64."""
-    if not np.all(np.isfinite(matrix)):
-        return math.inf
-    return float(np.max(np.abs(np.linalg.eigvalsh(matrix) if is_symmetric else np.linalg.eigvals(matrix))))
-
-
 def in_range(moments: Array, name: str = "dataset") -> Array:
     """Return sums of products of the data; raise where the data are so large that these left the range of float64."""
     if not np.all(np.isfinite(moments)):
         raise ValueError(f"{name} must be scaled down: the squares leave the range of float64.")
     return moments
-
-
-def finite_rows(rows: Array) -> Array:
-    """Return the rows before the first that is not finite."""
-    finite = np.isfinite(rows).reshape(len(rows), -1).all(axis=1)
-    return rows if finite.all() else rows[: np.argmin(finite)]

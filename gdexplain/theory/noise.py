@@ -5,18 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gdexplain._checks import finite_array
+from gdexplain._checks import finite_array, real
 from gdexplain.data import Data
-from gdexplain.theory._shared import (
-    Array,
-    batch_factor,
-    design_of,
-    finite_rows,
-    in_range,
-    parameter_point,
-    spectrum,
-    stable_rate,
-)
+from gdexplain.theory._shared import Array, batch_factor, design_of, in_range, parameter_point, spectrum
 
 
 def gradient_covariance(dataset: Data, theta: ArrayLike, batch_size: int = 1, *, replacement: bool = False) -> Array:
@@ -186,7 +177,7 @@ def stationary_covariance(hessian: ArrayLike, noise_covariance: ArrayLike, learn
     [[0.02778]]
     """
     eigenvalues, vectors = spectrum(hessian, definite=True)
-    eta = stable_rate(learning_rate, 2 / eigenvalues[-1])
+    eta = real("learning_rate", learning_rate, above=0, below=float(2 / eigenvalues[-1]))
     noise = _in_basis(noise_covariance, vectors)
     pairs = eigenvalues[:, np.newaxis] + eigenvalues - eta * np.outer(eigenvalues, eigenvalues)
     covariance: Array = vectors @ (eta * noise / pairs) @ vectors.T
@@ -244,8 +235,10 @@ def expected_squared_error(
     with np.errstate(over="ignore", invalid="ignore"):
         for rate in rates:
             squares = (1 - rate * eigenvalues) ** 2 * squares + rate**2 * noise
+            if not np.isfinite(squares.sum()):
+                break
             totals.append(squares.sum())
-    return finite_rows(np.array(totals))
+    return np.array(totals)
 
 
 def _in_basis(noise_covariance: ArrayLike, vectors: Array) -> Array:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from gdexplain._checks import positive_int, real
 from gdexplain.data import Data
-from gdexplain.theory._shared import Array, batch_factor, design_of, in_range, spectral_radius, spectrum
+from gdexplain.theory._shared import batch_factor, design_of, in_range, spectrum
 from gdexplain.theory.quadratic import line_hessian
 
 
@@ -54,8 +56,14 @@ def max_stable_sgd_learning_rate(dataset: Data, batch_size: int = 1, *, replacem
     """
     eigenvalues, vectors = spectrum(line_hessian(dataset), definite=True, name="the hessian of dataset")
     root = np.sqrt(eigenvalues[:, np.newaxis] + eigenvalues).ravel()
-    squares = _mean_kron(dataset, batch_size, replacement, vectors) / np.outer(root, root)
-    return float(1 / np.linalg.eigvalsh(squares)[-1])
+    design = design_of(dataset)[0] @ vectors
+    with np.errstate(over="ignore", invalid="ignore"):
+        each = 2 * design[:, :, np.newaxis] * design[:, np.newaxis, :]
+        mean = each.mean(axis=0)
+        of_mean = np.kron(mean, mean)
+        square = np.einsum("nij,nkl->ikjl", each, each).reshape(of_mean.shape) / len(design)
+        squares = in_range(of_mean + batch_factor(len(design), batch_size, replacement) * (square - of_mean))
+    return float(1 / np.linalg.eigvalsh(squares / np.outer(root, root))[-1])
 
 
 def cyclic_contraction_rate(dataset: Data, learning_rate: float, batch_size: int = 1) -> float:
@@ -97,17 +105,4 @@ def cyclic_contraction_rate(dataset: Data, learning_rate: float, batch_size: int
         batch = design[first : first + batch_size]
         with np.errstate(over="ignore", invalid="ignore"):
             one_pass -= eta * 2 / len(batch) * batch.T @ (batch @ one_pass)
-    return spectral_radius(one_pass, is_symmetric=False)
-
-
-def _mean_kron(dataset: Data, batch_size: int, replacement: bool, basis: Array) -> Array:
-    """Return the mean over batches of their Hessian's Kronecker square (P^2, P^2), in the given basis."""
-    design = design_of(dataset)[0] @ basis
-    n = len(design)
-    factor = batch_factor(n, batch_size, replacement)
-    with np.errstate(over="ignore", invalid="ignore"):
-        each = 2 * design[:, :, np.newaxis] * design[:, np.newaxis, :]
-        mean = each.mean(axis=0)
-        square = np.einsum("nij,nkl->ikjl", each, each).reshape(mean.size, mean.size) / n
-        of_mean = np.kron(mean, mean)
-        return in_range(of_mean + factor * (square - of_mean))
+    return float(np.max(np.abs(np.linalg.eigvals(one_pass)))) if np.all(np.isfinite(one_pass)) else math.inf

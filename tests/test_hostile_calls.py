@@ -560,7 +560,6 @@ CALLS: dict[str, tuple[Callable[..., Any], Mapping[str, Argument]]] = {
         {"root": thing(node), "gradients": thing(dict, OR_NONE, "mapping"), "title": word("g")},
     ),
     **{f"tape.{name}": (getattr(tape, name), {"root": thing(node)}) for name in ("in_order", "layout", "backward")},
-    "tape.forward_steps": (lambda root: list(tape.forward_steps(root)), {"root": thing(node)}),
     "tape.backward_steps": (lambda root: list(tape.backward_steps(root)), {"root": thing(node)}),
 }
 RESULTS = {"BackpropTrace", "GradientReport", "Look"}  # nobody builds them: functions return them

@@ -21,7 +21,7 @@ import numpy as np
 import tensorflow as tf
 from matplotlib.animation import FuncAnimation
 
-from gdexplain.by_hand.tape import Value, backward, backward_steps, forward_steps, in_order, layout
+from gdexplain.by_hand.tape import Value, backward, backward_steps, in_order, layout
 from gdexplain.plotting import COLORS, INK, use_style
 
 use_style()
@@ -107,9 +107,9 @@ assert backward(h2)[w] == sum(two_ways)  # one share from each use
 # ``=`` in place of ``+=`` would keep the later share and lose the other. The animation shows the same walk: values
 # forward in blue, shares backward in orange.
 drawing, texts, frames = layout(h2), {}, []
-for step in forward_steps(h2):
-    texts[step.node] = f"{step.node.name} = {step.value:.3f}"
-    frames.append((step.node, COLORS["batch"], dict(texts)))
+for node in in_order(h2):
+    texts[node] = f"{node.name} = {node.number:.3f}"
+    frames.append((node, COLORS["batch"], dict(texts)))
 texts[h2] += "\nslope 1"
 for step in backward_steps(h2):
     for part in step.contributions:

@@ -255,24 +255,6 @@ def in_order(root: Value) -> list[Value]:
     return order
 
 
-class ForwardStep(NamedTuple):
-    """One node as the forward pass meets it.
-
-    Parameters
-    ----------
-    node : Value
-        The node.
-    value : float
-        Its number.
-    local_derivatives : tuple of float
-        Its derivative with respect to each of ``node.parents``.
-    """
-
-    node: Value
-    value: float
-    local_derivatives: tuple[float, ...]
-
-
 class Contribution(NamedTuple):
     """What one node hands to one of its parents in the backward pass.
 
@@ -310,23 +292,6 @@ class BackwardStep(NamedTuple):
     node: Value
     gradient: float
     contributions: tuple[Contribution, ...]
-
-
-def forward_steps(root: Value) -> Iterator[ForwardStep]:
-    """Replay the forward pass one node at a time, each after its parents.
-
-    Parameters
-    ----------
-    root : Value
-        The last node.
-
-    Yields
-    ------
-    ForwardStep
-        The node, its value and its local derivatives.
-    """
-    for node in in_order(root):
-        yield ForwardStep(node, node.number, node.local_derivatives)
 
 
 def backward_steps(root: Value) -> Iterator[BackwardStep]:

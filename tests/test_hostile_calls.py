@@ -555,10 +555,6 @@ CALLS: dict[str, tuple[Callable[..., Any], Mapping[str, Argument]]] = {
             "local_derivatives": numbers([1.0]),
         },
     ),
-    "tape.to_svg": (
-        tape.to_svg,
-        {"root": thing(node), "gradients": thing(dict, OR_NONE, "mapping"), "title": word("g")},
-    ),
     **{f"tape.{name}": (getattr(tape, name), {"root": thing(node)}) for name in ("in_order", "layout", "backward")},
     "tape.backward_steps": (lambda root: list(tape.backward_steps(root)), {"root": thing(node)}),
 }

@@ -1,8 +1,7 @@
-"""The tape gives exact derivatives at any depth, twice the same, one node at a time, and draws itself."""
+"""The tape gives exact derivatives at any depth, twice the same, one node at a time, and says where to draw them."""
 
 import dataclasses
 import math
-import xml.etree.ElementTree as ET
 
 import numpy as np
 import pytest
@@ -11,7 +10,7 @@ from hypothesis import strategies as st
 
 from gdexplain.by_hand.backprop import trace_backprop
 from gdexplain.by_hand.network import Dense
-from gdexplain.by_hand.tape import Value, backward, backward_steps, in_order, layout, to_svg
+from gdexplain.by_hand.tape import Value, backward, backward_steps, in_order, layout
 
 
 def circuit():
@@ -77,8 +76,6 @@ OPERATIONS = {
     "/": (2, lambda a, b: a / (b * b + 1)),
     "neg": (1, lambda a: -a),
     "** 3": (1, lambda a: (a * 0.3) ** 3),
-    "power": (2, lambda a, b: (a * a + 0.5) ** (0.3 * b)),
-    "base": (1, lambda a: 2 ** (0.3 * a)),
     "right": (1, lambda a: 1 - 2 / (3 + a * a) + 0.5 * (1 + a)),
 }
 FUNCTIONS = {
@@ -158,7 +155,7 @@ def test_the_slope_of_relu_at_0_is_0_and_a_power_of_0_is_flat():
         (lambda: Value(1000).exp(), ValueError, "'exp' must have a finite result and slope, but has none at 1000"),
         (lambda: Value(1e200) * 1e200, ValueError, r"'\*' must have a finite result"),
         (lambda: Value(-2) ** 0.5, ValueError, r"'\*\* 0.5' must have a finite result"),
-        (lambda: Value(-2) ** Value(0.5), ValueError, r"'\*\*' must have a finite result"),
+        (lambda: Value(2) ** Value(0.5), TypeError, "exponent must be a finite number, not Value"),
         (lambda: Value(0) ** 0.5, ValueError, r"'\*\* 0.5' must have a finite result and slope, but has none at 0"),
         (lambda: Value(1) ** math.inf, ValueError, "exponent must be a finite number, not inf"),
         (lambda: backward(3.0), TypeError, "root must be a gdexplain.by_hand.tape.Value, not 3.0"),
@@ -234,30 +231,9 @@ def test_a_number_written_down_stands_just_before_its_first_use():
     assert layout(z).positions == {z: (0.0, 0.0)}
 
 
-def test_the_drawing_is_valid_svg_in_the_colour_of_the_text():
-    *_, g = readme()
-    svg = to_svg(g, gradients=backward(g), title="a < b & c")
-    root = ET.fromstring(svg)
-    assert root.get("aria-label") == "a < b & c"
-    kinds = [element.tag.split("}")[1] for element in root]
-    assert kinds.count("rect") == len(in_order(g))
-    assert kinds.count("path") == len(layout(g).edges)
-    words = [element.text for element in root if element.tag.endswith("text")]
-    assert {"a = -4", "grad 138.8", "[+] 24.7", "[×] -8"} <= set(words)
-    assert "id=" not in svg
-    assert {part.split('"')[1] for part in svg.split("stroke=")[1:]} == {"currentColor", "none"}
-
-
-def test_a_drawing_without_gradients_shows_values_only_and_escapes_names():
-    svg = to_svg((Value(1.0, "<x>") * 2).named("f"))
-    assert "&lt;x&gt; = 1" in svg
-    assert "[×] f = 2" in svg
-    assert "grad" not in svg
-
-
 def test_a_graph_too_large_to_read_is_not_drawn():
     node = Value(1.0)
     for _ in range(300):
         node = node + 1
     with pytest.raises(ValueError, match="root must have at most 400 nodes to be drawn, not 601"):
-        to_svg(node)
+        layout(node)

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from html import escape
 from typing import NamedTuple
 
 from gdexplain._checks import instance, items, real, text
 
-_BOX = (112.0, 46.0)  # a node's box in the drawing, in pixels
-_GRID = (172.0, 66.0)  # from one node to the next: across, down
 _MOST_DRAWN = 400
 
 
@@ -117,9 +114,7 @@ class Value:
     def __truediv__(self, other: Value | float) -> Value:
         return _apply("/", lambda a, b: (a / b, 1.0 / b, -a / b / b), self, other)
 
-    def __pow__(self, other: Value | float) -> Value:
-        if isinstance(other, Value):  # a ** b moves with b too, where log a exists
-            return _apply("**", lambda a, b: (a**b, b * a ** (b - 1.0), a**b * math.log(a)), self, other)
+    def __pow__(self, other: float) -> Value:
         power = real("exponent", other)
         return _apply(
             f"** {power:g}", lambda a: (math.pow(a, power), power * math.pow(a, power - 1.0) if power else 0.0), self
@@ -139,9 +134,6 @@ class Value:
 
     def __rtruediv__(self, other: float) -> Value:
         return _as_value(other) / self
-
-    def __rpow__(self, other: float) -> Value:
-        return _as_value(other) ** self
 
     def exp(self) -> Value:
         """Return e to this power.
@@ -232,25 +224,21 @@ def in_order(root: Value) -> list[Value]:
 
     Raises
     ------
-    TypeError, ValueError
-        If `root` is not a Value, or was made of itself (by force: no operation does that).
+    TypeError
+        If `root` is not a Value.
     """
     instance("root", root, Value, "a gdexplain.by_hand.tape.Value")
     order: list[Value] = []
-    seen, under_way = {root}, {root}
+    seen = {root}
     stack = [(root, iter(root.parents))]
     while stack:
         node, parents = stack[-1]
         parent = next(parents, None)
         if parent is None:
             order.append(node)
-            under_way.discard(node)
             stack.pop()
-        elif parent in under_way:
-            raise ValueError(f"root must not be made of itself, but {parent!r} is.")
         elif parent not in seen:
             seen.add(parent)
-            under_way.add(parent)
             stack.append((parent, iter(parent.parents)))
     return order
 
@@ -443,87 +431,3 @@ def _rows(columns: list[list[tuple[object, list[object]]]]) -> dict[object, tupl
         for row, item in enumerate(ordered):
             places[item] = (float(column), row - (len(ordered) - 1) / 2)
     return places
-
-
-def to_svg(root: Value, *, gradients: Mapping[Value, float] | None = None, title: str = "Computation graph") -> str:
-    """Draw a graph as SVG text, in the colour of the text around it.
-
-    Parameters
-    ----------
-    root : Value
-        The last node.
-    gradients : mapping of Value to float, optional
-        What `backward` returned, or a part of it: shown in the boxes of its nodes.
-    title : str
-        What the picture shows, for readers who hear it.
-
-    Returns
-    -------
-    str
-        One ``<svg>`` element without outside references. Lines and letters are ``currentColor``: it is legible on a
-        light page and on a dark one.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If the graph has more than 400 nodes, or an argument is not as above.
-
-    Examples
-    --------
-    >>> from gdexplain.by_hand.tape import Value, backward, to_svg
-    >>> f = Value(2.0, "x") * Value(3.0, "y")
-    >>> to_svg(f, gradients=backward(f)).count("<rect")
-    3
-    """
-    drawing, said = layout(root), _svg_text(text("title", title))
-    known = {} if gradients is None else instance("gradients", gradients, Mapping, "a mapping from Value to number")
-    everywhere = [point for _, _, points in drawing.edges for point in points] + list(drawing.positions.values())
-    top = min(row for _, row in everywhere)
-    width = (1 + max(column for column, _ in everywhere)) * _GRID[0]
-    height = (1 + max(row for _, row in everywhere) - top) * _GRID[1]
-    parts = [_edge_svg([(column, row - top) for column, row in points]) for _, _, points in drawing.edges]
-    parts += [
-        _node_svg(node, column, row - top, real("gradients", known[node]) if node in known else None)
-        for node, (column, row) in drawing.positions.items()
-    ]
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" width="{width:g}" '
-        f'height="{height:g}" style="max-width: 100%; height: auto" role="img" aria-label="{said}" '
-        'font-family="sans-serif" font-size="13" fill="none" stroke="currentColor" stroke-width="1.3">\n'
-        f"<title>{said}</title>\n" + "\n".join(parts) + "\n</svg>"
-    )
-
-
-def _edge_svg(points: list[tuple[float, float]]) -> str:
-    """Draw one edge, level where it passes a column, and its arrowhead."""
-    middle = [((column + 0.5) * _GRID[0], (row + 0.5) * _GRID[1]) for column, row in points]
-    half = _BOX[0] / 2
-    x, y = middle[0]
-    path = f"M{x + half:g} {y:g}"
-    for x2, y2 in middle[1:]:
-        bend = (x + x2) / 2
-        path += f"H{x + half:g}C{bend:g} {y:g} {bend:g} {y2:g} {x2 - half:g} {y2:g}"
-        x, y = x2, y2
-    return f'<path d="{path}m-6 -3.5l6 3.5l-6 3.5" opacity="0.7"/>'
-
-
-def _node_svg(node: Value, column: float, row: float, gradient: float | None) -> str:
-    """Draw one box: the label, the value, and the gradient if there is one."""
-    x, y = (column + 0.5) * _GRID[0], (row + 0.5) * _GRID[1]
-    made = f"[{'×' if node.operation == '*' else node.operation}] " if node.operation else ""
-    lines = [made + (f"{node.name} = " if node.name else "") + f"{node.number:.4g}"]
-    lines += [] if gradient is None else [f"grad {gradient:.4g}"]
-    start = y + 4.5 - 9 * (len(lines) - 1)
-    text = "".join(
-        f'<text x="{x:g}" y="{start + 18 * place:g}" text-anchor="middle" fill="currentColor" stroke="none"'
-        f' font-weight="{700 if place else 400}">{_svg_text(line)}</text>'
-        for place, line in enumerate(lines)
-    )
-    round_ = 8 if node.parents else 2
-    left, up = x - _BOX[0] / 2, y - _BOX[1] / 2
-    return f'<rect x="{left:g}" y="{up:g}" width="{_BOX[0]:g}" height="{_BOX[1]:g}" rx="{round_}"/>{text}'
-
-
-def _svg_text(words: str) -> str:
-    """Return words as SVG can hold them: XML has no control characters."""
-    return escape("".join(letter if letter.isprintable() else " " for letter in words))

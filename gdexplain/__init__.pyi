@@ -26,10 +26,10 @@ from .in_keras.training import train as train
 from .landscape import Plane as Plane
 from .landscape import Slice as Slice
 from .landscape import batch_gradients as batch_gradients
-from .landscape import evaluate as evaluate
 from .landscape import example_gradients as example_gradients
 from .landscape import line_loss as line_loss
-from .landscape import loss_along as loss_along
+from .landscape import loss_between as loss_between
+from .landscape import loss_grid as loss_grid
 from .landscape import pca_plane as pca_plane
 from .plotting import Look as Look
 from .plotting import animate_descent as animate_descent

@@ -291,7 +291,7 @@ def pca_plane(path: Trajectory | ArrayLike) -> Plane:
     return Plane(rows[-1], directions[:2] * signs[:, np.newaxis], labels)
 
 
-def evaluate(
+def loss_grid(
     loss_function: LossFunction,
     plane: Plane | None = None,
     *,
@@ -331,9 +331,9 @@ def evaluate(
     Examples
     --------
     >>> from gdexplain.data import make_line
-    >>> from gdexplain.landscape import evaluate
+    >>> from gdexplain.landscape import loss_grid
     >>> from gdexplain.by_hand.objectives import LeastSquares
-    >>> surface = evaluate(LeastSquares(make_line()), a_range=(0, 4), b_range=(-2, 2), resolution=5)
+    >>> surface = loss_grid(LeastSquares(make_line()), a_range=(0, 4), b_range=(-2, 2), resolution=5)
     >>> surface.loss[2].tolist()  # b = 0, w = 0, 1, ..., 4
     [30.0, 7.5, 0.0, 7.5, 30.0]
     """
@@ -348,7 +348,7 @@ def evaluate(
     return Slice(plane, a, b, loss)
 
 
-def loss_along(
+def loss_between(
     loss_function: LossFunction,
     start: ArrayLike,
     end: ArrayLike,
@@ -364,7 +364,7 @@ def loss_along(
     Parameters
     ----------
     loss_function : Objective or callable
-        As in `evaluate`.
+        As in `loss_grid`.
     start, end : array_like, shape (P,)
         The points at :math:`\alpha = 0` and 1.
     span : (float, float)
@@ -372,7 +372,7 @@ def loss_along(
     points : int
         How many values of :math:`\alpha`.
     vectorized : bool
-        As in `evaluate`.
+        As in `loss_grid`.
 
     Returns
     -------
@@ -394,9 +394,9 @@ def loss_along(
     Examples
     --------
     >>> from gdexplain.data import make_line
-    >>> from gdexplain.landscape import loss_along
+    >>> from gdexplain.landscape import loss_between
     >>> from gdexplain.by_hand.objectives import LeastSquares
-    >>> alpha, loss = loss_along(LeastSquares(make_line()), [0, 0], [2, 0], points=3)
+    >>> alpha, loss = loss_between(LeastSquares(make_line()), [0, 0], [2, 0], points=3)
     >>> loss.tolist()
     [30.0, 7.5, 0.0]
     """

@@ -149,7 +149,7 @@ def gradients():
 
 
 def surface():
-    return g.evaluate(g.LeastSquares(g.make_line()), a_range=(0, 1), b_range=(0, 1), resolution=3)
+    return g.loss_grid(g.LeastSquares(g.make_line()), a_range=(0, 1), b_range=(0, 1), resolution=3)
 
 
 def node():
@@ -332,8 +332,8 @@ CALLS: dict[str, tuple[Callable[..., Any], Mapping[str, Argument]]] = {
         },
     ),
     "pca_plane": (g.pca_plane, {"path": numbers([[0.0, 1.0], [1.0, 0.0], [3.0, 3.0]])}),
-    "evaluate": (
-        g.evaluate,
+    "loss_grid": (
+        g.loss_grid,
         {
             "loss_function": function(lambda: g.line_loss(g.make_line())),
             "plane": thing(g.Plane.of_parameters, OR_NONE),
@@ -344,8 +344,8 @@ CALLS: dict[str, tuple[Callable[..., Any], Mapping[str, Argument]]] = {
             "vectorized": flag(True),
         },
     ),
-    "loss_along": (
-        g.loss_along,
+    "loss_between": (
+        g.loss_between,
         {
             "loss_function": function(lambda: g.line_loss(g.make_line())),
             "start": theta,

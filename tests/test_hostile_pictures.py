@@ -61,7 +61,7 @@ RUNS = {
     "thinned": record([[0.0, 1.0], [1.0, 1.0], [1.5, 1.0]], [1.0, 0.5, 0.4], updates=[0, 2, 3]),
 }
 NAMED = {label: record([[0.0, 1.0], [1.0, 1.0]], [3.0], label=words) for label, words in LABELS.items()}
-HERE = g.evaluate(g.LeastSquares(g.make_line()), a_range=(-1, 4), b_range=(-2, 3), resolution=11)
+HERE = g.loss_grid(g.LeastSquares(g.make_line()), a_range=(-1, 4), b_range=(-2, 3), resolution=11)
 
 
 def painted(draw, count=1):
@@ -125,7 +125,7 @@ def test_every_run_tells_itself_in_words_and_survives_a_trip_to_disk(run, tmp_pa
 @pytest.mark.parametrize("run", RUNS.values(), ids=RUNS)
 def test_a_surface_around_a_run_and_the_plane_of_its_path_exist_or_are_refused_in_words(run):
     def surface(ax):
-        g.draw_loss_surface(ax, g.evaluate(g.line_loss(g.make_line()), around=run, resolution=5, vectorized=True))
+        g.draw_loss_surface(ax, g.loss_grid(g.line_loss(g.make_line()), around=run, resolution=5, vectorized=True))
 
     plane = refusal(lambda: painted(lambda ax: g.draw_path(ax, run, g.pca_plane(run))))
     assert plane == "" or plane.startswith(("path must ", "trajectory must "))

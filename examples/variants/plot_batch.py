@@ -18,7 +18,7 @@ import numpy as np
 from keras.optimizers import SGD
 
 from gdexplain import build_linear, make_line, train
-from gdexplain.landscape import evaluate, line_loss
+from gdexplain.landscape import line_loss, loss_grid
 from gdexplain.plotting import COLORS, draw_fits, draw_loss_surface, draw_minimum, draw_path, look_of, use_style
 from gdexplain.theory import contraction_rate, line_hessian
 
@@ -38,7 +38,7 @@ assert run.updates_per_epoch == 1
 # sphinx_gallery_alt = "A blue path on the loss surface. It crosses a narrow valley from side to side, each time "
 # sphinx_gallery_alt = "less far, then runs in a straight line down the valley floor to the minimum."
 fig, ax = plt.subplots()
-draw_loss_surface(ax, evaluate(line_loss(data), around=run, vectorized=True))
+draw_loss_surface(ax, loss_grid(line_loss(data), around=run, vectorized=True))
 draw_path(ax, run)
 draw_minimum(ax, minimum)
 

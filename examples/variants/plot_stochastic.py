@@ -22,7 +22,7 @@ from keras.optimizers import SGD
 
 from gdexplain import build_linear, make_line, train
 from gdexplain.by_hand.objectives import LeastSquares
-from gdexplain.landscape import evaluate, line_loss
+from gdexplain.landscape import line_loss, loss_grid
 from gdexplain.plotting import COLORS, draw_loss_surface, draw_minimum, draw_path, use_style
 from gdexplain.theory import (
     cyclic_contraction_rate,
@@ -45,7 +45,7 @@ assert (batch.updates_per_epoch, single.updates_per_epoch) == (1, len(data))
 # sphinx_gallery_alt = "Two paths on one loss surface. The blue one is smooth and stops half-way down the valley. The "
 # sphinx_gallery_alt = "orange one zigzags across the valley and ends at the minimum."
 fig, ax = plt.subplots()
-draw_loss_surface(ax, evaluate(line_loss(data), around=[batch, single], vectorized=True))
+draw_loss_surface(ax, loss_grid(line_loss(data), around=[batch, single], vectorized=True))
 draw_path(ax, single)
 draw_path(ax, batch)
 draw_minimum(ax, minimum)

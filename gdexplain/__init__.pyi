@@ -18,7 +18,6 @@ from .in_keras.builders import build_mlp as build_mlp
 from .in_keras.gradient_check import GradientReport as GradientReport
 from .in_keras.gradient_check import check_gradients as check_gradients
 from .in_keras.objective import KerasObjective as KerasObjective
-from .in_keras.objective import keras_gradient as keras_gradient
 from .in_keras.objective import sharpness as sharpness
 from .in_keras.recorder import RecordTrajectory as RecordTrajectory
 from .in_keras.sweeping import sweep as sweep
@@ -31,10 +30,8 @@ from .landscape import line_loss as line_loss
 from .landscape import loss_between as loss_between
 from .landscape import loss_grid as loss_grid
 from .landscape import pca_plane as pca_plane
-from .plotting import Look as Look
 from .plotting import animate_descent as animate_descent
 from .plotting import draw_data as draw_data
-from .plotting import draw_descent as draw_descent
 from .plotting import draw_fits as draw_fits
 from .plotting import draw_gradient_noise as draw_gradient_noise
 from .plotting import draw_loss as draw_loss

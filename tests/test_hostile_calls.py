@@ -24,6 +24,7 @@ import pytest
 from matplotlib.figure import Figure
 
 import gdexplain as g
+from gdexplain import plotting
 from gdexplain.by_hand import rules, schedules, tape
 
 # ---- The odd values, each with the kinds that it may be taken for
@@ -429,7 +430,7 @@ CALLS: dict[str, tuple[Callable[..., Any], Mapping[str, Argument]]] = {
         {"ax": ax, "gradients": numbers(gradients), "batch_sizes": numbers([2]), "labels": things(("u", "v"))},
     ),
     "draw_descent": (
-        g.draw_descent,
+        plotting.draw_descent,
         {
             "axes": thing(lambda: [axes(1), axes(2)]),
             "dataset": dataset,
@@ -468,7 +469,6 @@ CALLS: dict[str, tuple[Callable[..., Any], Mapping[str, Argument]]] = {
     "KerasObjective.value": (method(objective, "value"), {"theta": theta, "rows": rows}),
     "KerasObjective.value_and_grad": (method(objective, "value_and_grad"), {"theta": theta, "rows": rows}),
     "KerasObjective.hessian_product": (method(objective, "hessian_product"), {"theta": theta, "vector": theta}),
-    "keras_gradient": (g.keras_gradient, {"model": model, "dataset": dataset, "loss": loss}),
     "sharpness": (
         g.sharpness,
         {"model": model, "dataset": dataset, "loss": loss, "parameters": numbers(POINT, OR_NONE)},
@@ -558,7 +558,7 @@ CALLS: dict[str, tuple[Callable[..., Any], Mapping[str, Argument]]] = {
     **{f"tape.{name}": (getattr(tape, name), {"root": thing(node)}) for name in ("in_order", "layout", "backward")},
     "tape.backward_steps": (lambda root: list(tape.backward_steps(root)), {"root": thing(node)}),
 }
-RESULTS = {"BackpropTrace", "GradientReport", "Look"}  # nobody builds them: functions return them
+RESULTS = {"BackpropTrace", "GradientReport"}  # nobody builds them: functions return them
 ALIASES = {"dataset": "x|y|inputs|targets", "trajectories": "trajectory", "model_or_layers": "model|layers"}
 CHANGED = {"ax", "axes", "model", "optimizer"}  # what a call that is not refused is there to change
 

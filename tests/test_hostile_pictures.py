@@ -9,6 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 
 import gdexplain as g
+from gdexplain import plotting
 from gdexplain.by_hand import rules, tape
 
 LABELS = {
@@ -97,7 +98,7 @@ PICTURES = {
     "path": lambda run: painted(lambda ax: (g.draw_loss_surface(ax, HERE), g.draw_path(ax, run))),
     "path on a plane": lambda run: painted(lambda ax: g.draw_path(ax, run, g.Plane([1.0, 1.0], np.eye(2)[::-1]))),
     "fits": lambda run: painted(lambda ax: g.draw_fits(ax, g.make_line(), run)),
-    "descent": lambda run: painted(lambda axes: g.draw_descent(axes, g.make_line(), run, surface=HERE), 2),
+    "descent": lambda run: painted(lambda axes: plotting.draw_descent(axes, g.make_line(), run, surface=HERE), 2),
     "film": lambda run: filmed(run, surface=HERE),
 }
 
@@ -179,12 +180,12 @@ DATA = {
 def test_all_data_have_a_picture_and_a_fit(data):
     painted(lambda ax: g.draw_data(ax, data))
     painted(lambda ax: g.draw_fits(ax, data, descend(0.1, 3)))
-    painted(lambda axes: g.draw_descent(axes, data, descend(0.1, 3), surface=HERE), 2)
+    painted(lambda axes: plotting.draw_descent(axes, data, descend(0.1, 3), surface=HERE), 2)
 
 
 @pytest.mark.parametrize("data", DATA.values(), ids=DATA)
 def test_a_descent_on_any_data_has_a_surface_or_is_refused_in_words(data):
-    said = refusal(lambda: painted(lambda axes: g.draw_descent(axes, data, descend(0.1, 3)), 2))
+    said = refusal(lambda: painted(lambda axes: plotting.draw_descent(axes, data, descend(0.1, 3)), 2))
     assert said == "" or said.startswith(("surface must ", "dataset must "))
 
 

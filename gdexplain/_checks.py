@@ -219,6 +219,12 @@ def frozen(array: NDArray[Any]) -> NDArray[Any]:
     return copy
 
 
+def keep(record: Any, **values: Any) -> None:
+    """Set fields of a frozen record to what was checked: arrays to read-only copies."""
+    for name, value in values.items():
+        object.__setattr__(record, name, frozen(value) if isinstance(value, np.ndarray) else value)
+
+
 def _is_real(value: Any) -> bool:
     """Say whether this is a real number: for Python a truth value is one, for NumPy a length of time too."""
     return isinstance(value, Real) and not isinstance(value, bool | np.timedelta64)

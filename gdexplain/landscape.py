@@ -15,9 +15,9 @@ from gdexplain._checks import (
     called,
     finite_array,
     flag,
-    frozen,
     instance,
     items,
+    keep,
     number_array,
     positive_int,
     real,
@@ -82,9 +82,9 @@ class Plane:
             lengths = directions @ directions.T
         if not np.allclose(lengths, np.eye(2), atol=1e-6):
             raise refused(ValueError, "directions", "orthogonal and of length 1", directions.tolist())
-        object.__setattr__(self, "labels", _labels("labels", self.labels))
-        object.__setattr__(self, "origin", frozen(origin))
-        object.__setattr__(self, "directions", frozen(directions))
+        first, second = items("labels", self.labels, "two names", at_least=2, at_most=2)
+        labels = text("labels", first), text("labels", second)
+        keep(self, origin=origin, directions=directions, labels=labels)
 
     @classmethod
     def of_parameters(
@@ -230,8 +230,7 @@ class Slice:
                 raise ValueError(f"{name} must hold at least two rising numbers, not {array}.")
         if loss.shape != (len(b), len(a)):
             raise ValueError(f"loss must have shape ({len(b)}, {len(a)}), not {loss.shape}.")
-        for name, array in (("a", a), ("b", b), ("loss", loss)):
-            object.__setattr__(self, name, frozen(array))
+        keep(self, a=a, b=b, loss=loss)
 
 
 def pca_plane(path: Trajectory | ArrayLike) -> Plane:
@@ -536,12 +535,6 @@ def _count_batches(n: int, batch_size: int, limit: int) -> int:
         if count > limit:
             break
     return count
-
-
-def _labels(name: str, labels: Any) -> tuple[str, str]:
-    """Return two names of axes."""
-    first, second = items(name, labels, "two names", at_least=2, at_most=2)
-    return text(name, first), text(name, second)
 
 
 def _rows(name: str, path: Any) -> Array:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gdexplain._checks import finite_array, frozen, instance, items, one_of
+from gdexplain._checks import finite_array, instance, items, keep, one_of
 from gdexplain.by_hand.functions import ACTIVATIONS, LOSSES, Array, Loss
 
 
@@ -59,10 +59,10 @@ class Dense:
             bias = finite_array("bias", self.bias, ndim=1)
             if len(bias) != units:
                 raise ValueError(f"bias must have {units} entries, one a column of weights, not {len(bias)}.")
-            object.__setattr__(self, "bias", frozen(bias))
+            keep(self, bias=bias)
         if one_of("activation", self.activation, ACTIVATIONS) == "softmax" and units == 1:
             raise ValueError("activation 'softmax' must have at least 2 units: of one alone it is always 1.")
-        object.__setattr__(self, "weights", frozen(weights))
+        keep(self, weights=weights)
 
     def __repr__(self) -> str:
         """Return the sizes and the activation."""

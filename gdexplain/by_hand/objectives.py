@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gdexplain._checks import finite_array, frozen, row_numbers, symmetric
+from gdexplain._checks import finite_array, keep, row_numbers, symmetric
 from gdexplain.data import Dataset, as_dataset
 
 Array = NDArray[np.float64]
@@ -89,9 +89,8 @@ class LeastSquares:
     def __post_init__(self) -> None:
         """Check the targets; keep the inputs with a column of ones, whose weight is the bias."""
         dataset = as_dataset(self.dataset)
-        object.__setattr__(self, "dataset", dataset)
-        object.__setattr__(self, "design", frozen(np.column_stack([dataset.inputs, np.ones(len(dataset))])))
-        object.__setattr__(self, "targets", frozen(dataset.target_column))
+        design = np.column_stack([dataset.inputs, np.ones(len(dataset))])
+        keep(self, dataset=dataset, design=design, targets=dataset.target_column)
 
     @property
     def size(self) -> int:
@@ -184,8 +183,7 @@ class NoisyQuadratic:
         hessian, minima = symmetric("hessian", self.hessian), finite_array("minima", self.minima, ndim=2)
         if minima.shape[1] != len(hessian) or len(minima) == 0:
             raise ValueError(f"minima must have shape (N, {len(hessian)}), N at least 1, not {minima.shape}.")
-        object.__setattr__(self, "hessian", frozen(hessian))
-        object.__setattr__(self, "minima", frozen(minima))
+        keep(self, hessian=hessian, minima=minima)
 
     @property
     def size(self) -> int:

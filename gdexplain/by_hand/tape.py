@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from gdexplain._checks import instance, items, real, text
+from gdexplain._checks import instance, items, keep, real, text
 
 _MOST_DRAWN = 400
 
@@ -69,14 +69,13 @@ class Value:
         """Check the number, and that each parent has a derivative."""
         text("name", self.name)
         what = f"the result of {self.operation!r}" if text("operation", self.operation) else "number"
-        object.__setattr__(self, "number", real(what, self.number))
+        keep(self, number=real(what, self.number))
         parents = items("parents", self.parents, "a tuple of Value")
         for place, parent in enumerate(parents):
             instance(f"parents[{place}]", parent, Value)
         form = f"{len(parents)} numbers, one for each of parents"
         slopes = items("local_derivatives", self.local_derivatives, form, at_least=len(parents), at_most=len(parents))
-        object.__setattr__(self, "parents", parents)
-        object.__setattr__(self, "local_derivatives", tuple(real("local_derivatives", slope) for slope in slopes))
+        keep(self, parents=parents, local_derivatives=tuple(real("local_derivatives", slope) for slope in slopes))
 
     def __repr__(self) -> str:
         """Return the name or operation, and the number; the parents are not walked."""

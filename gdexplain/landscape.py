@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import comb
 
 from gdexplain._checks import (
     called,
@@ -518,23 +519,13 @@ def batch_gradients(gradients: ArrayLike, batch_size: int, *, at_most: int = 200
     rows = _rows("gradients", gradients)
     batch_size = positive_int("batch_size", batch_size, at_most=len(rows))
     at_most, rng = positive_int("at_most", at_most), np.random.default_rng(seed_of("seed", seed))
-    count = _count_batches(len(rows), batch_size, at_most)
-    room("at_most", min(count, at_most) * batch_size * (8 + rows.shape[1]))
+    count = np.rint(comb(len(rows), batch_size))  # a float: the whole number may have a million digits
+    room("at_most", int(min(count, at_most)) * batch_size * (8 + rows.shape[1]))
     if count <= at_most:
         batches = np.array(list(combinations(range(len(rows)), batch_size)))
     else:
         batches = np.stack([rng.choice(len(rows), batch_size, replace=False) for _ in range(at_most)])
     return np.asarray(rows[batches].mean(axis=1))
-
-
-def _count_batches(n: int, batch_size: int, limit: int) -> int:
-    """Return how many batches there are, or a number above the limit: the whole one may have a million digits."""
-    count = 1
-    for place in range(min(batch_size, n - batch_size)):
-        count = count * (n - place) // (place + 1)
-        if count > limit:
-            break
-    return count
 
 
 def _rows(name: str, path: Any) -> Array:

@@ -127,7 +127,6 @@ def _rows(batches: Sequence[ArrayLike] | None, size: int, steps: int | None, wid
 
 
 def _check_rule(rule: UpdateRule) -> None:
-    """Raise unless the rule is one."""
     instance("rule", rule, UpdateRule, "an UpdateRule, such as gradient_descent(0.1)")
     text("rule.name", rule.name), function("rule.init", rule.init), function("rule.update", rule.update)
 

@@ -109,7 +109,6 @@ def _name(layers: Sequence[LayerTrace], letter: str, place: int, *indices: int) 
 
 
 def _number(value: float) -> str:
-    """Write a number with four digits; a whole one without a point."""
     return f"{value + 0.0:.4g}"
 
 

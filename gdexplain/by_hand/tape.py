@@ -192,7 +192,6 @@ def _sigmoid(a: float) -> tuple[float, float]:
 
 
 def _as_value(number: Value | float) -> Value:
-    """Return a node; a plain number becomes one."""
     return number if isinstance(number, Value) else Value(number)
 
 
@@ -385,6 +384,8 @@ def layout(root: Value) -> Drawing:
     if len(order) > _MOST_DRAWN:  # before any place is sought: in a long graph that takes minutes
         raise ValueError(f"root must have at most {_MOST_DRAWN} nodes to be drawn, not {len(order)}.")
     depth = _depths(order)
+    # An edge over several columns takes a place in each, as if a node stood there: its lane. `lanes` holds a node and then
+    # those places, one a column; `columns` holds what stands in each, a node or a place, with what leads to it.
     lanes: dict[Value, list[object]] = {}
     columns: list[list[tuple[object, list[object]]]] = [[] for _ in range(depth[root] + 1)]
     children: dict[Value, list[Value]] = {node: [] for node in depth}

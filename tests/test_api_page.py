@@ -11,7 +11,12 @@ import gdexplain
 
 PAGE = pathlib.Path(__file__).parents[1] / "docs" / "reference" / "api.md"
 # Modules whose names are too short to stand alone, such as `momentum` and `constant`, are public as they are.
-MODULES = ["gdexplain.by_hand.rules", "gdexplain.by_hand.schedules", "gdexplain.by_hand.tape"]
+MODULES = [
+    "gdexplain.by_hand.rules",
+    "gdexplain.by_hand.schedules",
+    "gdexplain.by_hand.tape",
+    "gdexplain.by_hand.graph",
+]
 
 
 def names_of(module):

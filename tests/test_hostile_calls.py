@@ -25,7 +25,7 @@ from matplotlib.figure import Figure
 
 import gdexplain as g
 from gdexplain import plotting
-from gdexplain.by_hand import rules, schedules, tape
+from gdexplain.by_hand import graph, rules, schedules, tape
 
 # ---- The odd values, each with the kinds that it may be taken for
 
@@ -555,7 +555,8 @@ CALLS: dict[str, tuple[Callable[..., Any], Mapping[str, Argument]]] = {
             "local_derivatives": numbers([1.0]),
         },
     ),
-    **{f"tape.{name}": (getattr(tape, name), {"root": thing(node)}) for name in ("in_order", "layout", "backward")},
+    **{f"tape.{name}": (getattr(tape, name), {"root": thing(node)}) for name in ("in_order", "backward")},
+    "graph.layout": (graph.layout, {"root": thing(node)}),
     "tape.backward_steps": (lambda root: list(tape.backward_steps(root)), {"root": thing(node)}),
 }
 RESULTS = {"BackpropTrace", "GradientReport"}  # nobody builds them: functions return them

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 import gdexplain as g
 from gdexplain import plotting
-from gdexplain.by_hand import rules, tape
+from gdexplain.by_hand import graph, rules, tape
 
 LABELS = {
     "an underscore first": "_MySGD(0.1)",
@@ -302,7 +302,7 @@ def chain(length):
 @pytest.mark.parametrize("length", [400, 4_000, 40_000])
 def test_a_graph_too_large_to_draw_is_refused_before_its_places_are_sought(length):
     with pytest.raises(ValueError, match=f"root must have at most 400 nodes to be drawn, not {length + 1}"):
-        tape.layout(chain(length))
+        graph.layout(chain(length))
 
 
 def test_a_graph_of_any_depth_has_derivatives():

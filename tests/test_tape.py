@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gdexplain.by_hand.backprop import trace_backprop
+from gdexplain.by_hand.graph import layout
 from gdexplain.by_hand.network import Dense
-from gdexplain.by_hand.tape import Value, backward, backward_steps, in_order, layout
+from gdexplain.by_hand.tape import Value, backward, backward_steps, in_order
 
 
 def circuit():

@@ -21,7 +21,8 @@ import numpy as np
 import tensorflow as tf
 from matplotlib.animation import FuncAnimation
 
-from gdexplain.by_hand.tape import Value, backward, backward_steps, in_order, layout
+from gdexplain.by_hand.graph import layout
+from gdexplain.by_hand.tape import Value, backward, backward_steps, in_order
 from gdexplain.plotting import COLORS, INK, use_style
 
 use_style()

@@ -9,7 +9,7 @@ from itertools import combinations
 from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.special import comb
 
 from gdexplain._checks import (
@@ -27,11 +27,10 @@ from gdexplain._checks import (
     seed_of,
     text,
 )
-from gdexplain.by_hand.objectives import Objective
+from gdexplain.by_hand.objectives import Array, Objective
 from gdexplain.data import Data, line_columns
 from gdexplain.record import Trajectory
 
-Array: TypeAlias = NDArray[np.float64]
 LossFunction: TypeAlias = Callable[[Array], Any] | Objective
 
 

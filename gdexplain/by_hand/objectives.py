@@ -12,19 +12,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from gdexplain._checks import finite_array, keep, row_numbers, symmetric
 from gdexplain.data import Dataset, as_dataset
+from gdexplain.record import Layout
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.int64] | Sequence[int] | None
-Layout = tuple[tuple[str, tuple[int, ...]], ...]
 
 
 class Objective(Protocol):
     """What `descend` walks on: anything that returns a loss and its gradient.
 
-    Notes
-    -----
-    An objective that is a mean over examples says how many they are and takes `rows`, the examples of one batch. A
-    plain function has ``size`` 1 and takes no rows.
+    A mean over examples says how many they are, and takes `rows`, the examples of one batch; all of them if left out.
+    A plain function has ``size`` 1 and takes no rows.
     """
 
     @property
@@ -33,22 +31,7 @@ class Objective(Protocol):
         ...
 
     def value_and_grad(self, theta: Array, rows: Rows = None) -> tuple[float, Array]:
-        """Return the loss and its gradient.
-
-        Parameters
-        ----------
-        theta : ndarray, shape (P,)
-            The parameters.
-        rows : ndarray of int, shape (B,), optional
-            The examples to take the mean of; all of them if left out.
-
-        Returns
-        -------
-        loss : float
-            The loss.
-        gradient : ndarray, shape (P,)
-            Its derivatives.
-        """
+        """Return the loss at theta (P,), and its gradient (P,)."""
         ...
 
 

@@ -25,6 +25,10 @@ _LATEX = [  # in this order: a derivative is a fraction, then each name in it ge
     (r"(?<!\))\[([\d,]+)\]", r"_{\1}"),
     ("×", r"\\times"), ("·", r"\\cdot"), ("²", "^2"), ("…", r"\\dots"),
 ]  # fmt: skip
+_ERRORS = {  # one term of the loss, and its derivative
+    **dict.fromkeys(("mse", "mean_squared_error"), ("({} - {})²", "2 ({} - {})")),
+    **dict.fromkeys(("mae", "mean_absolute_error"), ("|{} - {}|", "sign({} - {})")),
+}
 
 
 @dataclass(frozen=True)
@@ -175,12 +179,6 @@ def _loss_step(layers: Sequence[LayerTrace], end: _Loss) -> Step:
     if len(terms) == 1:
         return _equation("L", term.format(letter, "t"), terms[0], end.value)
     return _equation("L", f"mean of {term.format(letter, 't')}", f"({_shorten(terms)}) / {len(terms)}", end.value)
-
-
-_ERRORS = {  # one term of the loss, and its derivative
-    **dict.fromkeys(("mse", "mean_squared_error"), ("({} - {})²", "2 ({} - {})")),
-    **dict.fromkeys(("mae", "mean_absolute_error"), ("|{} - {}|", "sign({} - {})")),
-}
 
 
 def _backward_steps(layers: Sequence[LayerTrace], place: int, end: _Loss) -> Iterator[Step]:

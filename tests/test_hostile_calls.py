@@ -557,7 +557,7 @@ CALLS: dict[str, tuple[Callable[..., Any], Mapping[str, Argument]]] = {
     ),
     **{f"tape.{name}": (getattr(tape, name), {"root": thing(node)}) for name in ("in_order", "backward")},
     "graph.layout": (graph.layout, {"root": thing(node)}),
-    "tape.backward_steps": (lambda root: list(tape.backward_steps(root)), {"root": thing(node)}),
+    "tape.walk_back": (lambda root: list(tape.walk_back(root)), {"root": thing(node)}),
 }
 RESULTS = {"BackpropTrace", "GradientReport"}  # nobody builds them: functions return them
 ALIASES = {"dataset": "x|y|inputs|targets", "trajectories": "trajectory", "model_or_layers": "model|layers"}

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from gdexplain.by_hand.backprop import trace_backprop
 from gdexplain.by_hand.graph import layout
 from gdexplain.by_hand.network import Dense
-from gdexplain.by_hand.tape import Value, backward, backward_steps, in_order
+from gdexplain.by_hand.tape import Value, backward, in_order, walk_back
 
 
 def circuit():
@@ -178,16 +178,16 @@ def test_the_order_of_the_forward_pass_holds_each_node_once_after_its_parents():
 
 def test_the_backward_pass_replays_what_each_node_hands_to_its_parents():
     x, _y, z, q, f = circuit()
-    steps = list(backward_steps(f))
-    assert next(step.node for step in steps) is f
-    handed = {(step.node, part.parent): part for step in steps for part in step.contributions}
+    visits = list(walk_back(f))
+    assert next(visit.node for visit in visits) is f
+    handed = {(visit.node, part.parent): part for visit in visits for part in visit.contributions}
     assert handed[f, q].local_derivative == z.number
     assert handed[q, x].amount == handed[q, x].running == -4
     a, _b, g = readme()
     running = {}
-    for step in backward_steps(g):
-        for part in step.contributions:
-            assert part.amount == step.gradient * part.local_derivative
+    for visit in walk_back(g):
+        for part in visit.contributions:
+            assert part.amount == visit.gradient * part.local_derivative
             running[part.parent] = running.get(part.parent, 0) + part.amount
             assert part.running == running[part.parent]
     assert running[a] == backward(g)[a]
@@ -196,10 +196,10 @@ def test_the_backward_pass_replays_what_each_node_hands_to_its_parents():
 def test_a_node_is_replayed_only_when_its_gradient_is_complete():
     *_, g = readme()
     final, done = backward(g), set()
-    for step in backward_steps(g):
-        assert step.gradient == final[step.node]
-        assert not done & set(step.node.parents)
-        done.add(step.node)
+    for visit in walk_back(g):
+        assert visit.gradient == final[visit.node]
+        assert not done & set(visit.node.parents)
+        done.add(visit.node)
 
 
 def test_every_node_stands_right_of_its_parents_and_alone_in_its_place():

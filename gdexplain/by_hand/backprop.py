@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from gdexplain._checks import called, finite_array, frozen, one_of, real, refused
 from gdexplain._checks import function as checked_function
-from gdexplain.by_hand.explain import Explanation, explain_steps
+from gdexplain.by_hand.explain import Explanation, explain_passes
 from gdexplain.by_hand.functions import ACTIVATIONS, Array
 from gdexplain.by_hand.network import Dense, LayerTrace, check_stack, check_targets, loss_at_end
 
@@ -63,17 +63,17 @@ class BackpropTrace:
         return np.concatenate([part.ravel() for part in parts])
 
     def explain(self, *, limit: int = 150) -> Explanation:
-        r"""Tell the two passes step by step, with the numbers put in.
+        r"""Tell the two passes in equations, with the numbers put in.
 
         Parameters
         ----------
         limit : int
-            How many steps you would read at most; a larger net is refused.
+            How many equations you would read at most; a larger net is refused.
 
         Returns
         -------
         Explanation
-            A tuple of `Step`, each with a name, a line of text, the same in LaTeX, and the value; readable when printed.
+            A tuple of `Equation`, each with a name, a line of text, the same in LaTeX, and the value; readable when printed.
 
         Raises
         ------
@@ -101,7 +101,7 @@ class BackpropTrace:
         dL/dw = dL/da · da/dz · dz/dw = -3.076 × 0.7864 × 1 = -2.419
         dL/db = dL/da · da/dz · dz/db = -3.076 × 0.7864 × 1 = -2.419
         """
-        return explain_steps(self.loss, self.loss_name, self.targets, self.layers, limit=limit)
+        return explain_passes(self.loss, self.loss_name, self.targets, self.layers, limit=limit)
 
 
 def trace_backprop(
@@ -283,7 +283,7 @@ def numerical_gradient(
     method : {"central", "forward", "complex"}
         The difference quotient. Its error is of order h², h, and h² without any cancellation.
     h : float, optional
-        The step. By default ε^(1/2) (forward) or ε^(1/3) (central) times max(1, \|θ_i\|), where truncation and
+        How far to move a parameter. By default ε^(1/2) (forward) or ε^(1/3) (central) times max(1, \|θ_i\|), where truncation and
         rounding balance, and 1e-20 (complex), where nothing is rounded off.
 
     Returns

@@ -1,4 +1,4 @@
-"""Backpropagation told step by step: the symbols, the numbers put in, and the result, as text and as LaTeX."""
+"""Backpropagation told in equations: the symbols, the numbers put in, and the result, as text and as LaTeX."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ _ERRORS = {  # one term of the loss, and its derivative
 
 
 @dataclass(frozen=True)
-class Step:
-    """One step of the two passes, with the numbers put in.
+class Equation:
+    """One equation of the two passes, with the numbers put in.
 
     Parameters
     ----------
     name : str
-        What the step computes, such as ``"dL/dw1[1,2]"``.
+        What it computes, such as ``"dL/dw1[1,2]"``.
     text : str
         The equation on one line: symbols, numbers, result.
     value : float
@@ -62,21 +62,21 @@ class Step:
         return said
 
 
-class Explanation(tuple[Step, ...]):
-    """The steps of a trace in order: a tuple of `Step` that prints one step a line."""
+class Explanation(tuple[Equation, ...]):
+    """The equations of a trace in order: a tuple that prints one a line."""
 
     __slots__ = ()
 
     def __repr__(self) -> str:
-        """Return one step a line."""
-        return "\n".join(step.text for step in self)
+        """Return one equation a line."""
+        return "\n".join(equation.text for equation in self)
 
     __str__ = __repr__
 
     @property
     def latex(self) -> str:
-        """All steps as one ``aligned`` block, without dollar signs."""
-        rows = [step.latex.replace("=", "&=", 1) for step in self]
+        """All of them as one ``aligned`` block, without dollar signs."""
+        rows = [equation.latex.replace("=", "&=", 1) for equation in self]
         return "\\begin{aligned}\n" + " \\\\\n".join(rows) + "\n\\end{aligned}"
 
 
@@ -88,19 +88,21 @@ class _Loss(NamedTuple):
     targets: Array
 
 
-def explain_steps(
+def explain_passes(
     loss: float, loss_name: str, targets: Array, layers: Sequence[LayerTrace], *, limit: int
 ) -> Explanation:
-    """Tell both passes number by number, in at most about `limit` steps."""
+    """Tell both passes number by number, in at most about `limit` equations."""
     positive_int("limit", limit)
     size = sum(layer.weights.size + layer.weights.shape[1] + 4 * layer.output.size for layer in layers)
     if size > limit:
         raise ValueError(f"limit must be at least {size} to tell a net and data of this size, not {limit}.")
     sparse = loss_name.startswith("sparse")
     end = _Loss(loss, loss_name, np.eye(layers[-1].output.shape[1])[targets] if sparse else targets)
-    forward = [step for place in range(len(layers)) for step in _forward_steps(layers, place)]
-    backward = [step for place in reversed(range(len(layers))) for step in _backward_steps(layers, place, end)]
-    return Explanation([*forward, _loss_step(layers, end), *backward])
+    forward = [equation for place in range(len(layers)) for equation in _forward_equations(layers, place)]
+    backward = [
+        equation for place in reversed(range(len(layers))) for equation in _backward_equations(layers, place, end)
+    ]
+    return Explanation([*forward, _loss_equation(layers, end), *backward])
 
 
 def _name(layers: Sequence[LayerTrace], letter: str, place: int, *indices: int) -> str:
@@ -126,13 +128,13 @@ def _shorten(terms: list[str]) -> str:
     return " + ".join(terms if len(terms) <= _MOST_TERMS else [*terms[:4], "…", terms[-1]])
 
 
-def _equation(name: str, symbols: str, numbers: str, value: Any) -> Step:
+def _equation(name: str, symbols: str, numbers: str, value: Any) -> Equation:
     """Write name = symbols = numbers = value; numbers that are the value already are not said twice."""
     middle = "" if numbers == _number(value) else f" = {numbers}"
-    return Step(name, f"{name} = {symbols}{middle} = {_number(value)}", float(value))
+    return Equation(name, f"{name} = {symbols}{middle} = {_number(value)}", float(value))
 
 
-def _sum_of_products(name: str, terms: Sequence[Sequence[tuple[str, Any]]], value: Any) -> Step:
+def _sum_of_products(name: str, terms: Sequence[Sequence[tuple[str, Any]]], value: Any) -> Equation:
     """Write name = sum of products of symbols = the same in numbers = value."""
     symbols = [" · ".join(symbol for symbol, _ in term) for term in terms]
     numbers = [
@@ -142,7 +144,7 @@ def _sum_of_products(name: str, terms: Sequence[Sequence[tuple[str, Any]]], valu
     return _equation(name, _shorten(symbols), _shorten(numbers), value)
 
 
-def _forward_steps(layers: Sequence[LayerTrace], place: int) -> Iterator[Step]:
+def _forward_equations(layers: Sequence[LayerTrace], place: int) -> Iterator[Equation]:
     """Tell z = Σ w x + b and a = f(z) of one layer, row by row."""
     layer, below = layers[place], ("x", 0) if place == 0 else ("a", place - 1)
     for row, j in np.ndindex(layer.output.shape):
@@ -153,10 +155,10 @@ def _forward_steps(layers: Sequence[LayerTrace], place: int) -> Iterator[Step]:
         if layer.bias is not None:
             terms.append([(_name(layers, "b", place, j), layer.bias[j])])
         yield _sum_of_products(_name(layers, "z", place, row, j), terms, layer.pre_activation[row, j])
-        yield _activation_step(layers, place, row, j)
+        yield _activation_equation(layers, place, row, j)
 
 
-def _activation_step(layers: Sequence[LayerTrace], place: int, row: int, j: int) -> Step:
+def _activation_equation(layers: Sequence[LayerTrace], place: int, row: int, j: int) -> Equation:
     """Tell a = f(z) of one unit; a softmax takes the whole row, and of its answer one place."""
     layer, a = layers[place], _name(layers, "a", place, row, j)
     value = layer.output[row, j]
@@ -168,12 +170,12 @@ def _activation_step(layers: Sequence[LayerTrace], place: int, row: int, j: int)
     return _equation(a, f"{layer.activation}({symbols}){which}", f"{layer.activation}({numbers}){which}", value)
 
 
-def _loss_step(layers: Sequence[LayerTrace], end: _Loss) -> Step:
+def _loss_equation(layers: Sequence[LayerTrace], end: _Loss) -> Equation:
     """Tell a squared or absolute error as the mean of its terms, any other loss by its name."""
     at_logits, last = layers[-1].d_output is None, layers[-1]
     letter = ("z" if at_logits else "a") + (str(len(layers)) if len(layers) > 1 else "")
     if end.name not in _ERRORS:
-        return Step("L", f"L = {end.name}({letter}, t) = {_number(end.value)}", end.value)
+        return Equation("L", f"L = {end.name}({letter}, t) = {_number(end.value)}", end.value)
     term = _ERRORS[end.name][0]
     terms = [term.format(_number(a), _factor(t)) for a, t in zip(last.output.ravel(), end.targets.ravel(), strict=True)]
     if len(terms) == 1:
@@ -181,24 +183,24 @@ def _loss_step(layers: Sequence[LayerTrace], end: _Loss) -> Step:
     return _equation("L", f"mean of {term.format(letter, 't')}", f"({_shorten(terms)}) / {len(terms)}", end.value)
 
 
-def _backward_steps(layers: Sequence[LayerTrace], place: int, end: _Loss) -> Iterator[Step]:
+def _backward_equations(layers: Sequence[LayerTrace], place: int, end: _Loss) -> Iterator[Equation]:
     """Tell dL/da, dL/dz, dL/dw and dL/db of one layer."""
     layer, last = layers[place], place == len(layers) - 1
     for row, j in np.ndindex(layer.output.shape):
-        yield _end_step(layers, end, row, j) if last else _paths_step(layers, place, row, j)
+        yield _end_equation(layers, end, row, j) if last else _paths_equation(layers, place, row, j)
         if layer.d_output is not None:
             units = range(layer.output.shape[1]) if layer.activation == "softmax" else [j]
             terms = [_through(layers, place, (row, k, j), layer.d_output[row, k]) for k in units]
             yield _sum_of_products(f"dL/d{_name(layers, 'z', place, row, j)}", terms, layer.delta[row, j])
     for i, j in np.ndindex(layer.weights.shape):
-        yield _parameter_step(
+        yield _parameter_equation(
             layers, place, _name(layers, "w", place, i, j), layer.inputs[:, i], layer.d_weights[i, j], j
         )
     for j, slope in enumerate([] if layer.d_bias is None else layer.d_bias):
-        yield _parameter_step(layers, place, _name(layers, "b", place, j), np.ones(len(layer.inputs)), slope, j)
+        yield _parameter_equation(layers, place, _name(layers, "b", place, j), np.ones(len(layer.inputs)), slope, j)
 
 
-def _end_step(layers: Sequence[LayerTrace], end: _Loss, row: int, j: int) -> Step:
+def _end_equation(layers: Sequence[LayerTrace], end: _Loss, row: int, j: int) -> Equation:
     """Tell the derivative of the loss itself, in one output or logit."""
     place, last = len(layers) - 1, layers[-1]
     at_logits = last.d_output is None
@@ -213,13 +215,13 @@ def _end_step(layers: Sequence[LayerTrace], end: _Loss, row: int, j: int) -> Ste
         said = _name(layers, "a", place, row, j) if met else f"{squash}({symbol})"
         shown = value * count + target
     elif end.name not in _ERRORS:  # probabilities, of which the loss is no difference
-        return Step(f"dL/d{symbol}", f"dL/d{symbol} = {_number(value)}", value)
+        return Equation(f"dL/d{symbol}", f"dL/d{symbol} = {_number(value)}", value)
     return _equation(
         f"dL/d{symbol}", form.format(said, goal) + over, form.format(_number(shown), _factor(target)) + over, value
     )
 
 
-def _paths_step(layers: Sequence[LayerTrace], place: int, row: int, j: int) -> Step:
+def _paths_equation(layers: Sequence[LayerTrace], place: int, row: int, j: int) -> Equation:
     """Tell dL/da of a hidden unit: one path through each unit of the layer above, and their sum."""
     above, a = layers[place + 1], _name(layers, "a", place, row, j)
     tops = [_name(layers, "z", place + 1, row, k) for k in range(above.weights.shape[1])]
@@ -239,7 +241,9 @@ def _through(
     return [(f"dL/d{a}", upstream), (f"d{a}/d{_name(layers, 'z', place, row, j)}", local)]
 
 
-def _parameter_step(layers: Sequence[LayerTrace], place: int, name: str, feeds: Array, value: Any, j: int) -> Step:
+def _parameter_equation(
+    layers: Sequence[LayerTrace], place: int, name: str, feeds: Array, value: Any, j: int
+) -> Equation:
     """Tell dL/dw or dL/db: the whole chain for one row, the sum over the rows for several."""
     layer = layers[place]
     terms: list[list[tuple[str, Any]]] = []

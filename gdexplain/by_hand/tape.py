@@ -260,7 +260,7 @@ class Contribution(NamedTuple):
     running: float
 
 
-class BackwardStep(NamedTuple):
+class Visit(NamedTuple):
     """One node as the backward pass leaves it: its gradient is complete, its parents get their shares.
 
     Parameters
@@ -278,7 +278,7 @@ class BackwardStep(NamedTuple):
     contributions: tuple[Contribution, ...]
 
 
-def backward_steps(root: Value) -> Iterator[BackwardStep]:
+def walk_back(root: Value) -> Iterator[Visit]:
     r"""Replay the backward pass one node at a time, from the root down.
 
     .. math:: \bar p \mathrel{+}= \bar n \, \frac{\partial n}{\partial p} \quad \text{for each parent } p \text{ of } n
@@ -290,15 +290,15 @@ def backward_steps(root: Value) -> Iterator[BackwardStep]:
 
     Yields
     ------
-    BackwardStep
+    Visit
         The node, its complete gradient, and what it hands to each parent.
 
     Examples
     --------
-    >>> from gdexplain.by_hand.tape import Value, backward_steps
+    >>> from gdexplain.by_hand.tape import Value, walk_back
     >>> x = Value(3.0, "x")
-    >>> for step in backward_steps(x * x + 1):
-    ...     print(step.node.label or "1", step.gradient, [(part.amount, part.running) for part in step.contributions])
+    >>> for visit in walk_back(x * x + 1):
+    ...     print(visit.node.label or "1", visit.gradient, [(part.amount, part.running) for part in visit.contributions])
     + 1.0 [(1.0, 1.0), (1.0, 1.0)]
     1 1.0 []
     * 1.0 [(3.0, 3.0), (3.0, 6.0)]
@@ -312,7 +312,7 @@ def backward_steps(root: Value) -> Iterator[BackwardStep]:
             amount = gradient * local
             gradients[parent] = gradients.get(parent, 0.0) + amount
             parts.append(Contribution(parent, local, amount, gradients[parent]))
-        yield BackwardStep(node, gradient, tuple(parts))
+        yield Visit(node, gradient, tuple(parts))
 
 
 def backward(root: Value) -> dict[Value, float]:
@@ -341,4 +341,4 @@ def backward(root: Value) -> dict[Value, float]:
     >>> backward(y)[x] == backward(y)[x]
     True
     """
-    return {step.node: step.gradient for step in backward_steps(root)}
+    return {visit.node: visit.gradient for visit in walk_back(root)}

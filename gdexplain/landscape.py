@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import combinations
 from typing import Any, TypeAlias
 
@@ -15,7 +14,6 @@ from scipy.special import comb
 from gdexplain._checks import (
     called,
     finite_array,
-    flag,
     instance,
     items,
     keep,
@@ -298,14 +296,14 @@ def loss_grid(
     b_range: tuple[float, float] | None = None,
     around: Trajectory | Sequence[Trajectory] | ArrayLike | None = None,
     resolution: int = 101,
-    vectorized: bool = False,
 ) -> Slice:
     r"""Evaluate a loss on a grid over a plane: :math:`L(\theta_0 + a u + b v)`.
 
     Parameters
     ----------
     loss_function : Objective or callable
-        Takes one flat theta (P,) and returns its loss; with ``vectorized=True`` takes rows (M, P) and returns (M,).
+        An objective, such as `LeastSquares` or `KerasObjective`; or a function from rows of parameters (M, P) to their
+        losses (M,), such as `line_loss` returns.
     plane : Plane, optional
         The plane; by default that of the neuron w x + b.
     a_range, b_range : (float, float), optional
@@ -314,8 +312,6 @@ def loss_grid(
         Gives the ranges that are left out: all of these points, with a margin of 15 %.
     resolution : int
         How many grid points along each direction.
-    vectorized : bool
-        Whether `loss_function` takes many rows at once.
 
     Returns
     -------
@@ -343,7 +339,7 @@ def loss_grid(
     a = _grid("a_range", a_range, a_around, resolution)
     b = _grid("b_range", b_range, b_around, resolution)
     # One row of the grid at a time: memory stays at A x P, however fine the grid is.
-    loss = np.stack([_losses(loss_function, plane.point(a, height), vectorized=vectorized) for height in b])
+    loss = np.stack([_losses(loss_function, plane.point(a, height)) for height in b])
     return Slice(plane, a, b, loss)
 
 
@@ -354,7 +350,6 @@ def loss_between(
     *,
     span: tuple[float, float] = (0.0, 1.0),
     points: int = 101,
-    vectorized: bool = False,
 ) -> tuple[Array, Array]:
     r"""Evaluate a loss on the straight line between two points of parameter space.
 
@@ -370,8 +365,6 @@ def loss_between(
         From which :math:`\alpha` to which; past 0 and 1 the line goes on.
     points : int
         How many values of :math:`\alpha`.
-    vectorized : bool
-        As in `loss_grid`.
 
     Returns
     -------
@@ -405,7 +398,7 @@ def loss_between(
     room("points", 4 * positive_int("points", points, at_least=2) * (1 + len(start)))
     alpha = _grid("span", span, None, points)
     line = (1 - alpha)[:, np.newaxis] * start + alpha[:, np.newaxis] * end
-    return alpha, _losses(loss_function, line, vectorized=vectorized)
+    return alpha, _losses(loss_function, line)
 
 
 def line_loss(dataset: Data) -> Callable[[ArrayLike], Array]:
@@ -421,7 +414,7 @@ def line_loss(dataset: Data) -> Callable[[ArrayLike], Array]:
     Returns
     -------
     callable
-        Takes theta of shape (..., 2) and returns the loss, shape (...): use it with ``vectorized=True``.
+        Takes theta of shape (..., 2) and returns the loss, shape (...).
 
     Raises
     ------
@@ -562,21 +555,18 @@ def _grid(name: str, given: Any, default: tuple[float, float] | None, count: int
     return grid
 
 
-def _losses(loss_function: LossFunction, thetas: Array, *, vectorized: bool) -> Array:
+def _losses(loss_function: LossFunction, rows: Array) -> Array:
     """Return the loss of each row."""
-    vectorized = flag("vectorized", vectorized)
     with np.errstate(over="ignore"):  # far out a loss may overflow: infinity is then the answer
         if callable(loss_function):
-            take = partial(called, "loss_function", loss_function)
-            losses = take(thetas) if vectorized else [take(theta) for theta in thetas]
+            losses = called("loss_function", loss_function, rows)
         elif hasattr(loss_function, "value_and_grad"):
-            losses = [loss_function.value_and_grad(theta)[0] for theta in thetas]
+            losses = [loss_function.value_and_grad(row)[0] for row in rows]
         else:
             raise refused(TypeError, "loss_function", "a function or an Objective", loss_function)
     array = number_array("what loss_function returns", losses).astype(np.float64)
-    if array.shape != (len(thetas),):
-        takes = f"rows {thetas.shape}" if vectorized else f"one theta ({thetas.shape[1]},)"
-        wants = f"({len(thetas)},)" if vectorized else "one number"
-        got = array.shape if vectorized else array.shape[1:]
-        raise ValueError(f"loss_function was given {takes} and must return {wants}, not an array of shape {got}.")
+    if array.shape != (len(rows),):
+        raise ValueError(
+            f"loss_function was given rows {rows.shape} and must return ({len(rows)},), not {array.shape}."
+        )
     return array

@@ -659,7 +659,7 @@ def draw_descent(
     minimum, ends = LeastSquares(data).minimum, _ends(x)
     if surface is None:
         around = [_in_view(run.diverged, theta, minimum) for run, theta in zip(trajectories, rows, strict=True)]
-        surface = loss_grid(line_loss(data), around=np.concatenate([*around, [minimum]]), vectorized=True)
+        surface = loss_grid(line_loss(data), around=np.concatenate([*around, [minimum]]))
     draw_loss_surface(left, surface)
     draw_minimum(left, minimum)
     draw_data(right, data)

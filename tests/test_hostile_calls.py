@@ -342,7 +342,6 @@ CALLS: dict[str, tuple[Callable[..., Any], Mapping[str, Argument]]] = {
             "b_range": numbers((0.0, 1.0), OR_NONE),
             "around": numbers([[0.0, 0.0], [1.0, 1.0]], OR_NONE),
             "resolution": whole(3),
-            "vectorized": flag(True),
         },
     ),
     "loss_between": (
@@ -353,7 +352,6 @@ CALLS: dict[str, tuple[Callable[..., Any], Mapping[str, Argument]]] = {
             "end": numbers([1.0, 0.0]),
             "span": numbers((0.0, 2.0)),
             "points": whole(3),
-            "vectorized": flag(True),
         },
     ),
     "line_loss": (g.line_loss, {"dataset": dataset}),

@@ -126,7 +126,7 @@ def test_every_run_tells_itself_in_words_and_survives_a_trip_to_disk(run, tmp_pa
 @pytest.mark.parametrize("run", RUNS.values(), ids=RUNS)
 def test_a_surface_around_a_run_and_the_plane_of_its_path_exist_or_are_refused_in_words(run):
     def surface(ax):
-        g.draw_loss_surface(ax, g.loss_grid(g.line_loss(g.make_line()), around=run, resolution=5, vectorized=True))
+        g.draw_loss_surface(ax, g.loss_grid(g.line_loss(g.make_line()), around=run, resolution=5))
 
     plane = refusal(lambda: painted(lambda ax: g.draw_path(ax, run, g.pca_plane(run))))
     assert plane == "" or plane.startswith(("path must ", "trajectory must "))

@@ -250,7 +250,7 @@ def test_losses_that_cannot_be_drawn_are_refused(ax, runs, options, error, words
 
 
 def surface(low=-1.0, high=4.0, resolution=41):
-    return loss_grid(line_loss(LINE), a_range=(low, high), b_range=(-2, 3), resolution=resolution, vectorized=True)
+    return loss_grid(line_loss(LINE), a_range=(low, high), b_range=(-2, 3), resolution=resolution)
 
 
 def test_a_contour_runs_where_the_loss_is_its_level(ax):

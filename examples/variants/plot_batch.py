@@ -38,7 +38,7 @@ assert run.updates_per_epoch == 1
 # sphinx_gallery_alt = "A blue path on the loss surface. It crosses a narrow valley from side to side, each time "
 # sphinx_gallery_alt = "less far, then runs in a straight line down the valley floor to the minimum."
 fig, ax = plt.subplots()
-draw_loss_surface(ax, loss_grid(line_loss(data), around=run, vectorized=True))
+draw_loss_surface(ax, loss_grid(line_loss(data), around=run))
 draw_path(ax, run)
 draw_minimum(ax, minimum)
 

@@ -54,7 +54,7 @@ for data, share, updates in ((raw, 0.9, 30), (scaled, 1, 2)):
 fig, axes = plt.subplots(2, 1, figsize=(6.4, 8.6))
 views = (((-1, 5), (-2, 2)), ((-4, 8), (-0.5, 7.5)))
 for ax, (data, run), (a, b), name in zip(axes, runs.items(), views, "xz", strict=True):
-    draw_loss_surface(ax, loss_grid(line_loss(data), a_range=a, b_range=b, vectorized=True))
+    draw_loss_surface(ax, loss_grid(line_loss(data), a_range=a, b_range=b))
     draw_path(ax, run)
     draw_minimum(ax, LeastSquares(data).minimum)
     ax.set(xlabel=f"w, with the inputs {name}", aspect="equal")

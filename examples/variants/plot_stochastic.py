@@ -45,7 +45,7 @@ assert (batch.updates_per_epoch, single.updates_per_epoch) == (1, len(data))
 # sphinx_gallery_alt = "Two paths on one loss surface. The blue one is smooth and stops half-way down the valley. The "
 # sphinx_gallery_alt = "orange one zigzags across the valley and ends at the minimum."
 fig, ax = plt.subplots()
-draw_loss_surface(ax, loss_grid(line_loss(data), around=[batch, single], vectorized=True))
+draw_loss_surface(ax, loss_grid(line_loss(data), around=[batch, single]))
 draw_path(ax, single)
 draw_path(ax, batch)
 draw_minimum(ax, minimum)

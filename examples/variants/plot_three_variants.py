@@ -40,7 +40,7 @@ for run in runs:
 # sphinx_gallery_alt = "Three paths on one loss surface, from one start to one minimum. The full batch walks a smooth "
 # sphinx_gallery_alt = "curve, the batch of two wavers around it, and single examples zigzag across the valley."
 fig, ax = plt.subplots()
-draw_loss_surface(ax, loss_grid(loss, around=runs, vectorized=True))
+draw_loss_surface(ax, loss_grid(loss, around=runs))
 for run in runs:
     draw_path(ax, run)
 draw_minimum(ax, minimum)

@@ -30,7 +30,8 @@ def max_stable_sgd_learning_rate(dataset: Data, batch_size: int = 1, *, replacem
     Returns
     -------
     float
-        Below it the mean squared distance to the minimum shrinks, above it it grows; at most `max_stable_learning_rate` of the full batch.
+        Below it the mean squared distance to the minimum shrinks in the long run, above it that distance grows. At most
+        `max_stable_learning_rate` of the full batch.
 
     Raises
     ------

@@ -183,6 +183,14 @@ def finite_array(
     return array
 
 
+def vector(name: str, value: ArrayLike, size: int) -> NDArray[np.float64]:
+    """Return `value` as a vector of `size` finite numbers."""
+    array = finite_array(name, value)
+    if array.shape != (size,):
+        raise ValueError(f"{name} must have shape ({size},), not {array.shape}.")
+    return array
+
+
 def symmetric(name: str, value: ArrayLike) -> NDArray[np.float64]:
     """Return `value` as a square matrix of finite numbers that equals its transpose, to rounding."""
     matrix = finite_array(name, value, ndim=2)

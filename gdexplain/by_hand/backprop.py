@@ -73,7 +73,7 @@ class BackpropTrace:
         Returns
         -------
         Explanation
-            A tuple of `Equation`, each with a name, a line of text, the same in LaTeX, and the value; readable when printed.
+            A tuple of equations, each with a name, a line of text, the same in LaTeX, and the value. It prints one a line.
 
         Raises
         ------
@@ -283,8 +283,8 @@ def numerical_gradient(
     method : {"central", "forward", "complex"}
         The difference quotient. Its error is of order h², h, and h² without any cancellation.
     h : float, optional
-        How far to move a parameter. By default ε^(1/2) (forward) or ε^(1/3) (central) times max(1, \|θ_i\|), where truncation and
-        rounding balance, and 1e-20 (complex), where nothing is rounded off.
+        How far to move a parameter. By default ε^(1/2) (forward) or ε^(1/3) (central) times max(1, \|θ_i\|), where
+        truncation and rounding balance, and 1e-20 (complex), where nothing is rounded off.
 
     Returns
     -------

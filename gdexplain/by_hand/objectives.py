@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gdexplain._checks import finite_array, keep, row_numbers, symmetric
+from gdexplain._checks import finite_array, keep, row_numbers, symmetric, vector
 from gdexplain.data import Dataset, as_dataset
 from gdexplain.record import Layout
 
@@ -121,7 +121,7 @@ class LeastSquares:
         if rows is not None:
             index = row_numbers("rows", rows, self.size)
             design, targets = design[index], targets[index]
-        residual = design @ _vector(theta, design.shape[1]) - targets
+        residual = design @ vector("theta", theta, design.shape[1]) - targets
         return _or_infinity(residual @ residual) / len(targets), 2 / len(targets) * (residual @ design)
 
 
@@ -210,17 +210,9 @@ class NoisyQuadratic:
             If `theta` is not finite or of another shape, or `rows` are not row numbers, one or more.
         """
         minima = self.minima if rows is None else self.minima[row_numbers("rows", rows, self.size)]
-        away = _vector(theta, minima.shape[1]) - minima
+        away = vector("theta", theta, minima.shape[1]) - minima
         gradients = away @ self.hessian
         return 0.5 * _or_infinity((away * gradients).sum()) / len(minima), gradients.mean(axis=0)
-
-
-def _vector(theta: ArrayLike, size: int) -> Array:
-    """Return the parameters as float64; raise unless there are `size` of them, all finite."""
-    vector = finite_array("theta", theta)
-    if vector.shape != (size,):
-        raise ValueError(f"theta must have shape ({size},), not {vector.shape}.")
-    return vector
 
 
 def _or_infinity(loss: Any) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gdexplain._checks import finite_array, flag, positive_int, symmetric
+from gdexplain._checks import flag, positive_int, symmetric
 from gdexplain.data import Data, as_dataset
 
 Array = NDArray[np.float64]
@@ -27,14 +27,6 @@ def spectrum(hessian: ArrayLike, *, definite: bool = False, name: str = "hessian
         kind = "positive definite" if definite else "positive semidefinite and not 0"
         raise ValueError(f"{name} must be {kind}, but its eigenvalues are {eigenvalues.tolist()}.")
     return eigenvalues, vectors
-
-
-def parameter_point(name: str, value: ArrayLike, size: int) -> Array:
-    """Return `value` as a finite vector of `size` numbers."""
-    vector = finite_array(name, value, ndim=1)
-    if len(vector) != size:
-        raise ValueError(f"{name} must have {size} numbers, not {len(vector)}.")
-    return vector
 
 
 def batch_factor(n: int, batch_size: int, replacement: bool) -> float:

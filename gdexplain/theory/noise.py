@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gdexplain._checks import finite_array, real
+from gdexplain._checks import finite_array, real, vector
 from gdexplain.data import Data
-from gdexplain.theory._shared import Array, batch_factor, design_of, in_range, parameter_point, spectrum
+from gdexplain.theory._shared import Array, batch_factor, design_of, in_range, spectrum
 
 
 def gradient_covariance(dataset: Data, theta: ArrayLike, batch_size: int = 1, *, replacement: bool = False) -> Array:
@@ -46,7 +46,7 @@ def gradient_covariance(dataset: Data, theta: ArrayLike, batch_size: int = 1, *,
            [100.,  20.]])
     """
     design, targets = design_of(dataset)
-    theta, n = parameter_point("theta", theta, design.shape[1]), len(design)
+    theta, n = vector("theta", theta, design.shape[1]), len(design)
     factor = batch_factor(n, batch_size, replacement)
     with np.errstate(over="ignore", invalid="ignore"):
         each = 2 * (design @ theta - targets)[:, np.newaxis] * design
@@ -130,7 +130,7 @@ def gradient_noise_scale(hessian: ArrayLike, noise_covariance: ArrayLike, gradie
     """
     eigenvalues, vectors = spectrum(hessian)
     noise = np.diag(_in_basis(noise_covariance, vectors))
-    slope = vectors.T @ parameter_point("gradient", gradient, len(eigenvalues))
+    slope = vectors.T @ vector("gradient", gradient, len(eigenvalues))
     signal = float(eigenvalues @ slope**2)
     if signal <= 0:
         raise ValueError(f"gradient must not be 0, not {np.asarray(gradient).tolist()}: at a minimum all is noise.")
@@ -230,7 +230,7 @@ def expected_squared_error(
     rates = finite_array("learning_rates", learning_rates, ndim=1)
     if np.any(rates < 0):
         raise ValueError(f"learning_rates must be at least 0, but one is {rates.min()}.")
-    squares = (vectors.T @ parameter_point("start", start, len(eigenvalues))) ** 2
+    squares = (vectors.T @ vector("start", start, len(eigenvalues))) ** 2
     totals = [squares.sum()]
     with np.errstate(over="ignore", invalid="ignore"):
         for rate in rates:

@@ -11,7 +11,12 @@ import gdexplain
 
 PAGE = pathlib.Path(__file__).parents[1] / "docs" / "reference" / "api.md"
 # Modules whose names are too short to stand alone, such as `momentum` and `constant`, are public as they are.
-MODULES = ["gdexplain.by_hand.rules", "gdexplain.by_hand.schedules", "gdexplain.by_hand.tape"]
+MODULES = [
+    "gdexplain.by_hand.rules",
+    "gdexplain.by_hand.schedules",
+    "gdexplain.by_hand.tape",
+    "gdexplain.by_hand.graph",
+]
 
 
 def names_of(module):
@@ -54,8 +59,8 @@ def parameters_in(text):
 
 
 def called_with(value):
-    """The parameters of a public name; none for what nobody calls (an interface) or what a built-in makes (a tuple)."""
-    if inspect.isclass(value) and (getattr(value, "_is_protocol", False) or not hasattr(value.__init__, "__code__")):
+    """The parameters of a public name; of a named tuple its fields."""
+    if inspect.isclass(value) and not hasattr(value.__init__, "__code__"):
         return set(getattr(value, "_fields", ()))
     return set(inspect.signature(value).parameters)
 

@@ -18,6 +18,7 @@ RANKS = [
         "by_hand.objectives",
         "by_hand.rules",
         "by_hand.explain",
+        "by_hand.graph",
         "in_keras.arrays",
         "in_keras.backend",
         "in_keras.ledger",

@@ -288,12 +288,12 @@ def _line_loss() -> Any:
 
 def draw_playground(_: Wanted) -> Any:
     """Draw three variants on one loss surface, and their losses."""
-    from gdexplain import draw_loss, draw_loss_surface, draw_path, evaluate
+    from gdexplain import draw_loss, draw_loss_surface, draw_path, loss_grid
 
     start = {"opt": "sgd", "lr": 0.05, "beta": 0.0, "w": 0.0, "b": 0.0, "seed": 0, "data": LINE}
     runs = [train_line({**start, "batch": size}, 40) for size in (4, 2, 1)]
     figure, (left, right) = _subplots(1, 2, width_ratios=(1.35, 1))
-    draw_loss_surface(left, evaluate(_line_loss(), a_range=(-0.4, 3.2), b_range=(-0.6, 1.6), vectorized=True))
+    draw_loss_surface(left, loss_grid(_line_loss(), a_range=(-0.4, 3.2), b_range=(-0.6, 1.6)))
     for run in runs:
         draw_path(left, run)
     lines = draw_loss(right, *runs)[: len(runs)]

@@ -159,7 +159,7 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "format", "--check", ".")
     session.run("codespell")
     session.run("zizmor", "--offline", "--quiet", "--persona=pedantic", ".github")
-    session.run("python", "docs/_ext/check_prose.py")
+    session.run("python", "tools/check_prose.py")
     session.run("repo-review", ".")
 
 

@@ -77,7 +77,11 @@ nitpick_ignore_regex = [
     ),
 ]
 
-# -- pages that run: MyST-NB ------------------------------------------------------------------------------------------
+# -- code that runs ---------------------------------------------------------------------------------------------------
+
+execute_imports = ["keras", "sklearn.datasets"]  # slow; TensorFlow comes with Keras
+
+# -- pages with cells: MyST-NB ------------------------------------------------------------------------------------------
 
 myst_enable_extensions = [
     "amsmath",
@@ -95,7 +99,7 @@ nb_execution_cache_path = str(WORK / "cache")  # `execute` puts the results here
 nb_merge_streams = True
 nb_output_stderr = "warn"  # C++ log lines and Python warnings land here; -W makes them errors
 
-# -- scripts that run: sphinx-gallery ---------------------------------------------------------------------------------
+# -- scripts: sphinx-gallery -----------------------------------------------------------------------------------------
 
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",

@@ -46,7 +46,7 @@ ENVIRONMENT = {
 AT_ONCE = max(2, min(4, os.cpu_count() or 1))
 CHECKS_FAILED = 3  # Sphinx' status where a check failed; with -W a warning makes it 1
 LIMIT = 600  # seconds that a page may take
-RUN_BY = ("checks.py", "execute.py", "figures.py", "images.py", "run_page.py")  # what takes part in an execution
+RUN_BY = ("checks.py", "figures.py", "images.py", "run_page.py")  # what takes part in an execution
 LANGUAGE = {"name": "python", "pygments_lexer": "ipython3"}
 ALSO: list[Callable[[str], Page]] = []  # other extensions' work: given the fingerprint, each makes a page of it
 _NOT_PAGES = {"_build", "gallery", "node_modules"}
@@ -66,8 +66,6 @@ class Page(NamedTuple):
 
 # A fork of a process that has imported TensorFlow and computed nothing; where that is not sound, a process from nothing.
 _FORKS = multiprocessing.get_context("forkserver" if sys.platform == "linux" else "spawn")
-if sys.platform == "linux":
-    _FORKS.set_forkserver_preload(["__main__", "execute", "run_page"])
 
 
 def prepare_environment(root: Path) -> None:
@@ -128,13 +126,13 @@ def _run(page: Page) -> dict[str, Any]:
 # -- what a result depends on -----------------------------------------------------------------------------------------
 
 
-def fingerprint(root: Path, *settings: Any) -> str:
+def fingerprint(root: Path) -> str:
     """Hash what a result may depend on besides its page: the package's code, the lock, the tables, Python."""
     here = Path(__file__).parent
     files = [root / "requirements" / "docs.txt", *(here / name for name in RUN_BY)]
     files += (root / "docs" / "project").glob("*.json")
     files += (path for path in (root / "gdexplain").rglob("*") if path.suffix in {".py", ".mplstyle", ".csv", ".npz"})
-    digest = hashlib.sha256(repr((platform.python_version(), sys.platform, platform.machine(), settings)).encode())
+    digest = hashlib.sha256(repr((platform.python_version(), sys.platform, platform.machine(), ENVIRONMENT)).encode())
     for path in sorted(files):
         digest.update(path.name.encode() + b"\0" + (code_of(path) if path.exists() else b"") + b"\0")
     return digest.hexdigest()
@@ -209,6 +207,8 @@ def run_pages(app) -> None:
     """Run what has to be run, some pages at once, the longest first; hand the results on, and say what failed."""
     store = Path(app.srcdir, "_build", "pages")
     store.mkdir(parents=True, exist_ok=True)
+    if sys.platform == "linux":
+        _FORKS.set_forkserver_preload(["__main__", "execute", *app.config.execute_imports, "run_page"])
     base = fingerprint(Path(app.srcdir).parent)
     pages = [*_scripts(app, base), *_notebooks(app, base), *(make(base) for make in ALSO)]
     before = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in store.glob("*.json")}
@@ -336,6 +336,7 @@ def mark_failures(app, pagename, templatename, context, doctree) -> None:
 def setup(app):
     """Run the pages after MyST-NB has its settings and before sphinx-gallery looks: `conf.py` lists this between them."""
     prepare_environment(Path(app.srcdir).parent)
+    app.add_config_value("execute_imports", [], "", list)  # what is slow to import, and is imported once for all pages
     # Sphinx holds millions of nodes; to look for dead ones among them as often as by default costs a twelfth of the time.
     gc.set_threshold(200_000, 20, 50)
     app.connect("builder-inited", run_pages)

@@ -1,26 +1,27 @@
 """Run one page in this process: a script by sphinx-gallery's own generator, cells by IPython's own shell.
 
-No tool runs pages in forks of one process that has TensorFlow already: each would import it for every page. So all that
-is slow to import is imported here, once, before the forks, and nothing is computed: a fork is sound only before
-TensorFlow's first operation.
+No tool runs pages in forks of one process that has TensorFlow already: each would import it for every page. So what is slow
+to import is imported once, before the forks, and nothing is computed: a fork is sound only before TensorFlow's first
+operation.
 """
 
 from __future__ import annotations
 
 import ast
+import builtins
 import codeop
+import contextlib
 import gc
+import io
 import os
 import re
 import sys
 import tempfile
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import keras  # noqa: F401  # for the forks, with TensorFlow
-import matplotlib.pyplot as plt  # noqa: F401  # for the forks
-import sklearn.datasets  # noqa: F401  # for the forks
 from checks import Checks, Result
 from figures import use_site_style
 from IPython.core.displayhook import DisplayHook
@@ -45,7 +46,7 @@ def script(path: Path, target: Path, settings: dict[str, Any]) -> dict[str, Any]
     (target / "images" / "thumb").mkdir(parents=True, exist_ok=True)
     codeop.Compile = _Compile  # type: ignore[misc]
     settings = settings | {"plot_gallery": True, "run_stale_examples": True, "abort_on_example_error": False}
-    with _Stderr(result):
+    with _held_against(result):
         try:
             *_, about = generate_file_rst(path.name, target, path.parent, settings)
             _note_error(result, path, about.get("formatted_exception", ""))
@@ -64,7 +65,7 @@ def cells(path: Path, code: list[tuple[int, str]]) -> dict[str, Any]:
     shell.ast_transformers.append(checks)
     shell.enable_matplotlib("inline")
     use_site_style()
-    with _Stderr(result):
+    with _held_against(result):
         for line, source in code:
             checks.offset = line - 1
             shell.outputs = []
@@ -82,31 +83,23 @@ def cells(path: Path, code: list[tuple[int, str]]) -> dict[str, Any]:
 
 def _watch() -> Result:
     """Have the checks of all code of this process, which runs but one page, counted."""
-    import builtins
-
     result = Result()
     vars(builtins).update(result.names())
     return result
 
 
-class _Stderr:
+@contextlib.contextmanager
+def _held_against(result: Result) -> Iterator[None]:
     """Hold it against the page if anything, say a library in C++, writes to the process' standard error."""
-
-    def __init__(self, result: Result) -> None:
-        self.result = result
-
-    def __enter__(self) -> None:
-        self.file = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")
-        self.before = os.dup(2)
-        os.dup2(self.file.fileno(), 2)
-
-    def __exit__(self, *_: object) -> None:
+    before = os.dup(2)
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as file:
+        os.dup2(file.fileno(), 2)
+        yield
         sys.__stderr__.flush()
-        os.dup2(self.before, 2)
-        with self.file:
-            self.file.seek(0)
-            if written := self.file.read().strip():
-                self.result.note(0, "nothing is written to standard error", written)
+        os.dup2(before, 2)
+        file.seek(0)
+        if written := file.read().strip():
+            result.note(0, "nothing is written to standard error", written)
 
 
 # -- scripts ----------------------------------------------------------------------------------------------------------
@@ -147,7 +140,7 @@ _SETTINGS.InlineBackend.rc = {}
 _SETTINGS.HistoryManager.enabled = False
 
 
-class _Stream:
+class _Stream(io.TextIOBase):
     """Standard output or error as a notebook keeps it: text, in order with what is displayed."""
 
     def __init__(self, shell: _Shell, name: str) -> None:
@@ -161,12 +154,6 @@ class _Stream:
             self.shell.outputs.append(v4.new_output("stream", name=self.name, text=text))
         return len(text)
 
-    def flush(self) -> None:
-        """There is nothing to wait for."""
-
-    def isatty(self) -> bool:
-        return False
-
 
 class _Publisher(DisplayPublisher):
     """Keep what a cell displays."""
@@ -174,23 +161,16 @@ class _Publisher(DisplayPublisher):
     def publish(self, data: dict[str, Any], metadata: dict[str, Any] | None = None, **_: Any) -> None:
         self.shell.outputs.append(v4.new_output("display_data", data=data, metadata=metadata or {}))
 
-    def clear_output(self, *_: object) -> None:
-        self.shell.outputs.clear()
-
 
 class _Hook(DisplayHook):
     """Keep the value of a cell's last line."""
 
-    def write_output_prompt(self) -> None:
-        """The page has its own."""
-
-    def write_format_data(self, format_dict: dict[str, Any], md_dict: dict[str, Any] | None = None) -> None:
-        number = self.prompt_count
-        output = v4.new_output("execute_result", data=format_dict, metadata=md_dict or {}, execution_count=number)
-        self.shell.outputs.append(output)
-
-    def finish_displayhook(self) -> None:
-        """Write no empty line."""
+    def __call__(self, result: Any = None) -> None:
+        if result is not None and not self.quiet():
+            data, metadata = self.compute_format_data(result)
+            self.update_user_ns(result)
+            about = {"data": data, "metadata": metadata, "execution_count": self.prompt_count}
+            self.shell.outputs.append(v4.new_output("execute_result", **about))
 
 
 class _Shell(InteractiveShell):
@@ -203,7 +183,3 @@ class _Shell(InteractiveShell):
 
     def enable_gui(self, gui: Any = None) -> None:
         """There is no window to open."""
-
-    def _showtraceback(self, etype: type, evalue: BaseException, stb: list[str]) -> None:
-        """Keep an error; this is the method that IPython has its subclasses override, private as it looks."""
-        self.outputs.append(v4.new_output("error", ename=etype.__name__, evalue=str(evalue), traceback=stb))

@@ -46,12 +46,16 @@ def script(path: Path, target: Path, settings: dict[str, Any]) -> dict[str, Any]
     (target / "images" / "thumb").mkdir(parents=True, exist_ok=True)
     codeop.Compile = _Compile  # type: ignore[misc]
     settings = settings | {"plot_gallery": True, "run_stale_examples": True, "abort_on_example_error": False}
+    about: dict[str, Any] = {}
     with _held_against(result):
         try:
             *_, about = generate_file_rst(path.name, target, path.parent, settings)
-            _note_error(result, path, about.get("formatted_exception", ""))
         except Exception as error:  # noqa: BLE001  # whatever it is, it is this page's
             result.stopped(error, path)
+    if text := about.get("formatted_exception"):
+        lines = re.findall(rf'File "{re.escape(str(path))}", line (\d+)', text)
+        result.failures.pop(0, None)  # sphinx-gallery has said it too
+        result.note(int(lines[-1]) if lines else 0, "the page runs", text.strip().splitlines()[-1])
     copy = target / path.name  # with this the gallery takes the page as it is, though a line of it failed
     Path(f"{copy}.md5").write_text(get_md5sum(copy, mode="t"))
     return {"failures": result.listed()}
@@ -121,14 +125,6 @@ class _Compile(codeop.Compile):
                     source = Checks().visit(source)
             ast.fix_missing_locations(source)
         return super().__call__(source, *arguments, **options)
-
-
-def _note_error(result: Result, path: Path, text: str) -> None:
-    """Note the error that ended a script, as its traceback tells it."""
-    if text:
-        lines = re.findall(rf'File "{re.escape(str(path))}", line (\d+)', text)
-        words = text.strip().splitlines()[-1]
-        result.note(int(lines[-1]) if lines else 0, "the page runs", words)
 
 
 # -- cells ------------------------------------------------------------------------------------------------------------

@@ -134,7 +134,12 @@ def fingerprint(root: Path) -> str:
     files += (path for path in (root / "gdexplain").rglob("*") if path.suffix in {".py", ".mplstyle", ".csv", ".npz"})
     digest = hashlib.sha256(repr((platform.python_version(), sys.platform, platform.machine(), ENVIRONMENT)).encode())
     for path in sorted(files):
-        digest.update(path.name.encode() + b"\0" + (code_of(path) if path.exists() else b"") + b"\0")
+        digest.update(
+            Path(os.path.relpath(path, root)).as_posix().encode()
+            + b"\0"
+            + (code_of(path) if path.exists() else b"")
+            + b"\0"
+        )
     return digest.hexdigest()
 
 

@@ -69,8 +69,8 @@ class Result:
         self.note((inside or [0])[-1] or 0, "the page runs", f"{type(error).__name__}: {error}")
 
     def note(self, line: int, claim: str, measured: str) -> None:
-        """Note what is wrong and no check found."""
-        self.failures[line] = {"claim": claim, "measured": _short(measured), "allowed": ""}
+        """Note what is wrong and no check found; of a line the first."""
+        self.failures.setdefault(line, {"claim": claim, "measured": _short(measured), "allowed": ""})
 
 
 class Checks(ast.NodeTransformer):

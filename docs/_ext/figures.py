@@ -67,6 +67,9 @@ def alt_texts(code: str) -> list[str]:
 
 def scrape(block, block_vars, gallery_conf):
     """Save the open figures of a code block, and its animations, each with the alt text written in the block."""
+    if "formatted_exception" in block_vars:  # an error has ended the script, and that is said
+        plt.close("all")
+        return ""
     numbers = plt.get_fignums()
     alts = alt_texts(block[1])
     if len(alts) != len(numbers):

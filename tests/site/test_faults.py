@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from bs4 import BeautifulSoup
 from built_site import ROOT
 
 PYTHON = ROOT / ".nox" / "docs" / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
@@ -61,7 +62,7 @@ kernelspec:
 import sys
 rate = 0.25
 print("the rate is", rate)
-print("a warning", file=sys.stdout)
+display({"rate": rate})
 rate
 ```
 
@@ -176,6 +177,11 @@ def assert_next_build_is_right(top: Path, good: Path) -> None:
     assert [name for name in now.keys() - changing if now[name] != before[name]] == []
     left = {path.name for path in (top / "docs" / "_build").iterdir()}
     assert left == {"cache", "html", "jupyter_execute", "pages", "work"} & left
+
+
+def test_what_a_cell_prints_displays_and_gives_stands_on_its_page_in_order(good):
+    output = BeautifulSoup(site(good)["cells.html"], "html.parser").select_one(".cell_output").get_text()
+    assert output.split() == ["the", "rate", "is", "0.25", "{'rate':", "0.25}", "0.25"]
 
 
 # -- checks that fail -------------------------------------------------------------------------------------------------

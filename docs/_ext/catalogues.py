@@ -1,4 +1,4 @@
-"""Renew the catalogues of translated pages: `python docs/_ext/catalogues.py [LANGUAGE PAGE]`.
+"""Renew catalogues with the words in cells' settings, which sphinx-intl misses: `catalogues.py [LANGUAGE PAGE]`.
 
 With a language and a page, such as `es tutorial/setup`, it starts a catalogue.
 """

@@ -1,4 +1,4 @@
-"""The explorables: figures that can be touched, each with a static one and words that stand in for it.
+"""The explorables: figures that can be touched, refereed by Keras at build, which no library has.
 
 ``.. explorable:: playground`` (or ``backprop``, or ``map``) puts one on a page; its content is the caption. Browsers
 with scripts get a custom element of ``docs/explorables``; without scripts a figure and its text stay; other builders

@@ -79,9 +79,9 @@ def _install_without_locks(session: nox.Session, *options: str) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Build the site, strictly, and say where it is."""
+    """Build the site, strictly, and say where it is (`-- --fresh` begins from nothing)."""
     _install(session, "docs")
-    session.run("python", "docs/_ext/build_site.py")
+    session.run("python", "docs/_ext/build_site.py", *session.posargs)
 
 
 @nox.session(default=False)
@@ -92,9 +92,9 @@ def serve(session: nox.Session) -> None:
     if "--port" in words[:-1]:  # `--port 0` takes a free one
         session.run("python", "tools/check_port.py", words[words.index("--port") + 1])
     out = ROOT / "docs" / "_build" / "serve"
-    ignored = [f"docs/{name}" for name in ("_build", "gallery", "reference/generated", "sg_execution_times.rst")]
+    ignored = [f"docs/{name}" for name in ("_build", "gallery", "sg_execution_times.rst")]
     session.run(
-        *("sphinx-autobuild", "-n", "-q", "-d", str(out / "doctrees"), "docs", str(out / "html")),
+        *("sphinx-autobuild", "-n", "-d", str(out / "doctrees"), "docs", str(out / "html")),
         *("--host", "127.0.0.1", "--watch", "gdexplain", "--watch", "examples"),
         *(word for name in ignored for word in ("--ignore", str(ROOT / name))),
         *words,
@@ -159,7 +159,7 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "format", "--check", ".")
     session.run("codespell")
     session.run("zizmor", "--offline", "--quiet", "--persona=pedantic", ".github")
-    session.run("python", "docs/_ext/check_prose.py")
+    session.run("python", "tools/check_prose.py")
     session.run("repo-review", ".")
 
 
@@ -203,7 +203,7 @@ def reproducible(session: nox.Session) -> None:
         for entry in ("pyproject.toml", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "CITATION.cff", "LICENSE"):
             if (ROOT / entry).exists():
                 shutil.copy(ROOT / entry, copy)
-        made = shutil.ignore_patterns("__pycache__", "_build", "gallery", "generated", "sg_execution_times.rst")
+        made = shutil.ignore_patterns("__pycache__", "_build", "gallery", "sg_execution_times.rst")
         # The tests too: a script that is no page names its test.
         for entry in ("docs", "examples", "gdexplain", "requirements", "tests"):
             shutil.copytree(ROOT / entry, copy / entry, ignore=made)

@@ -1,4 +1,4 @@
-"""What stands around every page: the version stamp; and what every image must have: alt text."""
+"""What stands around a page: a version stamp, alt texts or a warning, no unused assets; Sphinx asks for none."""
 
 from __future__ import annotations
 
@@ -48,6 +48,7 @@ def finish_images(app, doctree, docname):
 
 def frame(app, pagename, templatename, context, doctree):
     """Give the templates the version stamp, and leave out style sheets and scripts that the page has no use for."""
+    app.gdexplain_wrote = True
     context["version_stamp"] = _STAMP
     body = context.get("body", "")
     for kind in ("css_files", "script_files"):
@@ -89,13 +90,14 @@ def keep_search_entries(app, exception):
     Sphinx saves it before it writes pages, so the next build would know the entries of the pages that it writes itself,
     and the search would find less than after a clean build.
     """
-    if exception is None and app.builder.format == "html":
+    if exception is None and app.builder.format == "html" and app.gdexplain_wrote:
         with Path(app.doctreedir, ENV_PICKLE_FILENAME).open("wb") as handle:
             pickle.dump(app.env, handle, pickle.HIGHEST_PROTOCOL)
 
 
 def setup(app):
     """Connect the checks."""
+    app.gdexplain_wrote = False  # whether this build has written a page
     app.connect("build-finished", keep_search_entries)
     app.connect("env-updated", rewrite_if_contents_changed)
     app.connect("doctree-resolved", finish_images)

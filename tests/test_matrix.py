@@ -51,12 +51,21 @@ class Lab:
     @functools.cached_property
     def twin(self) -> tuple[Case, list[Any], list[Any]]:
         """A model that `fit` has trained, with what its variables held before and hold now."""
-        case, other = self.compiled(referee=True), self.compiled(referee=True)
-        if not other.model.built:
-            other.model(batch(other, other.batch_size)[0])
-        other.model.optimizer.build(other.model.trainable_variables)
+        case = self.compiled(referee=True)
+        unbuilt = not case.model.built
+        start = self.compiled(referee=True) if unbuilt else case
+        if unbuilt:
+            start.model(batch(start, start.batch_size)[0])
+        start.model.optimizer.build(start.model.trainable_variables)
+        before = values(start)
         fit(case)
-        return case, values(other), values(case)
+        return case, before, values(case)
+
+    def tape(self, *, training: bool) -> tuple[float, Any]:
+        """Loss and gradient at the start by a plain tape: of the first batch of training, or of all rows."""
+        case, before, _ = self.twin
+        put(case, before)
+        return tape(case, training=training)
 
     @functools.cached_property
     def still(self) -> Case:
@@ -69,8 +78,8 @@ class Lab:
 
     @functools.cached_property
     def first_step(self) -> tuple[float, Any]:
-        """Loss and gradient of the first batch of training, by a tape."""
-        return tape(self.compiled(referee=True), training=True)
+        """Loss and gradient of the first batch of training."""
+        return self.tape(training=True)
 
     def start(self, factor: float) -> Any:
         """The weights that the kind starts with, flat, times a factor."""
@@ -82,8 +91,8 @@ class Lab:
         """The weights that `fit` makes of these; those before the average is taken, where the optimizer takes one."""
         case, before, after = self.twin
         recorder = [RecordTrajectory(record="parameters")] if case.model.optimizer.use_ema else []
-        put(case, after if factor == 1 else before)
         if factor == 1 and not recorder:
+            put(case, after)
             return _keras.flat_parameters(case.model)
         put(case, before)
         for variable in case.model.trainable_variables:
@@ -126,8 +135,6 @@ def put(case: Case, held: list[Any]) -> None:
 def tape(case: Case, *, training: bool) -> tuple[float, Any]:
     """Loss and gradient of a compiled model by a plain tape: of a batch of training, or of all rows."""
     x, y, weights = batch(case, case.batch_size if training else 99)
-    if not case.model.built:
-        case.model(x)
     with tf.GradientTape() as record:
         prediction = case.model(x, **({"training": training} if case.model._call_has_training_arg else {}))
         loss = case.model.compute_loss(x, y, prediction, weights, training=training)
@@ -168,9 +175,9 @@ def changing_nothing(case: Case, *, ever: bool) -> Iterator[None]:
 
 
 def state(case: Case) -> Any:
-    attributes = {name: id(value) for name, value in vars(case.model).items()} if case.model.built else {}
-    held = [(variable.path, variable.numpy().tobytes()) for variable in (variables(case) if case.model.built else ())]
-    return attributes, held, keras.config.floatx()
+    attributes = {name: id(value) for name, value in vars(case.model).items() if name != "_called"}
+    held = [(variable.path, variable.numpy().tobytes()) for variable in variables(case)]
+    return *((attributes, held) if case.model.built else ()), keras.config.floatx()
 
 
 # ---- The columns
@@ -182,7 +189,7 @@ def by_train(lab: Lab) -> None:
         compile_(case)
     options = {"optimizer": case.optimizer, "loss": case.loss, "batch_size": case.batch_size, "shuffle": False}
     with changing_nothing(case, ever=False):
-        run = train(case.model, case.data, epochs=1, **options, **case.train)
+        run = train(case.model, case.data, epochs=1, **options)
     same(case, values(case), lab.twin[2])
     if not case.model.optimizer.use_ema:
         np.testing.assert_array_equal(run.parameters[-1], _keras.flat_parameters(case.model))
@@ -219,7 +226,7 @@ def by_objective(lab: Lab) -> None:
     with changing_nothing(lab.still, ever=True):
         objective, digits = lab.objective, lab.still.digits
         loss, gradient = objective.value_and_grad(objective.theta)
-    theirs = tape(lab.compiled(), training=False)
+    theirs = lab.tape(training=False)
     near(loss, theirs[0], digits)
     near(gradient, theirs[1], 10 * digits)
 
@@ -244,11 +251,12 @@ def by_sweep(lab: Lab) -> None:
     case, factors = lab.case(), (1.0, 0.5)
     if case.compile:
         compile_(case)
-    starts = {} if lab.kind.no.get("sweep") else {"start": np.array([lab.start(factor) for factor in factors])}
-    steps = -(-len(lab.twin[0].x) // case.batch_size) if isinstance(lab.twin[0].x, np.ndarray) else 2
+    refused = "sweep" in lab.kind.no
+    two = {"seed": [0, 1]} if refused else {"start": np.array([lab.start(factor) for factor in factors])}
+    steps = 1 if case.batch_size == 1 else 2
     options = {"optimizer": case.optimizer, "loss": case.loss, "batch_size": case.batch_size, "shuffle": False}
     with changing_nothing(case, ever=case.model.built):
-        runs = sweep(case.model, case.data, steps=steps, jit=False, **starts, **options)
+        runs = sweep(case.model, case.data, steps=steps, jit=False, **two, **options)
     for factor, row in zip(factors, runs.parameters, strict=True):
         near(row, lab.after_fit_from(factor), case.digits)
 

@@ -44,7 +44,7 @@ def fingerprint(root: Path) -> str:
     files = [
         root / "requirements" / "docs.txt",
         root / "docs" / "conf.py",
-        *(root / "docs" / "project" / f"{table}.json" for table in ("benchmarks", "robust")),
+        *(root / "docs" / "project").glob("*.json"),
     ]
     for folder in (root / "gdexplain", root / "docs" / "_ext"):
         files += [path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts]

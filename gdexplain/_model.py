@@ -18,13 +18,8 @@ from gdexplain import _keras
 from gdexplain._arrays import as_arrays
 from gdexplain._checks import positive_int
 from gdexplain._fitting import check_count, check_indices, check_length, check_targets
-from gdexplain._keras import reason
+from gdexplain._keras import NOTHING_TO_TRAIN, reason
 from gdexplain.data import Dataset
-
-
-NOTHING_TO_TRAIN = (
-    "model must have a trainable weight, but all are frozen or there are none: set trainable = True for a layer."
-)
 
 
 class _Watch(keras.StatelessScope):  # type: ignore[misc]  # Keras has no types
@@ -392,7 +387,9 @@ def _try(problem: Problem, width: int) -> dict[int, Any]:
         except Exception as error:
             check_targets(problem, inputs, targets, prediction)
             hint = " Take loss=None for a model that needs no targets." if targets is None else ""
-            raise ValueError(f"y must fit the model's outputs and the loss.{hint} Keras says: {reason(error)}") from error
+            raise ValueError(
+                f"y must fit the model's outputs and the loss.{hint} Keras says: {reason(error)}"
+            ) from error
         check_targets(problem, inputs, targets, prediction)
 
     specs = map_arrays(lambda leaf: tf.TensorSpec((width, *leaf.shape[1:]), leaf.dtype), (problem.x, problem.y))

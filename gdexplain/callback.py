@@ -11,6 +11,7 @@ import numpy as np
 from gdexplain import _keras
 from gdexplain._checks import positive_int
 from gdexplain._eye import optimizers_of
+from gdexplain._keras import NOTHING_TO_TRAIN
 from gdexplain._ledger import RECORD_BYTES, Ledger, record_kinds
 from gdexplain._tap import Batch, Listener, Tap, tap_on
 from gdexplain.trajectory import Trajectory
@@ -186,6 +187,8 @@ class _Run:
             return
         layout, self._begun_with = _keras.layout(self._model), self.tap
         if self._ledger is None:
+            if not layout:
+                raise ValueError(NOTHING_TO_TRAIN)
             _keras.check_start(self._model)
             self._layout = layout
             self._ledger = Ledger(

@@ -16,7 +16,8 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 
 from gdexplain import _keras
 from gdexplain._checks import finite_array, instance, items, one_of, positive_int, real, refused, row_numbers, seed_of
-from gdexplain._model import NOTHING_TO_TRAIN, Problem, in_float64, map_arrays, named_loss, pose, rounding
+from gdexplain._keras import NOTHING_TO_TRAIN
+from gdexplain._model import Problem, in_float64, map_arrays, named_loss, pose, rounding
 from gdexplain.functions import ACTIVATIONS, LOSSES
 from gdexplain.network import Dense
 from gdexplain.trajectory import Layout

@@ -66,14 +66,22 @@ class Kind:
 
 
 RECORDER = "fit with RecordTrajectory"
-OWN_STEP = No(r"model must use Keras' own train_step, but \w+ overrides it\. Use fit with the callback RecordT", RECORDER)
+OWN_STEP = No(
+    r"model must use Keras' own train_step, but \w+ overrides it\. Use fit with the callback RecordT", RECORDER
+)
 SCALED = No(r"must not scale the loss .*\. Use fit with the callback RecordTrajectory instead", RECORDER)
 HALF = No(r"must not have the dtype policy mixed_float16.*Use fit with the callback RecordTrajectory", RECORDER)
-WEIGHED = No(r"must not be compiled with loss_weights.*Use fit with .*RecordTrajectory.* weights into the losses", RECORDER)
-ARRAYS = No(r"must be a Dataset or a pair \(x, y\) of arrays, not \w+.* goes to fit, with RecordTrajectory", "arrays (x, y)")
+WEIGHED = No(
+    r"must not be compiled with loss_weights.*Use fit with .*RecordTrajectory.* weights into the losses", RECORDER
+)
+ARRAYS = No(
+    r"must be a Dataset or a pair \(x, y\) of arrays, not \w+.* goes to fit, with RecordTrajectory", "arrays (x, y)"
+)
 IN_BATCHES = No(ARRAYS.message, RECORDER)
 NO_WEIGHT = No(r"must have a trainable weight, but all are frozen.*: set trainable = True", "trainable = True")
-NOT_BUILT = No(r"model must be built: start it with keras\.Input, or call it once on data", "keras.Input, or call it first")
+NOT_BUILT = No(
+    r"model must be built: start it with keras\.Input, or call it once on data", "keras.Input, or call it first"
+)
 STATE = No(r"must have no state besides its weights in a sweep.* that of \w+.*\. Use train", "train")
 NOT_VECTORISED = No(r"a step that a sweep can vectorise.*loop invariant\. Use train", "train")
 TABLE = No(r"is a table of which a batch uses some rows.*use SGD without momentum", "SGD without momentum")
@@ -83,7 +91,9 @@ OTHERS = No(r"optimizer must be one of Keras' SGD, .* in a sweep, not \w+", "one
 DECAY = No(r"optimizer must decay all weights or none in a sweep", "decay of all or none, or train")
 OTHER_MODEL = No(r"optimizer must be a new one for these weights", "a new optimizer")
 OTHER_MODEL_IN_FIT = No(r"you should recreate a new optimizer instance", "a new optimizer")
-STATE_OF_BATCHES = No(r"must come in batches of 2 examples.*: choose .* a data set of as many rows", "as many rows as a batch")
+STATE_OF_BATCHES = No(
+    r"must come in batches of 2 examples.*: choose .* a data set of as many rows", "as many rows as a batch"
+)
 SEVERAL = No(r"must be compiled with steps_per_execution=1 for RecordTrajectory", "steps_per_execution=1")
 LOOKS = ("check_gradients", "KerasObjective", "sharpness")
 DOES = ("train", "sweep")
@@ -228,7 +238,9 @@ def time_distributed():
 @kind("Layers", **no(NOT_VECTORISED, "sweep"))
 def conv1d():
     """Conv1D, GlobalAveragePooling1D"""
-    return Case(stack(L.Conv1D(2, 2, activation="tanh"), L.GlobalAveragePooling1D(), L.Dense(1), shape=(3, 3)), x=IMAGES[..., 0])
+    return Case(
+        stack(L.Conv1D(2, 2, activation="tanh"), L.GlobalAveragePooling1D(), L.Dense(1), shape=(3, 3)), x=IMAGES[..., 0]
+    )
 
 
 @kind("Layers", **no(NOT_VECTORISED, "sweep"))
@@ -336,7 +348,7 @@ class Penalty(L.Layer):
 class Counter(L.Layer):
     """A layer that counts the batches of training."""
 
-    def build(self, shape):
+    def build(self, shape):  # noqa: ARG002  # Keras calls it with one
         self.count = self.add_weight(shape=(), initializer="zeros", trainable=False, name="count")
 
     def call(self, x, training=None):
@@ -472,7 +484,7 @@ def frozen_model_within():
     return Case(keras.Model(start, L.Dense(1)(inner(start, training=False))))
 
 
-@kind("Models", **no(NO_WEIGHT, *DOES, *LOOKS))
+@kind("Models", **no(NO_WEIGHT, *DOES, *LOOKS, "RecordTrajectory"))
 def nothing_to_train():
     """all layers frozen"""
     return Case(stack(frozen(L.Dense(1))))
@@ -564,7 +576,9 @@ class Variational(keras.Model):
     def call(self, x):
         mean, scale = ops.split(self.encoder(x), 2, axis=1)
         code = mean + ops.exp(scale) * keras.random.normal(ops.shape(mean), seed=self.seed)
-        self.add_loss(ops.mean(ops.square(self.decoder(code) - x)) + 0.1 * ops.mean(ops.square(mean) + ops.square(scale)))
+        self.add_loss(
+            ops.mean(ops.square(self.decoder(code) - x)) + 0.1 * ops.mean(ops.square(mean) + ops.square(scale))
+        )
         return code
 
 
@@ -738,7 +752,7 @@ def one_hot():
 
 @kind("Losses")
 def binary():
-    """"binary_crossentropy", Dense(1, "sigmoid")"""
+    """ "binary_crossentropy", Dense(1, "sigmoid")"""
     return Case(net(1, "sigmoid"), y=LABELS > 0, loss="binary_crossentropy")
 
 

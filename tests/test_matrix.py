@@ -65,6 +65,8 @@ class Lab:
         """Loss and gradient at the start by a plain tape: of the first batch of training, or of all rows."""
         case, before, _ = self.twin
         put(case, before)
+        fresh = self.case()
+        case.x, case.y = fresh.x, fresh.y  # a generator gives its batches once
         return tape(case, training=training)
 
     @functools.cached_property

@@ -16,8 +16,8 @@ import pytest
 import tensorflow as tf
 from keras.src.trainers.epoch_iterator import EpochIterator
 
-from gdexplain import RecordTrajectory, _keras, check_gradients, sweep, train
-from gdexplain.models import KerasObjective, sharpness
+from gdexplain import KerasObjective, RecordTrajectory, check_gradients, sharpness, sweep, train
+from gdexplain.in_keras.backend import flat_parameters
 from tests.kinds import KINDS, Case
 
 TABLE = Path(__file__).parents[1] / "docs" / "project" / "what_works.json"
@@ -87,7 +87,7 @@ class Lab:
         """The weights that the kind starts with, flat, times a factor."""
         case, before, _ = self.twin
         put(case, before)
-        return np.float32(factor) * _keras.flat_parameters(case.model)
+        return np.float32(factor) * flat_parameters(case.model)
 
     def after_fit_from(self, factor: float) -> Any:
         """The weights that `fit` makes of these; those before the average is taken, where the optimizer takes one."""
@@ -95,12 +95,12 @@ class Lab:
         recorder = [RecordTrajectory(record="parameters")] if case.model.optimizer.use_ema else []
         if factor == 1 and not recorder:
             put(case, after)
-            return _keras.flat_parameters(case.model)
+            return flat_parameters(case.model)
         put(case, before)
         for variable in case.model.trainable_variables:
             variable.assign(factor * variable.value)
         fit(case, *recorder)
-        return recorder[0].trajectory.parameters[-1] if recorder else _keras.flat_parameters(case.model)
+        return recorder[0].trajectory.parameters[-1] if recorder else flat_parameters(case.model)
 
 
 def compile_(case: Case) -> None:
@@ -194,7 +194,7 @@ def by_train(lab: Lab) -> None:
         run = train(case.model, case.data, epochs=1, **options)
     same(case, values(case), lab.twin[2])
     if not case.model.optimizer.use_ema:
-        np.testing.assert_array_equal(run.parameters[-1], _keras.flat_parameters(case.model))
+        np.testing.assert_array_equal(run.parameters[-1], flat_parameters(case.model))
     _check_first_row(lab, case, run)
 
 

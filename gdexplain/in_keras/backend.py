@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import gdexplain
-from gdexplain.trajectory import Layout
+from gdexplain.record import Layout
 
 NOTHING_TO_TRAIN = (
     "model must have a trainable weight, but all are frozen or there are none: set trainable = True for a layer."

@@ -27,3 +27,8 @@ def _root_gains_nothing():
     yield
     left = entries() - before
     assert not left, f"this test left {sorted(left)} in the repository's root"
+
+
+def pytest_addoption(parser):
+    """Let `test_matrix` write the table that it otherwise compares."""
+    parser.addoption("--write-matrix", action="store_true", help="write docs/project/what_works.json anew")

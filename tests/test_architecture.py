@@ -29,7 +29,7 @@ RANKS = [
     {"in_keras.gradient_check", "in_keras.tap", "in_keras.tiling"},
     {"in_keras.recorder", "in_keras.task"},
     {"in_keras.sweeping"},
-    {"plotting"},
+    {"plotting", "rules", "schedules", "tape"},
 ]
 PLACES = {place: rank for rank, places in enumerate(RANKS) for place in places}
 # Data are what theory speaks of; a record is not. A plot reads records, and may not look at a runner.

@@ -15,6 +15,7 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 from gdexplain._checks import finite_array, instance, row_numbers
 from gdexplain.by_hand.functions import LOSSES
 from gdexplain.in_keras import backend
+from gdexplain.in_keras.backend import NOTHING_TO_TRAIN
 from gdexplain.in_keras.core import Problem, in_float64, map_arrays, named_loss, pose, rounding
 from gdexplain.record import Layout
 
@@ -84,8 +85,10 @@ class KerasObjective:
     def __post_init__(self) -> None:
         """Check that model, data and loss fit, and write the functions of theta."""
         instance("model", self.model, keras.Model, "a keras.Model")
-        if not self.model.built or not self.model.trainable_variables:
-            raise ValueError("model must be built and have a trainable weight.")
+        if not self.model.built:
+            raise ValueError("model must be built: start it with keras.Input, or call it once on data.")
+        if not self.model.trainable_variables:
+            raise ValueError(NOTHING_TO_TRAIN)
         object.__setattr__(self, "_problem", pose(self.model, self.dataset, self.loss))
         self._functions.update(_functions_of_theta(self._problem))
 

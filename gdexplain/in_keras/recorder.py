@@ -10,6 +10,7 @@ import numpy as np
 
 from gdexplain._checks import positive_int
 from gdexplain.in_keras import backend
+from gdexplain.in_keras.backend import NOTHING_TO_TRAIN
 from gdexplain.in_keras.eye import optimizers_of
 from gdexplain.in_keras.ledger import RECORD_BYTES, Ledger, record_kinds
 from gdexplain.in_keras.tap import Batch, Listener, Tap, tap_on
@@ -186,6 +187,8 @@ class _Run:
             return
         layout, self._begun_with = backend.layout(self._model), self.tap
         if self._ledger is None:
+            if not layout:
+                raise ValueError(NOTHING_TO_TRAIN)
             backend.check_start(self._model)
             self._layout = layout
             self._ledger = Ledger(

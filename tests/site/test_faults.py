@@ -130,9 +130,10 @@ def change(top: Path, name: str, old: str, new: str) -> None:
 
 
 def site(top: Path, name: str = "html") -> dict[str, bytes]:
-    """Read a published site."""
+    """Read a published site, without the checksum of MyST-NB's style sheet, which is there only after the first build."""
     html = top / "docs" / "_build" / name
-    return {path.relative_to(html).as_posix(): path.read_bytes() for path in html.rglob("*") if path.is_file()}
+    files = {path.relative_to(html).as_posix(): path for path in html.rglob("*") if path.is_file()}
+    return {name: re.sub(rb"(mystnb\.\w+\.css)\?v=\w+", rb"\1", path.read_bytes()) for name, path in files.items()}
 
 
 def ran(done: subprocess.CompletedProcess[str]) -> set[str]:

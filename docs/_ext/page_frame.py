@@ -33,16 +33,21 @@ def _version(distribution: str) -> str | None:
 
 
 def finish_images(app, doctree, docname):
-    """Refuse images without alt text, and make the notebooks' double-resolution figures small files."""
+    """Refuse images without alt text."""
     for image in doctree.findall(nodes.image):
         if "thumb" in Path(image["uri"]).parts:  # sphinx-gallery leaves it empty; the title stands below it
             title = next(image.findall(nodes.reference, include_self=False, siblings=True), None)
             image["alt"] = f"Thumbnail of “{title.astext() if title else ''}”"
         if not (image.get("alt") or "").strip():
             logger.warning("image without alt text: %s", image["uri"], location=image, type="gdexplain", subtype="alt")
+
+
+def shrink_images(app, doctree):
+    """Make the double-resolution figures of cells small files, before Sphinx notes when it has read their page."""
+    for image in doctree.findall(nodes.image):
         path = Path(app.srcdir, image["uri"])
         path = path if path.exists() else Path(image["uri"])
-        if "jupyter_execute" in path.parts and path.suffix == ".png":
+        if "jupyter_execute" in path.parts and path.suffix == ".png" and path.exists():
             shrink(path)
 
 
@@ -100,6 +105,7 @@ def setup(app):
     app.gdexplain_wrote = False  # whether this build has written a page
     app.connect("build-finished", keep_search_entries)
     app.connect("env-updated", rewrite_if_contents_changed)
+    app.connect("doctree-read", shrink_images, priority=900)
     app.connect("doctree-resolved", finish_images)
     app.connect("html-page-context", frame, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -130,9 +130,10 @@ def change(top: Path, name: str, old: str, new: str) -> None:
 
 
 def site(top: Path, name: str = "html") -> dict[str, bytes]:
-    """Read a published site."""
+    """Read a published site, without the checksum of MyST-NB's style sheet, which is there only after the first build."""
     html = top / "docs" / "_build" / name
-    return {path.relative_to(html).as_posix(): path.read_bytes() for path in html.rglob("*") if path.is_file()}
+    files = {path.relative_to(html).as_posix(): path for path in html.rglob("*") if path.is_file()}
+    return {name: re.sub(rb"(mystnb\.\w+\.css)\?v=\w+", rb"\1", path.read_bytes()) for name, path in files.items()}
 
 
 def ran(done: subprocess.CompletedProcess[str]) -> set[str]:
@@ -280,7 +281,11 @@ def test_code_runs_its_page_the_packages_code_every_page_and_words_none(tree):
 def test_a_build_from_nothing_tells_its_progress_at_once_and_makes_the_same_site(tree, good):
     done = build(tree, "--fresh")
     assert ran(done) == {"cells.md", "plot_it.py"}
-    assert site(tree) == site(good)
+    now, before = site(tree), site(good)
+    differing = [name for name in now.keys() | before.keys() if now.get(name) != before.get(name)]
+    assert [
+        name for name in differing if not name.endswith(".zip")
+    ] == []  # sphinx-gallery's holds times; `downloads` drops it
     steps = ["running 2 pages", "1 of 2: ", "2 of 2: ", "reading sources", "build succeeded", "The slowest pages:"]
     places = [done.stdout.index(step) for step in steps]
     assert places == sorted(places)

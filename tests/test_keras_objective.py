@@ -233,8 +233,16 @@ def test_a_product_with_the_hessian_is_the_change_of_the_gradient():
             TypeError,
             r"dataset must be a Dataset or a pair \(x, y\) of arrays, not list",
         ),
-        (lambda: KerasObjective(frozen_first(), some_data()), ValueError, "built and have a trainable weight"),
-        (lambda: KerasObjective(Subclass(), make_line()), ValueError, "built and have a trainable weight"),
+        (
+            lambda: KerasObjective(frozen_first(), some_data()),
+            ValueError,
+            "must have a trainable weight.*: set trainable = True",
+        ),
+        (
+            lambda: KerasObjective(Subclass(), make_line()),
+            ValueError,
+            "must be built: start it with keras.Input, or call it",
+        ),
         (
             lambda: KerasObjective(build_linear(), some_data()),
             ValueError,

@@ -120,9 +120,10 @@ def batch(case: Case, size: int | None) -> tuple[Any, Any, Any]:
 
 
 def variables(case: Case) -> list[Any]:
-    """Every variable of a model and its optimizer, in one order."""
+    """Every variable of a model and its optimizer, in one order; a stateful RNN keeps its state out of Keras' list."""
     optimizer = getattr(case.model, "optimizer", None) or case.optimizer
-    return [*case.model.variables, *(() if isinstance(optimizer, str) else optimizer.variables)]
+    states = [state for layer in case.model.layers if getattr(layer, "stateful", False) for state in layer.states]
+    return [*case.model.variables, *states, *(() if isinstance(optimizer, str) else optimizer.variables)]
 
 
 def values(case: Case) -> list[Any]:

@@ -120,6 +120,8 @@ class RecordTrajectory(keras.callbacks.Callback):  # type: ignore[misc]  # Keras
     def on_train_begin(self, logs: Any = None) -> None:  # noqa: ARG002, D102  # Keras' signature and words
         self._waiting = False
         self._run = _Run(self.model, self.record, self.record_every, self.max_bytes, self.params)
+        if self.model.built and not self.model.trainable_variables:
+            raise ValueError(NOTHING_TO_TRAIN)
         if self.model.steps_per_execution != 1:
             raise ValueError(
                 "model must be compiled with steps_per_execution=1 for RecordTrajectory, "

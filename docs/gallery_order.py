@@ -20,6 +20,7 @@ ORDER = {
         "plot_noise_floor.py",
         "plot_shuffling.py",
         "plot_batch_size_and_rate.py",
+        "plot_accumulation.py",
         "plot_data_parallel.py",
         "plot_adam_on_the_notebook.py",
     ],

@@ -21,12 +21,13 @@ RANKS = [
     {"_tap", "_tile", "gradient_check"},
     {"_task", "callback"},
     {"sweeping"},
+    {"in_keras"},
     {"plotting"},
 ]
 # A prediction may not look at a record, nor a plot at a runner.
 FORBIDDEN = {
     "theory": {"trajectory"},
-    "plotting": {"training", "callback", "descent", "_tile", "sweeping", "models", "backprop", "_keras"},
+    "plotting": {"training", "callback", "descent", "_tile", "sweeping", "models", "backprop", "_keras", "in_keras"},
 }
 # Data are what objectives, theory and networks speak of; a record is not.
 ALLOWED_SIBLINGS = {("objectives", "data"), ("theory", "data"), ("rules", "schedules")}
@@ -41,6 +42,7 @@ KERAS_SIDE = {
     "_tile",
     "callback",
     "gradient_check",
+    "in_keras",
     "models",
     "sweeping",
     "training",
@@ -89,7 +91,7 @@ def test_imports_go_one_way(module):
 @pytest.mark.parametrize("module", modules())
 def test_keras_and_matplotlib_are_imported_where_they_belong_only(module):
     roots = {name.split(".")[0] for name in imports_of(module)}
-    assert module in KERAS_SIDE or not roots & {"keras", "tensorflow"}
+    assert room(module) in KERAS_SIDE or not roots & {"keras", "tensorflow"}
     assert module == "plotting" or "matplotlib" not in roots
 
 

@@ -1,0 +1,1 @@
+"""The practice: Keras models, compiled."""

@@ -17,7 +17,7 @@ _HOME = {
     "data": ["Dataset", "batch_order", "load_diabetes", "load_digits", "make_line", "make_moons"],
     "descent": ["descend"],
     "gradient_check": ["GradientReport", "check_gradients"],
-    "in_keras.diagnose": ["Diagnosis", "Finding", "diagnose"],
+    "in_keras.diagnose": ["Diagnosis", "Finding", "NotFinite", "diagnose"],
     "landscape": [
         "Plane",
         "Slice",
@@ -103,6 +103,7 @@ if TYPE_CHECKING:  # what a type checker and an editor see
     from gdexplain.gradient_check import check_gradients as check_gradients
     from gdexplain.in_keras.diagnose import Diagnosis as Diagnosis
     from gdexplain.in_keras.diagnose import Finding as Finding
+    from gdexplain.in_keras.diagnose import NotFinite as NotFinite
     from gdexplain.in_keras.diagnose import diagnose as diagnose
     from gdexplain.landscape import Plane as Plane
     from gdexplain.landscape import Slice as Slice

@@ -17,12 +17,13 @@ from gdexplain._checks import instance, positive_int, real
 from gdexplain.in_keras.diagnose import look
 from gdexplain.in_keras.diagnose._restore import put_back
 from gdexplain.in_keras.diagnose.checks import CHECKS, MISTAKES, PACE, Change, Evidence
-from gdexplain.in_keras.diagnose.measure import Bench, Run, Setup, from_logits, loss_of
+from gdexplain.in_keras.diagnose.locate import NotFinite, first_not_finite
+from gdexplain.in_keras.diagnose.measure import Bench, Run, Setup, from_logits, loss_of, names_of
 from gdexplain.in_keras.diagnose.say import Diagnosis
-from gdexplain.in_keras.diagnose.trial import AS_IT_IS, LEARNED, SLOW, Finding, Trial
+from gdexplain.in_keras.diagnose.trial import FEW, LEARNED, SLOW, Finding, Trial
 from gdexplain.models import sharpness
 
-__all__ = ["Diagnosis", "Finding", "diagnose"]
+__all__ = ["Diagnosis", "Finding", "NotFinite", "diagnose"]
 _UPDATES = 4000  # of one run, at most
 
 
@@ -102,7 +103,7 @@ def diagnose(
         try:
             problem = _model.pose(model, dataset, loss, batch_size=batch_size)
         except ValueError as error:
-            return _at_once(model, "data and model", str(error), began)
+            return _refused(model, dataset, batch_size, str(error), began)
         total = (_epochs_of(model) if epochs is None else positive_int("epochs", epochs)) * -(-rows // batch_size)
         start = tuple(np.array(variable.numpy()) for variable in problem.variables)
         setup = Setup(problem.x, problem.y, loss, batch_size, min(total, _UPDATES), start)
@@ -116,11 +117,26 @@ def _epochs_of(model: Any) -> int:
     return int(history.get("epochs") or 20)
 
 
-def _at_once(model: Any, name: str, words: str, began: float) -> Diagnosis:
+def _at_once(model: Any, name: str, words: str, began: float, change: str = "") -> Diagnosis:
     """Return a finding that needs no trial."""
-    finding = Finding(name, words, "", (), (), MISTAKES)
+    finding = Finding(name, words, change, (), (), MISTAKES)
     title = f"{getattr(model, 'name', 'model')}"
     return Diagnosis(title, (finding,), (), (), float("nan"), "", seconds=time.perf_counter() - began)
+
+
+def _refused(model: Any, dataset: Any, batch_size: int, words: str, began: float) -> Diagnosis:
+    """Say what Keras would not train, and the loss with which it would."""
+    for name in (
+        "mean_squared_error",
+        "binary_crossentropy",
+        "categorical_crossentropy",
+        "sparse_categorical_crossentropy",
+    ):
+        with contextlib.suppress(ValueError):
+            problem = _model.pose(model, dataset, name, batch_size=batch_size)
+            if look.task_of(problem.y, _width(model), name).loss == name:
+                return _at_once(model, "loss", words, began, change=f"loss={name!r}")
+    return _at_once(model, "data and model", words, began)
 
 
 def _diagnosed(
@@ -130,19 +146,25 @@ def _diagnosed(
     task = look.task_of(problem.y, _width(model), loss_of(problem)[0])
     bench, until, notes = Bench(model, optimizer, setup, task), began + seconds, list[str]()
     trial = Trial(bench, setup, moved=not int(optimizer.iterations), until=until, longest=seconds / 10)
-    found, tried = list[Finding](), list[Finding]()
+    found, tried, where = list[Finding](), list[Finding](), None
     try:
         bench.begin(setup)
         before = bench.layers(setup)
-        trial.runs.append(trial.run(AS_IT_IS, 0))
-        after, gap = bench.layers(setup), bench.gap(setup)
-        trial.runs.append(trial.run(AS_IT_IS, 1))
+        for _ in trial.begin():
+            if len(trial.runs) == 1:
+                after, gap = bench.layers(setup), bench.gap(setup)
+        lost = next(((run, seed) for seed, run in enumerate(trial.runs) if run.diverged), None)
+        where = None if lost is None else first_not_finite(bench, trial.seeded(lost[1]), *lost)
         trial.setup = _same_length(setup, trial.runs)
         if trial.error > LEARNED:
-            seen = _evidence(trial, problem, optimizer, total, before, after, gap)
+            seen = _evidence(trial, problem, optimizer, total, str(where or ""), before, after, gap)
             _try_all(trial, seen, found, tried, notes)
     except KeyboardInterrupt:
         notes.append("Stopped by Ctrl-C: this is what was known.")
+    if where is not None and not found:
+        found.append(Finding("not finite", str(where), "", (), (), MISTAKES))
+    elif where is not None:
+        notes.append(f"The first number that is not finite: {where}.")
     found.sort(key=lambda finding: -round(finding.gain / 0.15))
     return Diagnosis(
         f"{model.name}, {_keras.label(optimizer)}, batch size {setup.batch_size}",
@@ -153,6 +175,7 @@ def _diagnosed(
         task.words,
         tuple(notes),
         _gradients(model, trial),
+        where,
         seconds=time.perf_counter() - began,
     )
 
@@ -162,7 +185,7 @@ def _try_all(trial: Trial, seen: Evidence, found: list[Finding], tried: list[Fin
     suspicions = [one for one in (check(seen) for check in CHECKS) if one is not None]
     rates = list[tuple[float, Change]]()
     for suspicion in suspicions:
-        if suspicion.name in PACE and trial.error < SLOW:
+        if suspicion.name in PACE and trial.error < SLOW and seen.total > FEW:
             continue
         if trial.over:
             notes.append(f"No time was left to try: {suspicion.name} ({suspicion.evidence}).")
@@ -186,8 +209,7 @@ def _gradients(model: Any, trial: Trial) -> tuple[tuple[str, float, float], ...]
         return ()
     gradient, weight, update = np.median(trial.runs[0].sizes, axis=0)
     share = np.divide(update, weight, out=np.zeros_like(update), where=weight > 0)
-    names = [variable.path.removeprefix(f"{model.name}/") for variable in model.trainable_variables]
-    return tuple(zip(names, map(float, gradient), map(float, share), strict=True))
+    return tuple(zip(names_of(model), map(float, gradient), map(float, share), strict=True))
 
 
 def _same_length(setup: Setup, runs: list[Run]) -> Setup:
@@ -203,7 +225,9 @@ def _width(model: Any) -> int:
     return int(shape[-1]) if isinstance(shape, tuple) and len(shape) > 1 and isinstance(shape[-1], int) else 1
 
 
-def _evidence(trial: Trial, problem: Any, optimizer: Any, total: int, before: Any, after: Any, gap: Any) -> Evidence:
+def _evidence(
+    trial: Trial, problem: Any, optimizer: Any, total: int, where: str, before: Any, after: Any, gap: Any
+) -> Evidence:
     """Put together what was seen."""
     bench, setup, runs = trial.bench, trial.setup, trial.runs
     limit = float("inf")
@@ -228,6 +252,7 @@ def _evidence(trial: Trial, problem: Any, optimizer: Any, total: int, before: An
         limit,
         rate,
         plain,
+        where,
         before,
         after,
     )

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gdexplain.in_keras.diagnose import look
-from gdexplain.in_keras.diagnose.measure import Layer, Run, Setup
+from gdexplain.in_keras.diagnose.measure import Layer, Run, Setup, names_of
 
 Array = NDArray[Any]
 _RANGES = {  # what an end can say
@@ -66,6 +66,7 @@ class Evidence:
     limit: float  # 2 / sharpness at the start, infinite where it is flat
     rate: float  # of the optimizer, NaN if it has none
     plain: bool  # whether the optimizer is SGD without momentum
+    not_finite: str  # where the first such number comes from
     before: tuple[Layer, ...]
     after: tuple[Layer, ...]
 
@@ -78,11 +79,6 @@ class Evidence:
     def targets(self) -> Array:
         """The targets as numbers."""
         return np.asarray(self.setup.y, np.float64)
-
-    @property
-    def weights(self) -> list[str]:
-        """The names of the trainable weights."""
-        return [variable.path.removeprefix(f"{self.model.name}/") for variable in self.model.trainable_variables]
 
     @property
     def late_share(self) -> float:
@@ -234,9 +230,8 @@ def unscaled_targets(seen: Evidence) -> Suspicion | None:
 
 def initialisation(seen: Evidence) -> Suspicion | None:
     """See weights that start equal, or far too small or large."""
-    names = seen.weights
-    for name, array in zip(names, seen.setup.start, strict=True):
-        if array.ndim < 2 or array.size < 2:
+    for name, array in zip(names_of(seen.model), seen.setup.start, strict=True):
+        if not look.is_kernel(name, array):
             continue
         wanted = look.glorot(array.shape)
         deviation = float(array.std())
@@ -301,13 +296,15 @@ def rate_too_high(seen: Evidence) -> Suspicion | None:
     largest = float(run.ratio.max(initial=0.0))
     words = ""
     if run.diverged:
-        words = f"the loss stops being finite at update {len(run.loss)}"
+        words = f"the run stops being finite: {seen.not_finite}"
     elif run.loss.size and run.loss[-(len(run.loss) // 4 + 1) :].mean() > 1.2 * run.loss[0] and len(run.loss) > 3:
         words = f"the loss grows from {run.loss[0]:.3g} to {run.loss[-1]:.3g}"
     elif seen.plain and np.isfinite(seen.rate) and seen.rate > seen.limit:
         words = "plain gradient descent needs a rate below 2 / sharpness"
     elif largest > 0.1 or any(layer.zero > 0.9 for layer in seen.after if layer.activation in _CUT):
         words = f"an update is up to {largest:.2g} of the weights that it changes; 0.001 is usual"
+    elif run.first_ratio > 0.3:
+        words = f"one of the first updates is {run.first_ratio:.2g} of the weights that it changes"
     if not words:
         return None
     if np.isfinite(seen.rate) and np.isfinite(seen.limit):
@@ -353,9 +350,12 @@ def batch_size(seen: Evidence) -> Suspicion | None:
 
 def epochs(seen: Evidence) -> Suspicion | None:
     """See a run that stops while the loss is still falling as it did."""
-    if seen.setup.updates < seen.total or seen.total > 3000 or seen.late_share < 0.2:
+    falling = seen.late_share >= 0.2
+    if seen.setup.updates < seen.total or seen.total > 3000 or not (falling or seen.total <= 100):
         return None
-    words = f"the run ends after {seen.total} updates, and {seen.late_share:.0%} of what the loss fell by it fell in the second half"
+    words = f"the run ends after {seen.total} updates"
+    if falling:
+        words += f", and {seen.late_share:.0%} of what the loss fell by it fell in the second half"
     factor = 10 if seen.total > 100 else 30
     change = Change(f"{factor} times as many epochs", lambda setup: replace(setup, updates=factor * setup.updates))
     return Suspicion("epochs", words, [change], "gallery/variants/plot_three_variants")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -159,18 +160,32 @@ def glorot(shape: tuple[int, ...]) -> float:
     return float(np.sqrt(2 / (field * (shape[-2] + shape[-1]))))
 
 
-def drawn_anew(start: tuple[Array, ...], seed: int) -> tuple[Array, ...]:
-    """Return another start: matrices by Glorot's rule, biases of 0, and scales that are all 1 as they are."""
-    rng = np.random.default_rng(seed)
-    bound = np.sqrt(3)
-    return tuple(
-        (rng.uniform(-bound, bound, array.shape) * glorot(array.shape)).astype(array.dtype)
-        if array.ndim >= 2
-        else array
-        if np.all(array == 1)
-        else np.zeros_like(array)
-        for array in start
-    )
+def is_kernel(name: str, array: Array) -> bool:
+    """Say whether these are weights that rows are multiplied with."""
+    return array.ndim >= 2 and array.size > 1 and not name.endswith(("bias", "embeddings"))
+
+
+def drawn_anew(start: Sequence[Array], kernels: Sequence[bool], seed: int) -> tuple[Array, ...]:
+    """Return another start: kernels by Glorot's rule, and no large bias."""
+    rng, bound = np.random.default_rng(seed), np.sqrt(3)
+    drawn = [
+        rng.uniform(-bound, bound, array.shape) * glorot(array.shape) if kernel else array * (np.abs(array).max() <= 1)
+        for array, kernel in zip(start, kernels, strict=True)
+    ]
+    return tuple(new.astype(array.dtype) for new, array in zip(drawn, start, strict=True))
+
+
+def second_start(start: Sequence[Array], kernels: Sequence[bool], seed: int) -> tuple[Array, ...]:
+    """Return the same weights with the rows and columns of each kernel in another order: a start as good as the first.
+
+    It has the same numbers, whatever drew them, and pairs them anew. Biases stay.
+    """
+    rng, moved = np.random.default_rng(seed), list[Array]()
+    for array, kernel in zip(start, kernels, strict=True):
+        for axis in range(array.ndim if kernel else 0):
+            array = np.take(array, rng.permutation(array.shape[axis]), axis)  # noqa: PLW2901  # axis by axis
+        moved.append(array)
+    return tuple(moved)
 
 
 def last_layer(model: Any) -> Any:

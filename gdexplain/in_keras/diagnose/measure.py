@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -90,6 +90,12 @@ class Run:
             shares = np.where(kept, self.sizes[:, 2] / self.sizes[:, 1], np.nan)
         return np.nanmedian(shares[:, kept.any(0)], axis=0) if kept.any() else np.zeros(0)
 
+    @property
+    def first_ratio(self) -> float:
+        """The largest update over the weights among the first few."""
+        first = self.sizes[:5]
+        return float(np.max(first[:, 2] / np.maximum(first[:, 1], 1e-12), where=first[:, 1] > 0, initial=0.0))
+
 
 @dataclass(frozen=True, eq=False)
 class Layer:
@@ -124,6 +130,8 @@ class Bench:
         self, model: keras.Model, optimizer: keras.optimizers.Optimizer, setup: Setup, task: look.Task
     ) -> None:
         self.model, self.setup, self.task, self._pattern = model, setup, task, optimizer
+        weights = zip(names_of(model), setup.start, strict=True)
+        self.kernels = tuple(look.is_kernel(name, array) for name, array in weights)
         self._ways: dict[Any, _Way] = {}
         self._first = tuple(np.array(variable.numpy()) for variable in model.variables)
         self._normalised = any(isinstance(one, keras.layers.BatchNormalization) for one in model._flatten_layers())
@@ -344,6 +352,11 @@ class _Scaled(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[
         return self.factor * self.inner(step)
 
 
+def names_of(model: keras.Model) -> list[str]:
+    """Return the names of the trainable weights."""
+    return [variable.path.removeprefix(f"{model.name}/") for variable in model.trainable_variables]
+
+
 def twin_of(optimizer: keras.optimizers.Optimizer, factor: Any = None) -> keras.optimizers.Optimizer:
     """Return a new optimizer with the configuration of the user's own."""
     twin = type(optimizer).from_config(optimizer.get_config())
@@ -383,18 +396,3 @@ def batches(n: int, width: int, updates: int, seed: int) -> Iterator[Array]:
 def _filled(chunk: Array) -> Array:
     """Return a chunk with as many rows as every other."""
     return np.concatenate([chunk, np.zeros((_CHUNK - len(chunk), chunk.shape[1]), np.int64)])
-
-
-def second_start(start: Sequence[Array], seed: int = 1) -> tuple[Array, ...]:
-    """Return the same weights with the rows and columns of each matrix in another order: a start as good as the first.
-
-    It has the same numbers, whatever drew them, and pairs them anew. Biases stay.
-    """
-    rng = np.random.default_rng(seed)
-    moved = []
-    for array in start:
-        if array.ndim >= 2:
-            for axis in range(array.ndim):
-                array = np.take(array, rng.permutation(array.shape[axis]), axis)  # noqa: PLW2901  # axis by axis
-        moved.append(array)
-    return tuple(moved)

@@ -89,4 +89,5 @@ def _thinned(curve: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the logarithm of means over as many stretches as a small figure shows."""
     parts = np.array_split(curve, min(_POINTS, len(curve)))
     means = np.array([np.abs(part).mean() for part in parts])
-    return np.log10(np.maximum(means / max(means[0], 1e-30), 1e-9))
+    logs: NDArray[np.float64] = np.log10(np.maximum(means / max(means[0], 1e-30), 1e-9))
+    return logs

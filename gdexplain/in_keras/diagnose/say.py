@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from gdexplain.in_keras.diagnose.locate import NotFinite
 from gdexplain.in_keras.diagnose.page import html, numbers
 from gdexplain.in_keras.diagnose.trial import LEARNED, Finding
 
@@ -37,6 +38,8 @@ class Diagnosis:
         What else to know.
     gradients : tuple of (str, float, float)
         For each array of weights the median norm of its gradient, and its updates as a share of its size.
+    not_finite : NotFinite or None
+        Where the first number comes from that is not finite, of a run that diverged.
     seconds : float
         How long it took.
     """
@@ -49,6 +52,7 @@ class Diagnosis:
     measure: str
     notes: tuple[str, ...] = ()
     gradients: tuple[tuple[str, float, float], ...] = ()
+    not_finite: NotFinite | None = None
     seconds: float = 0.0
 
     def __repr__(self) -> str:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from gdexplain.in_keras.diagnose import look
 from gdexplain.in_keras.diagnose.checks import Change, Suspicion
-from gdexplain.in_keras.diagnose.measure import Bench, Run, Setup, second_start
+from gdexplain.in_keras.diagnose.measure import Bench, Run, Setup
 
 LEARNED = 0.2  # an error below this share of a guess's is no failure
-SLOW = 0.8  # an error above which a run may be called too slow
+SLOW = 0.5  # an error above which a run may be called too slow, if its updates are not few
+FEW = 100  # updates that are few whatever came of them
 _GAIN, _SHARE = 0.15, 0.75  # a change must take away so much, and leave at most this share
+_UNSURE = 0.3  # if two seeds differ so much, there are four
 _STUCK, _STUCK_GAIN = 0.97, 0.05  # of a run that does not get away from a guess, less
 
 
@@ -63,10 +66,15 @@ class Finding:
         """Whether the change makes the run better by more than the seeds differ."""
         if not self.after:
             return False
-        before, after = np.mean(self.before), np.mean(self.after)
+        before, after = float(np.mean(self.before)), float(np.mean(self.after))
+        if len(self.after) > 2:
+            spread = np.var(self.before, ddof=1) / len(self.before) + np.var(self.after, ddof=1) / len(self.after)
+            return bool(self.gain > max(2 * np.sqrt(spread), _GAIN) and after < _SHARE * before)
+        if min(self.before) - max(self.after) > max(_GAIN, float(np.ptp(self.after))):
+            return after < _SHARE * before
         if before >= _STUCK and after <= 1 - _STUCK_GAIN:
             return self.gain > max(self.noise, _STUCK_GAIN)
-        return bool(self.gain > max(self.noise, _GAIN) and after < _SHARE * before)
+        return self.gain > max(self.noise, _GAIN) and after < _SHARE * before
 
 
 class Trial:
@@ -103,16 +111,19 @@ class Trial:
 
     def run(self, change: Change, seed: int) -> Run:
         """Make the run of a change with a seed; one that Keras refuses is as bad as any."""
-        start = self.setup.start
-        if change.drawn:
-            start = look.drawn_anew(start, seed)
-        elif seed and self.moved:
-            start = second_start(start, seed)
+        start, kernels = self.setup.start, self.bench.kernels
+        base = replace(self.setup, start=look.drawn_anew(start, kernels, seed)) if change.drawn else self.seeded(seed)
         try:
-            setup = change.make(replace(self.setup, start=start))
+            setup = change.make(base)
             return self.bench.run(setup, seed, until=min(self.until, time.perf_counter() + self.longest))
         except ValueError:
             return Run(np.zeros(0), np.zeros((0, 3, 0)), look.CEILING, 0.0, True, 0.0)
+
+    def seeded(self, seed: int) -> Setup:
+        """Return the setup with the start of a seed."""
+        if not seed or not self.moved:
+            return self.setup
+        return replace(self.setup, start=look.second_start(self.setup.start, self.bench.kernels, seed))
 
     def of(self, suspicion: Suspicion) -> tuple[Finding, Change]:
         """Try the changes of a suspicion with one seed, and the best of them with the second."""
@@ -126,16 +137,22 @@ class Trial:
         change = suspicion.changes[place]
         before: tuple[float, ...] = tuple(each.error for each in self.runs)
         after: tuple[float, ...] = (error,)
-        if before[0] - error > _STUCK_GAIN and len(before) > 1:
-            after = (error, self.run(change, 1).error)
+        if self.error - error > _STUCK_GAIN and len(before) > 1:
+            after = (error, *(self.run(change, seed).error for seed in range(1, len(before))))
         curves = tuple(tuple(map(float, each.loss)) for each in (self.runs[0], run))
         about = suspicion.name, suspicion.evidence, change.code, before[: len(after)], after, suspicion.page
         return Finding(*about, curves, self.code), change
 
+    def begin(self) -> Iterator[Run]:
+        """Make the runs as they are: two, or four where these differ much; give each."""
+        while len(self.runs) < 2 or (len(self.runs) < 4 and np.ptp([run.error for run in self.runs]) > _UNSURE):
+            self.runs.append(self.run(AS_IT_IS, len(self.runs)))
+            yield self.runs[-1]
+
     def with_change(self, change: Change) -> Trial:
         """Return trials of changes on top of this one."""
         other = Trial(self.bench, change.make(self.setup), moved=self.moved, until=self.until, longest=self.longest)
-        other.runs, other.code = [self.run(change, seed) for seed in (0, 1)], change.code
+        other.runs, other.code = [self.run(change, seed) for seed in range(len(self.runs))], change.code
         return other
 
 

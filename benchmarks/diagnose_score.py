@@ -17,16 +17,19 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import layers
 from keras.optimizers import SGD, Adam, RMSprop
 from sklearn import datasets
 
 from benchmarks import harness
 from gdexplain import diagnose, make_moons
+from gdexplain.in_keras.diagnose.measure import batches
 from tests import faulty
 from tests.faulty import standard
 
 TABLE = Path(__file__).resolve().parent.parent / "docs" / "project" / "diagnose.json"
+SEEDS, TRIALS = 5, 48
 SECONDS = 120  # so that no load of the machine cuts a diagnosis short
 HARM = 0.25  # a mutant whose error is not this much above its healthy twin's is not broken
 
@@ -204,57 +207,135 @@ def row(diagnosis, truth=frozenset()):
     }
 
 
-def score_healthy(seeds, only=()):
-    """Diagnose what works."""
-    table = {}
+def score_healthy(table):
+    """Diagnose what works, from five seeds."""
     for name, setup in healthy().items():
-        if not only or name in only:
-            table[name] = [row(setup.diagnosis(seed)) for seed in range(seeds)]
-            print(f"{name:20}", *(f"{each['error']:.2f} {each['names'] or ''}" for each in table[name]), flush=True)
-    return table
+        table[name] = [row(setup.diagnosis(seed)) for seed in range(SEEDS)]
+        print(f"{name:20}", *(f"{each['error']:.2f} {each['names'] or ''}" for each in table[name]), flush=True)
 
 
-def score_mutants(well, only=(), rules=()):
+def score_mutants(table):
     """Diagnose what was broken."""
-    table = {}
     for name, setup in healthy().items():
+        well = row(setup.diagnosis(0))["error"]
         for rule, (break_it, truth) in RULES.items():
-            if (only and name not in only) or (rules and rule not in rules):
-                continue
             found = row(break_it(setup).diagnosis(0), truth)
-            found["broken"] = not found["error"] < well[name][0]["error"] + HARM
+            found["broken"] = not found["error"] < well + HARM
             table.setdefault(name, {})[rule] = found
             mark = "named" if found["named"] else "MISSED" if found["broken"] else "not broken"
             print(
                 f"{name:20} {rule:15} {mark:10} {found['error']:.2f} {found['seconds']:4} {found['names']}", flush=True
             )
-    return table
 
 
-def score_faulty():
+def score_faulty(table):
     """Diagnose the real failures, and the twins that work."""
-    table = {}
     for name, make in (faulty.FAULTY | faulty.CONTROL).items():
         for fixed in (False, True):
             case = make(fixed)
             found = row(timed(case.model, case.data, **case.options()), frozenset() if fixed else case.truth)
             table.setdefault(name, {})["fixed" if fixed else "faulty"] = found
             print(f"{name:14} {'fixed' if fixed else 'faulty':8} {found}", flush=True)
-    return table
+
+
+class Poison(layers.Layer):
+    """Gives NaN or inf for the rows that are marked, by one operation, forward or on the way back."""
+
+    def __init__(self, operation, *, checked):
+        super().__init__()
+        self.operation, self.checked = operation, checked
+
+    def call(self, inputs):
+        hidden, mark = inputs
+        size, bad = tf.abs(hidden), mark > 0
+        given = hidden + POISONS[self.operation](lambda one, other: tf.where(bad, one + 0 * size, other + size))
+        return tf.debugging.check_numerics(given, "poison") if self.checked else given
+
+
+POISONS = {  # what a marked row is given, and what any other
+    "Log": lambda pick: 0 * tf.math.log(pick(-1, 1)),
+    "Sqrt": lambda pick: 0 * tf.sqrt(pick(-1, 1)),
+    "Exp": lambda pick: 0 * tf.exp(pick(1e3, 0) * 0.05 + pick(1e3, 0) * 0.05),
+    "RealDiv": lambda pick: 0 * (pick(0, 1) / pick(0, 1)),
+    "Rsqrt": lambda pick: 0 * tf.math.rsqrt(pick(0, 1)),
+    "SqrtGrad": lambda pick: tf.sqrt(pick(0, 1)),  # finite; its slope at 0 is not
+}
+
+
+def poisoned(rng, operation, *, checked):
+    """Return a model of random depth with one poisoned layer, data of which some rows are marked, and the truth."""
+    depth, n, batch = int(rng.integers(2, 6)), int(rng.integers(60, 300)), int(rng.choice([4, 8, 16]))
+    where, marked = int(rng.integers(0, depth)), rng.choice(n, int(rng.integers(1, 4)), replace=False)
+    x, mark = rng.standard_normal((n, 4)).astype("float32"), np.zeros((n, 1), "float32")
+    mark[marked] = 1
+    inputs = keras.Input((4,)), keras.Input((1,))
+    hidden, bad = inputs[0], Poison(operation, checked=checked)
+    for place in range(depth):
+        hidden = layers.Dense(6, "tanh")(hidden)
+        hidden = bad([hidden, inputs[1]]) if place == where else hidden
+    model = keras.Model(inputs, layers.Dense(1)(hidden))
+    order = np.concatenate(list(batches(n, batch, 4 * n, 0)))
+    update = next(number for number, rows in enumerate(order) if mark[rows].any())
+    rows = tuple(sorted({*order[update].tolist()} & {*marked.tolist()}))
+    return model, ([x, mark], x[:, :1]), batch, (bad.name, operation, update, rows)
+
+
+def outcome(model, data, batch, *, jit):
+    """Say what a fit of a poisoned model comes to: "named", "silent", or "not compiled"."""
+    model.compile(SGD(0.01), "mse", jit_compile=jit)
+    try:
+        model.fit(*data, batch_size=batch, epochs=1, shuffle=False, verbose=0)
+    except tf.errors.InvalidArgumentError as error:
+        return "not compiled" if "unsupported operations" in str(error) else "named"
+    return "silent"
+
+
+def says_tensorflow(make, *, jit):
+    """Say what TensorFlow's own checks make of a poisoned fit: one at the layer, and the one for all operations."""
+    with_check = outcome(*make(checked=True)[:3], jit=jit)
+    tf.debugging.enable_check_numerics()
+    try:
+        return with_check, outcome(*make(checked=False)[:3], jit=jit)
+    finally:
+        tf.debugging.disable_check_numerics()
+
+
+def score_not_finite(table):
+    """Put NaN at random places, and see who finds them."""
+    for number in range(TRIALS):
+        jit, operation = bool(number % 2), list(POISONS)[number // 2 % len(POISONS)]
+
+        def make(number=number, operation=operation, *, checked):
+            keras.utils.set_random_seed(number)
+            return poisoned(np.random.default_rng(number), operation, checked=checked)
+
+        model, data, batch, truth = make(checked=False)
+        model.compile(SGD(0.01), "mse", jit_compile=jit)
+        found = diagnose(model, data, batch_size=batch, epochs=4, seconds=SECONDS).not_finite
+        said = (found.layer, found.operation, found.update, found.rows) if found else ()
+        at_layer, everywhere = says_tensorflow(make, jit=jit)
+        about = {"operation": operation, "jit": jit, "right": said == truth}
+        table[str(number)] = about | {"check_numerics": at_layer, "enable_check_numerics": everywhere}
+        print(number, table[str(number)], "" if said == truth else f"{said} {truth}", flush=True)
+
+
+SECTIONS = {
+    "faulty": score_faulty,
+    "not finite": score_not_finite,
+    "mutants": score_mutants,
+    "healthy": score_healthy,
+}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--only", nargs="*", default=[], help="names of healthy setups")
-    parser.add_argument("--rules", nargs="*", default=[], help="names of rules")
-    words = parser.parse_args()
-    well = score_healthy(words.seeds, words.only)
-    mutants = score_mutants(well, words.only, words.rules)
-    if words.only or words.rules:
-        return
-    table = {"healthy": well, "mutants": mutants, "faulty": score_faulty(), "machine": harness.machine()}
-    TABLE.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
+    parser.add_argument("sections", nargs="*", default=list(SECTIONS), help=", ".join(SECTIONS))
+    table = json.loads(TABLE.read_text(encoding="utf-8")) if TABLE.exists() else {}
+    for name in parser.parse_args().sections:
+        table[name] = {}
+        SECTIONS[name](table[name])
+        table["machine"] = harness.machine()
+        TABLE.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

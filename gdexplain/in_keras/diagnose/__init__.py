@@ -157,7 +157,7 @@ def _diagnosed(
         where = None if lost is None else first_not_finite(bench, trial.seeded(lost[1]), *lost)
         trial.setup = _same_length(setup, trial.runs)
         if trial.error > LEARNED:
-            seen = _evidence(trial, problem, optimizer, total, str(where or ""), before, after, gap)
+            seen = _evidence(trial, problem, optimizer, total, where, before, after, gap)
             _try_all(trial, seen, found, tried, notes)
     except KeyboardInterrupt:
         notes.append("Stopped by Ctrl-C: this is what was known.")
@@ -226,13 +226,13 @@ def _width(model: Any) -> int:
 
 
 def _evidence(
-    trial: Trial, problem: Any, optimizer: Any, total: int, where: str, before: Any, after: Any, gap: Any
+    trial: Trial, problem: Any, optimizer: Any, total: int, where: NotFinite | None, before: Any, after: Any, gap: Any
 ) -> Evidence:
     """Put together what was seen."""
     bench, setup, runs = trial.bench, trial.setup, trial.runs
     limit = float("inf")
     plain = type(optimizer) is keras.optimizers.SGD and not optimizer.momentum
-    if plain:
+    if plain and (where is None or len(where.rows) == where.examples):  # some rows alone: the Hessian is not finite
         bench.begin(setup)
         rows = np.arange(min(problem.examples, 256))
         with contextlib.suppress(Exception):  # no second derivatives, or too many
@@ -252,7 +252,7 @@ def _evidence(
         limit,
         rate,
         plain,
-        where,
+        str(where or ""),
         before,
         after,
     )

@@ -286,7 +286,7 @@ class _Way:
         for chunk in batches(self.problem.examples, self.width, setup.updates, seed):
             loss, size, good = self._compiled(x, y)(x, y, _filled(chunk), np.int32(len(chunk)))
             losses.append(loss.numpy()[: int(good)])
-            sizes.append(size.numpy()[: int(good)])
+            sizes.append(np.sqrt(2 * size.numpy()[: int(good)]))
             if int(good) < len(chunk):
                 return losses, sizes, False
             if time.perf_counter() > until:
@@ -316,9 +316,9 @@ class _Way:
             pairs = [(one, variable) for one, variable in zip(given, variables, strict=True) if one is not None]
             self.optimizer.apply([one for one, _ in pairs], [variable for _, variable in pairs])
             moved = [variable.value - old for variable, old in zip(variables, before, strict=True)]
-            norms = [[_norm(one) for one in group] for group in (given, before, moved)]
-            size = tf.stack([tf.stack(group) for group in norms])
-            fine = tf.math.is_finite(loss) & tf.reduce_all(tf.math.is_finite(size))
+            size = tf.stack([[_half_square(one) for one in group] for group in (given, before, moved)])
+            after = _model.flat([variable.value for variable in variables], problem.dtype)
+            fine = tf.math.is_finite(loss) & tf.reduce_all(tf.math.is_finite(after))
             loss = tf.cast(loss, tf.float32)
             return k + 1, fine, losses.write(k, loss), sizes.write(k, size)
 
@@ -331,13 +331,9 @@ class _Way:
         return losses.stack(), sizes.stack(), made - tf.cast(~fine, tf.int32)
 
 
-def _norm(tensor: Any) -> Any:
-    """Return the norm of a gradient or weight; of none, 0. Taken of the largest part, so that no square overflows."""
-    if tensor is None:
-        return tf.constant(0.0)
-    flat = tf.cast(tf.reshape(tensor, [-1]), tf.float32)
-    largest = tf.reduce_max(tf.abs(flat))
-    return largest * tf.norm(tf.math.divide_no_nan(flat, largest))
+def _half_square(tensor: Any) -> Any:
+    """Return half the squared norm of a gradient or weight, by one operation; of none, 0."""
+    return tf.constant(0.0) if tensor is None else tf.nn.l2_loss(tf.cast(tensor, tf.float32))
 
 
 class _Scaled(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]  # Keras has no types

@@ -90,7 +90,7 @@ class Evidence:
         first, middle, last = (
             losses[at : at + width].mean() for at in (0, (len(losses) - width) // 2, len(losses) - width)
         )
-        return float((middle - last) / (first - last)) if first - last > 1e-6 * abs(first) else 0.0
+        return float(np.clip((middle - last) / (first - last), 0, 1)) if first - last > 1e-6 * abs(first) else 0.0
 
     @property
     def vanishing(self) -> float:
@@ -318,7 +318,7 @@ def rate_too_low(seen: Evidence) -> Suspicion | None:
     median = float(np.median(run.ratio)) if run.ratio.size else 0.0
     if run.diverged or (median > 2e-3 and seen.late_share < 0.3) or median > 0.05:
         return None
-    words = f"an update is {median:.2g} of the weights, and {max(seen.late_share, 0):.0%} of what the loss fell by it fell in the second half"
+    words = f"an update is {median:.2g} of the weights, and {seen.late_share:.0%} of what the loss fell by it fell in the second half"
     return Suspicion("learning rate too low", words, _rates(seen, (10.0, 100.0, 1000.0)), RATE)
 
 

@@ -73,6 +73,8 @@ class Run:
         Of the predictions at the end.
     diverged : bool
         Whether the run ended early, at a number that is not finite.
+    kernels : tuple of bool
+        Which of the V arrays rows are multiplied with.
     """
 
     loss: Array
@@ -80,12 +82,12 @@ class Run:
     error: float
     accuracy: float
     diverged: bool
-    seconds: float
+    kernels: tuple[bool, ...]
 
     @property
     def ratio(self) -> Array:
-        """The update over the weights, the median over the updates, for each weight array that is not zero."""
-        kept = self.sizes[:, 1] > 0
+        """The update over the weights, the median over the updates, for each kernel that is not zero."""
+        kept = (self.sizes[:, 1] > 0) & np.array(self.kernels if any(self.kernels) else [True])
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
             shares = np.where(kept, self.sizes[:, 2] / self.sizes[:, 1], np.nan)
         return np.nanmedian(shares[:, kept.any(0)], axis=0) if kept.any() else np.zeros(0)
@@ -93,7 +95,7 @@ class Run:
     @property
     def first_ratio(self) -> float:
         """The largest update over the weights among the first few."""
-        first = self.sizes[:5]
+        first = self.sizes[:5, :, list(self.kernels)]
         return float(np.max(first[:, 2] / np.maximum(first[:, 1], 1e-12), where=first[:, 1] > 0, initial=0.0))
 
 
@@ -138,7 +140,6 @@ class Bench:
 
     def run(self, setup: Setup, seed: int, *, until: float = np.inf) -> Run:
         """Train from the setup's start, with batches in the order of a seed, and put nothing back."""
-        began = time.perf_counter()
         with activated(setup.activations, self.model):
             way = self._way(setup)
             self._begin(setup, way)
@@ -151,7 +152,7 @@ class Bench:
             error if finite else look.CEILING,
             accuracy,
             not finite,
-            time.perf_counter() - began,
+            self.kernels,
         )
 
     def judge(self, setup: Setup, way: Any = None) -> tuple[float, float]:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from gdexplain.in_keras.diagnose.trial import numbers
+
 if TYPE_CHECKING:
     from gdexplain.in_keras.diagnose.say import Diagnosis
 
@@ -31,7 +33,7 @@ polyline { fill: none; stroke-width: 2 } .before { stroke: #D55E00 } .after { st
 <p>{{ finding.evidence }}.</p>
 {% if finding.change %}<p>Change: <code>{{ finding.change }}</code>
 {% if finding.together %}, together with <code>{{ finding.together }}</code>{% endif %}</p>{% endif %}
-{% if finding.after %}<p>Error {{ numbers(finding.before) }} before, {{ numbers(finding.after) }} after (two seeds).</p>
+{% if finding.after %}<p>Error {{ numbers(finding.before) }} before, {{ numbers(finding.after) }} after ({{ finding.after|length }} seeds).</p>
 <svg viewBox="0 0 {{ width }} {{ height + 34 }}" role="img">
 <title>Loss by update, as a share of the first, before and after the change</title>
 {% for name, line in lines(finding.curves) %}<polyline class="{{ name }}" points="{{ line }}"></polyline>
@@ -64,11 +66,6 @@ def html(report: Diagnosis) -> str:
         ) from error
     template = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(_TEMPLATE)
     return template.render(report=report, lines=_lines, numbers=numbers, width=_WIDTH, height=_HEIGHT)
-
-
-def numbers(errors: Sequence[float]) -> str:
-    """Say the errors of the seeds."""
-    return " and ".join(f"{error:.3g}" for error in errors)
 
 
 def _lines(curves: Sequence[Sequence[float]]) -> list[tuple[str, str]]:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import os
 import textwrap
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from gdexplain.in_keras.diagnose.locate import NotFinite
-from gdexplain.in_keras.diagnose.page import html, numbers
-from gdexplain.in_keras.diagnose.trial import LEARNED, Finding
+from gdexplain.in_keras.diagnose.page import html
+from gdexplain.in_keras.diagnose.trial import LEARNED, Finding, numbers
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,9 +55,9 @@ class Diagnosis:
 
     def __repr__(self) -> str:
         """Return the findings in words."""
-        lines = [self.summary, *(f"  {note}" for note in self.notes)]
+        lines = [textwrap.fill(self.summary, 92, subsequent_indent="  "), *(f"  {note}" for note in self.notes)]
         for number, finding in enumerate(self.findings, 1):
-            lines += ["", f"{number}. {finding.name}", *(_wrapped(*pair) for pair in _about(finding))]
+            lines += ["", f"{number}. {finding}"]
         if not self.findings:
             lines += ["", self.nothing]
         return "\n".join(lines)
@@ -97,19 +95,3 @@ class Diagnosis:
         target = Path(path)
         target.write_text(html(self), encoding="utf-8")
         return target
-
-
-def _about(finding: Finding) -> Sequence[tuple[str, Any]]:
-    """Say a finding, item by item."""
-    said = [("evidence", finding.evidence)]
-    if finding.change:
-        said.append(("change", finding.change + (f", together with {finding.together}" if finding.together else "")))
-    if finding.after:
-        shown = [numbers(errors) for errors in (finding.before, finding.after)]
-        alone = f" (with {finding.together} alone)" if finding.together else ""
-        said.append(("error", f"{shown[0]} before{alone}, {shown[1]} after (two seeds)"))
-    return [*said, ("page", finding.page)]
-
-
-def _wrapped(name: str, words: str) -> str:
-    return textwrap.fill(words, 100, initial_indent=f"   {name + ':':<10}", subsequent_indent=" " * 13)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import textwrap
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -51,6 +52,23 @@ class Finding:
     curves: tuple[tuple[float, ...], ...] = ()
     together: str = ""
 
+    def __str__(self) -> str:
+        """Say evidence, change, numbers and page."""
+        said = {"evidence": self.evidence, "change": self.change, "page": self.page}
+        if self.together:
+            said["change"] += f", together with {self.together}"
+        if self.after:
+            alone = f" (with {self.together} alone)" if self.together else ""
+            said["error"] = (
+                f"{numbers(self.before)} before{alone}, {numbers(self.after)} after ({len(self.after)} seeds)"
+            )
+        shown = [(name, said.get(name)) for name in ("evidence", "change", "error", "page")]
+        after = " " * 13
+        lines = [
+            textwrap.fill(f"   {name + ':':<10}{words}", 88, subsequent_indent=after) for name, words in shown if words
+        ]
+        return "\n".join([self.name, *lines])
+
     @property
     def gain(self) -> float:
         """How much of the error the change takes away."""
@@ -75,6 +93,11 @@ class Finding:
         if before >= _STUCK and after <= 1 - _STUCK_GAIN:
             return self.gain > max(self.noise, _STUCK_GAIN)
         return self.gain > max(self.noise, _GAIN) and after < _SHARE * before
+
+
+def numbers(errors: Sequence[float]) -> str:
+    """Say the errors of the seeds."""
+    return " and ".join(f"{error:.3g}" for error in errors)
 
 
 class Trial:
@@ -117,7 +140,7 @@ class Trial:
             setup = change.make(base)
             return self.bench.run(setup, seed, until=min(self.until, time.perf_counter() + self.longest))
         except ValueError:
-            return Run(np.zeros(0), np.zeros((0, 3, 0)), look.CEILING, 0.0, True, 0.0)
+            return Run(np.zeros(0), np.zeros((0, 3, len(kernels))), look.CEILING, 0.0, True, kernels)
 
     def seeded(self, seed: int) -> Setup:
         """Return the setup with the start of a seed."""

@@ -9,12 +9,13 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks import harness
-from gdexplain import Dataset, build_mlp, make_line, rules
-from gdexplain.backprop import loss_function, numerical_gradient, trace_backprop
-from gdexplain.descent import descend
-from gdexplain.models import as_layers
-from gdexplain.network import flat_parameters
-from gdexplain.objectives import LeastSquares
+from gdexplain import Dataset, build_mlp, make_line
+from gdexplain.by_hand import rules
+from gdexplain.by_hand.backprop import loss_function, numerical_gradient, trace_backprop
+from gdexplain.by_hand.descent import descend
+from gdexplain.by_hand.network import flat_parameters
+from gdexplain.by_hand.objectives import LeastSquares
+from gdexplain.in_keras.builders import as_layers
 
 RULES = (
     rules.gradient_descent(0.01),

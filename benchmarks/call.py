@@ -6,7 +6,7 @@ import keras
 import tensorflow as tf
 
 from benchmarks import contestants, harness
-from gdexplain import _model, training
+from gdexplain.in_keras import core, training
 
 
 def empty_call(task, *, rounds):
@@ -21,7 +21,7 @@ def empty_call(task, *, rounds):
 
 def without_updates(task):
     """Add one to each variable that training changes, and return as many arrays as a recorded run."""
-    problem = _model.pose(task.model(), (task.x, task.y), task.keras_loss(), batch_size=task.batch_size)
+    problem = core.pose(task.model(), (task.x, task.y), task.keras_loss(), batch_size=task.batch_size)
     training._compile(problem, keras.optimizers.SGD(task.learning_rate), task.keras_loss(), jit=True)
     state = training._state(problem)
     total, size = len(task.order), sum(value.size for value in task.start())

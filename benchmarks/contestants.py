@@ -17,8 +17,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from gdexplain import _keras, _model, training
-from gdexplain._ledger import RECORD_BYTES, Ledger
+from gdexplain.in_keras import backend, core, training
+from gdexplain.in_keras.ledger import RECORD_BYTES, Ledger
 
 
 def contestants(task):
@@ -52,16 +52,16 @@ def check_the_same(task, ways):
 def compiled_train(task, *, jit):
     """The compiled loop of `gdexplain.train`, without the tracing that a call of `train` begins with."""
     order, kinds, optimizer = task.order, ("parameters", "gradients"), keras.optimizers.SGD(task.learning_rate)
-    problem = _model.pose(task.model(), (task.x, task.y), task.keras_loss(), batch_size=task.batch_size)
+    problem = core.pose(task.model(), (task.x, task.y), task.keras_loss(), batch_size=task.batch_size)
     training._compile(problem, optimizer, task.keras_loss(), jit=jit)
-    size, widths = _keras.parameter_count(problem.model), {len(rows) for rows in order}
+    size, widths = backend.parameter_count(problem.model), {len(rows) for rows in order}
     length = training._chunk_length(len(order), task.batch_size, size, len(kinds), 1)
     place, loop = training._compile_loop(problem, widths, kinds, length, 1, jit=jit)
     if in_one_chunk := length == len(order):
         place(order, 0)
 
     def run():
-        start = _keras.flat_parameters(problem.model)
+        start = backend.flat_parameters(problem.model)
         if in_one_chunk:
             _, record = loop()
             return record["loss"], np.vstack([start, record["parameters"][:-1]]), record["gradients"]

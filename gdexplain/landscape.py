@@ -26,9 +26,9 @@ from gdexplain._checks import (
     seed_of,
     text,
 )
+from gdexplain.by_hand.objectives import Objective
 from gdexplain.data import Data, line_columns
-from gdexplain.objectives import Objective
-from gdexplain.trajectory import Trajectory
+from gdexplain.record import Trajectory
 
 Array: TypeAlias = NDArray[np.float64]
 LossFunction: TypeAlias = Callable[[Array], Any] | Objective
@@ -332,7 +332,7 @@ def evaluate(
     --------
     >>> from gdexplain.data import make_line
     >>> from gdexplain.landscape import evaluate
-    >>> from gdexplain.objectives import LeastSquares
+    >>> from gdexplain.by_hand.objectives import LeastSquares
     >>> surface = evaluate(LeastSquares(make_line()), a_range=(0, 4), b_range=(-2, 2), resolution=5)
     >>> surface.loss[2].tolist()  # b = 0, w = 0, 1, ..., 4
     [30.0, 7.5, 0.0, 7.5, 30.0]
@@ -395,7 +395,7 @@ def loss_along(
     --------
     >>> from gdexplain.data import make_line
     >>> from gdexplain.landscape import loss_along
-    >>> from gdexplain.objectives import LeastSquares
+    >>> from gdexplain.by_hand.objectives import LeastSquares
     >>> alpha, loss = loss_along(LeastSquares(make_line()), [0, 0], [2, 0], points=3)
     >>> loss.tolist()
     [30.0, 7.5, 0.0]
@@ -476,7 +476,7 @@ def example_gradients(objective: Objective, theta: ArrayLike) -> Array:
     --------
     >>> from gdexplain.data import make_line
     >>> from gdexplain.landscape import example_gradients
-    >>> from gdexplain.objectives import LeastSquares
+    >>> from gdexplain.by_hand.objectives import LeastSquares
     >>> example_gradients(LeastSquares(make_line()), [0.0, 0.0]).tolist()
     [[-4.0, -4.0], [-16.0, -8.0], [-36.0, -12.0], [-64.0, -16.0]]
     """

@@ -34,10 +34,10 @@ from gdexplain._checks import (
     refused,
     text,
 )
+from gdexplain.by_hand.objectives import LeastSquares
 from gdexplain.data import Data, as_dataset, line_columns
 from gdexplain.landscape import Plane, Slice, batch_gradients, coordinates, evaluate, line_loss
-from gdexplain.objectives import LeastSquares
-from gdexplain.trajectory import Sweep, Trajectory
+from gdexplain.record import Sweep, Trajectory
 
 Array: TypeAlias = NDArray[np.float64]
 INK = "#767676"
@@ -124,7 +124,7 @@ def look_of(trajectory: Trajectory, *, by: str = "variant") -> Look:
     Examples
     --------
     >>> from gdexplain.plotting import look_of
-    >>> from gdexplain.trajectory import Sweep, Trajectory
+    >>> from gdexplain.record import Sweep, Trajectory
     >>> run = Trajectory([[0.0], [1.0]], [1.0], [[-1.0]], updates_per_epoch=4, diverged=False, label="SGD(0.1)",
     ...                  batch_size=1)
     >>> look_of(run)
@@ -191,7 +191,7 @@ def draw_loss(
     --------
     >>> from matplotlib.figure import Figure
     >>> from gdexplain.plotting import draw_loss
-    >>> from gdexplain.trajectory import Sweep, Trajectory
+    >>> from gdexplain.record import Sweep, Trajectory
     >>> run = Trajectory([[0.0, 0.0], [1.5, 0.5], [1.8, 0.6]], [30.0, 1.5], [[-30.0, -10.0], [-6.0, -2.0]],
     ...                  updates_per_epoch=1, diverged=False, label="SGD(0.05)")
     >>> draw_loss(Figure().subplots(), run)[0].get_ydata().tolist()
@@ -247,7 +247,7 @@ def draw_loss_surface(ax: Axes, surface: Slice, *, levels: int = 9, numbers: boo
     >>> from matplotlib.figure import Figure
     >>> from gdexplain.data import make_line
     >>> from gdexplain.landscape import evaluate
-    >>> from gdexplain.objectives import LeastSquares
+    >>> from gdexplain.by_hand.objectives import LeastSquares
     >>> from gdexplain.plotting import draw_loss_surface
     >>> surface = evaluate(LeastSquares(make_line()), a_range=(-1, 4), b_range=(-2, 3))
     >>> draw_loss_surface(Figure().subplots(), surface, levels=4).levels.tolist()
@@ -298,7 +298,7 @@ def draw_map(
     --------
     >>> from matplotlib.figure import Figure
     >>> from gdexplain.plotting import draw_map
-    >>> from gdexplain.trajectory import Sweep
+    >>> from gdexplain.record import Sweep
     >>> runs = Sweep(loss=[1.0, 2.0], diverged=[False, True], parameters=[[0.0], [0.0]], updates=[5, 3], steps=5,
     ...              label="SGD")
     >>> colours, lost = draw_map(Figure().subplots(), runs, [0.1, 0.2], [0, 0])
@@ -379,7 +379,7 @@ def draw_path(ax: Axes, trajectory: Trajectory, plane: Plane | None = None, *, b
     --------
     >>> from matplotlib.figure import Figure
     >>> from gdexplain.plotting import draw_path
-    >>> from gdexplain.trajectory import Sweep, Trajectory
+    >>> from gdexplain.record import Sweep, Trajectory
     >>> run = Trajectory([[0.0, 0.0], [1.5, 0.5], [1.8, 0.6]], [30.0, 1.5], [[-30.0, -10.0], [-6.0, -2.0]],
     ...                  updates_per_epoch=1, diverged=False, label="SGD(0.05)")
     >>> path, start, end = draw_path(Figure().subplots(), run)
@@ -520,7 +520,7 @@ def draw_fits(
     >>> from matplotlib.figure import Figure
     >>> from gdexplain.data import make_line
     >>> from gdexplain.plotting import draw_fits
-    >>> from gdexplain.trajectory import Sweep, Trajectory
+    >>> from gdexplain.record import Sweep, Trajectory
     >>> run = Trajectory([[0.0, 0.0], [1.5, 0.5], [1.8, 0.6]], [30.0, 1.5], [[-30.0, -10.0], [-6.0, -2.0]],
     ...                  updates_per_epoch=1, diverged=False, label="SGD(0.05)")
     >>> [line.get_label() for line in draw_fits(Figure().subplots(), make_line(), run)]
@@ -587,7 +587,7 @@ def draw_gradient_noise(
     >>> from matplotlib.figure import Figure
     >>> from gdexplain.data import make_line
     >>> from gdexplain.landscape import example_gradients
-    >>> from gdexplain.objectives import LeastSquares
+    >>> from gdexplain.by_hand.objectives import LeastSquares
     >>> from gdexplain.plotting import draw_gradient_noise
     >>> gradients = example_gradients(LeastSquares(make_line()), [0.0, 0.0])
     >>> cloud, ring, _ = draw_gradient_noise(Figure().subplots(), gradients, batch_sizes=[1])
@@ -644,7 +644,7 @@ def draw_descent(
     >>> from matplotlib.figure import Figure
     >>> from gdexplain.data import make_line
     >>> from gdexplain.plotting import draw_descent
-    >>> from gdexplain.trajectory import Sweep, Trajectory
+    >>> from gdexplain.record import Sweep, Trajectory
     >>> run = Trajectory([[0.0, 0.0], [1.5, 0.5], [1.8, 0.6]], [30.0, 1.5], [[-30.0, -10.0], [-6.0, -2.0]],
     ...                  updates_per_epoch=1, diverged=False, label="SGD(0.05)")
     >>> path, end, line = draw_descent(Figure(layout="constrained").subplots(1, 2), make_line(), run)
@@ -721,7 +721,7 @@ def animate_descent(
     --------
     >>> from gdexplain.data import make_line
     >>> from gdexplain.plotting import animate_descent
-    >>> from gdexplain.trajectory import Sweep, Trajectory
+    >>> from gdexplain.record import Sweep, Trajectory
     >>> run = Trajectory([[0.0, 0.0], [1.5, 0.5], [1.8, 0.6]], [30.0, 1.5], [[-30.0, -10.0], [-6.0, -2.0]],
     ...                  updates_per_epoch=1, diverged=False, label="SGD(0.05)")
     >>> film = animate_descent(make_line(), run)

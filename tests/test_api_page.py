@@ -11,7 +11,7 @@ import gdexplain
 
 PAGE = pathlib.Path(__file__).parents[1] / "docs" / "reference" / "api.md"
 # Modules whose names are too short to stand alone, such as `momentum` and `constant`, are public as they are.
-MODULES = ["gdexplain.rules", "gdexplain.schedules", "gdexplain.tape"]
+MODULES = ["gdexplain.by_hand.rules", "gdexplain.by_hand.schedules", "gdexplain.by_hand.tape"]
 
 
 def names_of(module):
@@ -22,7 +22,7 @@ def names_of(module):
             yield f"{module}.{name}"
 
 
-PUBLIC = {f"gdexplain.{name}": getattr(gdexplain, name) for name in gdexplain.__all__ if name != "__version__"}
+PUBLIC = {f"gdexplain.{name}": getattr(gdexplain, name) for name in gdexplain.__all__}
 PUBLIC |= {
     path: getattr(importlib.import_module(module), path.rpartition(".")[2])
     for module in MODULES

@@ -10,10 +10,11 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gdexplain import _keras, make_line
-from gdexplain.backprop import loss_function, numerical_gradient, trace_backprop
-from gdexplain.functions import ACTIVATIONS
-from gdexplain.network import Dense, flat_parameters
+from gdexplain import make_line
+from gdexplain.by_hand.backprop import loss_function, numerical_gradient, trace_backprop
+from gdexplain.by_hand.functions import ACTIVATIONS
+from gdexplain.by_hand.network import Dense, flat_parameters
+from gdexplain.in_keras import backend
 from tests.versions import rounding
 
 HIDDEN = ["linear", "relu", "leaky_relu", "tanh", "sigmoid", "gelu", "softmax"]
@@ -65,7 +66,7 @@ def keras_gradient(layers, x, y, loss):
         options = {"use_bias": layer.bias is not None, **float64}
         model.add(keras.layers.Dense(layer.weights.shape[1], layer.activation, **options))
     model.set_weights([array for layer in layers for array in layer.arrays])
-    with _keras.floatx("float64"):  # or else Keras computes the loss of a float64 model in float32
+    with backend.floatx("float64"):  # or else Keras computes the loss of a float64 model in float32
         model.compile(loss=keras_loss(loss))
         with tf.GradientTape() as tape:
             value = model.compute_loss(x=x, y=tf.constant(y), y_pred=model(x, training=True))

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from gdexplain import RecordTrajectory, _keras, build_linear, build_mlp, make_line, train
-from gdexplain._tap import Tap
+from gdexplain import RecordTrajectory, build_linear, build_mlp, make_line, train
+from gdexplain.in_keras import backend
+from gdexplain.in_keras.tap import Tap
 from tests.fit import fit
 
 O, L = keras.optimizers, keras.layers
@@ -264,7 +265,7 @@ def test_any_fit_is_recorded_as_a_second_tape_sees_it_and_trains_as_without_a_re
     assert (len(record), record.updates_per_epoch, record.batch_size) == (epochs * UPDATES, UPDATES, 4)
     assert not record.diverged
     if kind != "moving average":  # fit ends with the averaged weights, the record with the raw ones
-        np.testing.assert_array_equal(record.parameters[-1], _keras.flat_parameters(recorded[0]))
+        np.testing.assert_array_equal(record.parameters[-1], backend.flat_parameters(recorded[0]))
     losses, gradients = zip(*second_tape(kind, recorded[0], record), strict=True)
     np.testing.assert_allclose(record.loss, losses, rtol=1e-5)
     np.testing.assert_allclose(record.gradients, gradients, rtol=1e-4, atol=1e-6)
@@ -316,7 +317,7 @@ def test_the_callback_thins_its_rows_and_keeps_the_last(every, updates):
     np.testing.assert_array_equal(thin.trajectory.parameters, full.trajectory.parameters[updates])
     np.testing.assert_array_equal(thin.trajectory.gradients, full.trajectory.gradients[updates[:-1]])
     np.testing.assert_array_equal(thin.trajectory.loss, full.trajectory.loss)
-    np.testing.assert_array_equal(thin.trajectory.parameters[-1], _keras.flat_parameters(model))
+    np.testing.assert_array_equal(thin.trajectory.parameters[-1], backend.flat_parameters(model))
 
 
 @pytest.mark.parametrize("record", [("parameters",), "gradients", ()])
@@ -330,13 +331,13 @@ def test_only_what_is_asked_for_is_recorded(record):
 
 def test_a_record_beyond_its_budget_is_refused_with_its_bytes_before_a_weight_moves():
     model = mlp()
-    before = _keras.flat_parameters(model)
+    before = backend.flat_parameters(model)
     model.compile("sgd", "mse")
     bytes_ = 4 * (12 + 47 * (13 + 12)) + 8 * 13
     words = rf"max_bytes must be at least {bytes_:,} .* 12 updates of 47 parameters .* not 1,100\. .*: record_every=6, "
     with pytest.raises(ValueError, match=words):
         model.fit(X, Y, batch_size=4, epochs=2, verbose=0, callbacks=[RecordTrajectory(max_bytes=1100)])
-    np.testing.assert_array_equal(_keras.flat_parameters(model), before)
+    np.testing.assert_array_equal(backend.flat_parameters(model), before)
     assert_untouched(model)
     recorder = RecordTrajectory(max_bytes=1100, record_every=6)
     model.fit(X, Y, batch_size=4, epochs=2, verbose=0, callbacks=[recorder])
@@ -413,7 +414,7 @@ def test_a_fit_that_another_callback_ends_leaves_its_record_and_nothing_else(hoo
     record = recorder.trajectory
     assert len(record) == updates
     assert record is not before
-    np.testing.assert_array_equal(record.parameters[-1], _keras.flat_parameters(model))
+    np.testing.assert_array_equal(record.parameters[-1], backend.flat_parameters(model))
     if first and hook == "on_train_batch_begin":  # the batch that it was there for never came: the next one clears up
         assert isinstance(model.train_function, Tap)
         model.fit(X, Y, epochs=1, verbose=0)

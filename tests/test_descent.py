@@ -6,9 +6,10 @@ import keras
 import numpy as np
 import pytest
 
-from gdexplain import Dataset, Trajectory, batch_order, build_linear, make_line, rules, schedules, train
-from gdexplain.descent import descend
-from gdexplain.objectives import LeastSquares, NoisyQuadratic, Quadratic, Rosenbrock
+from gdexplain import Dataset, Trajectory, batch_order, build_linear, make_line, train
+from gdexplain.by_hand import rules, schedules
+from gdexplain.by_hand.descent import descend
+from gdexplain.by_hand.objectives import LeastSquares, NoisyQuadratic, Quadratic, Rosenbrock
 from gdexplain.theory import contraction_rate, gradient_descent_trajectory, line_hessian, max_stable_learning_rate
 
 LINE = make_line()

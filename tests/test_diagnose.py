@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from keras import layers
 
 from gdexplain import Finding, diagnose, train
+from gdexplain.in_keras import core
 from gdexplain.in_keras.diagnose import checks, locate, look, measure, trial
-from gdexplain.in_keras.diagnose._restore import put_back
+from gdexplain.in_keras.diagnose.restore import put_back
 from tests.faulty import CONTROL, FAULTY, stack
 
 ROOT = Path(__file__).parents[1]
@@ -51,7 +52,7 @@ def bowl(n=64):
 
 
 def bench_of(model, data, *, loss="mse", optimizer=None, batch_size=16, updates=50):
-    problem = measure._model.pose(model, data, loss, batch_size=batch_size)
+    problem = core.pose(model, data, loss, batch_size=batch_size)
     start = tuple(variable.numpy() for variable in problem.variables)
     setup = measure.Setup(problem.x, problem.y, loss, batch_size, updates, start)
     task = look.task_of(problem.y, model.output_shape[-1], measure.loss_of(problem)[0])

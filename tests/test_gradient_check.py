@@ -8,9 +8,9 @@ import pytest
 import tensorflow as tf
 
 from gdexplain import Dataset, build_linear, build_mlp, make_line
-from gdexplain.gradient_check import GradientReport, check_gradients
-from gdexplain.models import as_layers
-from gdexplain.network import Dense
+from gdexplain.by_hand.network import Dense
+from gdexplain.in_keras.builders import as_layers
+from gdexplain.in_keras.gradient_check import GradientReport, check_gradients
 
 SPARSE = "sparse_categorical_crossentropy"
 RIGHT = "Right: the gradients agree to 1e-7 or better."

@@ -10,7 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 
 import gdexplain as g
-from gdexplain import rules, tape
+from gdexplain.by_hand import rules, tape
 
 LABELS = {
     "an underscore first": "_MySGD(0.1)",

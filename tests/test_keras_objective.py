@@ -5,11 +5,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from gdexplain import Dataset, _keras, build_linear, build_mlp, line_hessian, make_line
-from gdexplain.backprop import trace_backprop
-from gdexplain.functions import LOSSES
-from gdexplain.models import KerasObjective, as_layers, keras_gradient, loss_name, sharpness
-from gdexplain.network import flat_parameters
+from gdexplain import Dataset, build_linear, build_mlp, line_hessian, make_line
+from gdexplain.by_hand.backprop import trace_backprop
+from gdexplain.by_hand.functions import LOSSES
+from gdexplain.by_hand.network import flat_parameters
+from gdexplain.in_keras import backend
+from gdexplain.in_keras.builders import as_layers
+from gdexplain.in_keras.objective import KerasObjective, keras_gradient, loss_name, sharpness
 from tests.versions import rounding
 
 
@@ -40,7 +42,7 @@ def test_a_stack_seen_as_arrays_computes_what_the_model_computes():
     ])  # fmt: skip
     layers = as_layers(model)
     assert [layer.activation for layer in layers] == ["gelu", "leaky_relu", "softmax"]
-    np.testing.assert_array_equal(flat_parameters(layers), _keras.flat_parameters(model))
+    np.testing.assert_array_equal(flat_parameters(layers), backend.flat_parameters(model))
     x = some_data().inputs
     trace = trace_backprop(layers, x, np.zeros((7, 2)))
     np.testing.assert_allclose(trace.layers[-1].output, model(x).numpy(), rtol=max(1e-14, rounding("gelu")))

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from gdexplain import rules, schedules
+from gdexplain.by_hand import rules, schedules
 
 SHAPES = [(3, 2), (2,), ()]  # a kernel, a bias and a scalar: a rule that mixes up its variables shows here
 SIZES = [int(np.prod(shape)) for shape in SHAPES]

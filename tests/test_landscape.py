@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gdexplain.by_hand.objectives import LeastSquares, Quadratic
 from gdexplain.data import Dataset, make_line, make_moons
 from gdexplain.landscape import (
     Plane,
@@ -16,9 +17,8 @@ from gdexplain.landscape import (
     loss_along,
     pca_plane,
 )
-from gdexplain.objectives import LeastSquares, Quadratic
+from gdexplain.record import Trajectory
 from gdexplain.theory import gradient_covariance, line_hessian
-from gdexplain.trajectory import Trajectory
 
 LINE = make_line(noise=0.5)
 

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from gdexplain import Dataset, KerasObjective, build_linear, build_mlp, make_line, train
-from gdexplain._model import pose
+from gdexplain.in_keras.core import pose
 
 L, O, ops = keras.layers, keras.optimizers, keras.ops
 RNG = np.random.default_rng(0)

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from gdexplain.functions import ACTIVATIONS, LOSSES
-from gdexplain.network import Dense, check_stack, check_targets, flat_parameters, loss_at_end
+from gdexplain.by_hand.functions import ACTIVATIONS, LOSSES
+from gdexplain.by_hand.network import Dense, check_stack, check_targets, flat_parameters, loss_at_end
 from tests.versions import rounding
 
 H = 1e-30  # of the complex step: nothing is rounded off, so the derivative is exact

@@ -8,7 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gdexplain import Dataset, make_line
-from gdexplain.objectives import Beale, Himmelblau, LeastSquares, NoisyQuadratic, Quadratic, Rastrigin, Rosenbrock
+from gdexplain.by_hand.objectives import (
+    Beale,
+    Himmelblau,
+    LeastSquares,
+    NoisyQuadratic,
+    Quadratic,
+    Rastrigin,
+    Rosenbrock,
+)
 from gdexplain.theory import gradient_covariance, line_hessian
 
 RNG = np.random.default_rng(0)

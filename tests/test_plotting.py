@@ -7,9 +7,9 @@ import pytest
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
+from gdexplain.by_hand.objectives import LeastSquares
 from gdexplain.data import Dataset, batch_order, make_line, make_moons
 from gdexplain.landscape import Plane, Slice, batch_gradients, evaluate, example_gradients, line_loss, pca_plane
-from gdexplain.objectives import LeastSquares
 from gdexplain.plotting import (
     COLORS,
     INK,
@@ -26,8 +26,8 @@ from gdexplain.plotting import (
     look_of,
     use_style,
 )
+from gdexplain.record import Sweep, Trajectory
 from gdexplain.theory import minibatch_gradient_variance
-from gdexplain.trajectory import Sweep, Trajectory
 
 LINE = make_line(noise=0.5)
 START = np.zeros(2)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gdexplain import rules, schedules
+from gdexplain.by_hand import rules, schedules
 
 RULES = {
     "gradient_descent(0.1)": rules.gradient_descent(0.1),

@@ -6,7 +6,6 @@ import pytest
 
 from gdexplain import (
     Dataset,
-    _tile,
     build_linear,
     build_mlp,
     gradient_descent_trajectory,
@@ -15,6 +14,7 @@ from gdexplain import (
     sweep,
     train,
 )
+from gdexplain.in_keras import tiling
 
 RNG = np.random.default_rng(0)
 REAL = Dataset(RNG.normal(size=(10, 3)), RNG.normal(size=(10, 2)), "two outputs")
@@ -387,8 +387,8 @@ def test_the_tile_changes_the_last_digits_at_most():
 def test_long_runs_in_short_chunks_are_equal(monkeypatch):
     options = {"steps": 23, "batch_size": 3, "target": 1.0}
     expected = few(**options)
-    monkeypatch.setattr(_tile, "_CHUNK_UPDATES", 4)
-    _tile._loops().clear()
+    monkeypatch.setattr(tiling, "_CHUNK_UPDATES", 4)
+    tiling._loops().clear()
     chunked = few(**options)
     np.testing.assert_array_equal(chunked.parameters, expected.parameters)
     np.testing.assert_array_equal(chunked.steps_to_target, expected.steps_to_target)
@@ -396,14 +396,14 @@ def test_long_runs_in_short_chunks_are_equal(monkeypatch):
 
 def test_the_same_sweep_with_other_rates_is_not_compiled_again(monkeypatch):
     compiled = []
-    monkeypatch.setattr(_tile, "_compile", lambda *given, build=_tile._compile: compiled.append(1) or build(*given))
-    _tile._loops().clear()
+    monkeypatch.setattr(tiling, "_compile", lambda *given, build=tiling._compile: compiled.append(1) or build(*given))
+    tiling._loops().clear()
     few()
     few(learning_rate=[0.1, 0.2, 0.3, 0.4])
     assert len(compiled) == 1
     for steps in range(6, 12):
         few(steps=steps)
-    assert len(_tile._loops()) == _tile._KEPT
+    assert len(tiling._loops()) == tiling._KEPT
 
 
 @pytest.mark.parametrize("name", ["MemoryError", "ResourceExhausted"])
@@ -411,7 +411,7 @@ def test_a_tile_that_does_not_fit_into_memory_is_halved(monkeypatch, name):
     import tensorflow as tf
 
     fault = tf.errors.ResourceExhaustedError(None, None, "OOM") if name == "ResourceExhausted" else MemoryError("full")
-    expected, tried, build = few(learning_rate=np.arange(1, 8) / 100, tile=7), [], _tile._compile
+    expected, tried, build = few(learning_rate=np.arange(1, 8) / 100, tile=7), [], tiling._compile
 
     def small_memory(task, rows):
         tried.append(task.width)
@@ -419,8 +419,8 @@ def test_a_tile_that_does_not_fit_into_memory_is_halved(monkeypatch, name):
             raise fault
         return build(task, rows)
 
-    monkeypatch.setattr(_tile, "_compile", small_memory)
-    _tile._loops().clear()
+    monkeypatch.setattr(tiling, "_compile", small_memory)
+    tiling._loops().clear()
     halved = few(learning_rate=np.arange(1, 8) / 100, tile=7)
     np.testing.assert_allclose(halved.parameters, expected.parameters, rtol=1e-6)
     np.testing.assert_array_equal(halved.learning_rate, expected.learning_rate)
@@ -431,14 +431,14 @@ def test_a_run_that_never_fits_into_memory_is_an_error_in_words(monkeypatch):
     def no_memory(task, rows):
         raise MemoryError("full")
 
-    monkeypatch.setattr(_tile, "_compile", no_memory)
-    _tile._loops().clear()
+    monkeypatch.setattr(tiling, "_compile", no_memory)
+    tiling._loops().clear()
     with pytest.raises(MemoryError, match="not even a single run fits into memory: full"):
         few()
 
 
 def test_a_record_that_cannot_fit_is_refused_with_its_bytes_before_anything_runs(monkeypatch):
-    monkeypatch.setattr(_tile, "run_tile", None)  # nothing may call it
+    monkeypatch.setattr(tiling, "run_tile", None)  # nothing may call it
     model = keras.Sequential([keras.Input((3200,)), keras.layers.Dense(3200, use_bias=False)])
     # more than the 2**47 bytes that a process can ask for, whatever the machine has
     words = "the record of 4,000,000 runs of 10,240,000 parameters takes 327,680,000,000,000 bytes"

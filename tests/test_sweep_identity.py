@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from gdexplain import _task, _tile, build_linear, make_line, sweep, sweeping
+from gdexplain import build_linear, make_line, sweep
+from gdexplain.in_keras import sweeping, task, tiling
 
 SQUARE = 30.0  # the mean squared error of w = b = 0 on y = 2x, x = 1, 2, 3, 4
 
@@ -231,12 +232,12 @@ def test_what_has_no_identity_is_refused_in_words():
 
 def test_the_same_sweep_is_traced_once_and_one_of_your_own_parts_each_time(monkeypatch):
     traced = []
-    make = _task.Plan._make_task
-    monkeypatch.setattr(_task.Plan, "_make_task", lambda *given: traced.append(1) or make(*given))
-    _task._RECENT.clear()
-    _tile._loops().clear()
+    make = task.Plan._make_task
+    monkeypatch.setattr(task.Plan, "_make_task", lambda *given: traced.append(1) or make(*given))
+    task._RECENT.clear()
+    tiling._loops().clear()
     compiled = []
-    monkeypatch.setattr(_tile, "_compile", lambda *given, build=_tile._compile: compiled.append(1) or build(*given))
+    monkeypatch.setattr(tiling, "_compile", lambda *given, build=tiling._compile: compiled.append(1) or build(*given))
     for _ in range(3):
         start_loss(jit=False)
     assert (len(traced), len(compiled)) == (1, 1)
@@ -256,7 +257,7 @@ def tiles(folder):
 
 
 def test_a_checkpoint_goes_on_where_it_stopped(tmp_path, monkeypatch):
-    expected, run, made = few(None), _tile.run_tile, []
+    expected, run, made = few(None), tiling.run_tile, []
 
     def interrupted(*given):
         if len(made) == 2:
@@ -265,11 +266,11 @@ def test_a_checkpoint_goes_on_where_it_stopped(tmp_path, monkeypatch):
         return run(*given)
 
     folder = tmp_path / "deep" / "folder"
-    monkeypatch.setattr(_tile, "run_tile", interrupted)
+    monkeypatch.setattr(tiling, "run_tile", interrupted)
     with pytest.raises(KeyboardInterrupt):
         few(folder)
     assert len(tiles(folder)) == 2
-    monkeypatch.setattr(_tile, "run_tile", lambda *given: made.append(1) or run(*given))
+    monkeypatch.setattr(tiling, "run_tile", lambda *given: made.append(1) or run(*given))
     np.testing.assert_array_equal(few(folder).parameters, expected.parameters)
     assert len(made) == 4  # two before the interruption, two after
     again = few(str(folder))
@@ -337,7 +338,7 @@ def test_a_damaged_tile_is_run_again_wherever_the_damage_is(tmp_path, capfd):
 
 
 def test_a_checkpoint_that_cannot_be_written_is_an_error_before_anything_runs(tmp_path, monkeypatch):
-    monkeypatch.setattr(_tile, "run_tile", None)  # nothing may call it
+    monkeypatch.setattr(tiling, "run_tile", None)  # nothing may call it
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(OSError, match=r"checkpoint must be a folder that can be written, but .*file.*inside"):
         few(tmp_path / "file" / "inside")

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gdexplain.backprop import trace_backprop
-from gdexplain.network import Dense
-from gdexplain.tape import Value, backward, backward_steps, forward_steps, in_order, layout, to_svg
+from gdexplain.by_hand.backprop import trace_backprop
+from gdexplain.by_hand.network import Dense
+from gdexplain.by_hand.tape import Value, backward, backward_steps, forward_steps, in_order, layout, to_svg
 
 
 def circuit():
@@ -161,7 +161,7 @@ def test_the_slope_of_relu_at_0_is_0_and_a_power_of_0_is_flat():
         (lambda: Value(-2) ** Value(0.5), ValueError, r"'\*\*' must have a finite result"),
         (lambda: Value(0) ** 0.5, ValueError, r"'\*\* 0.5' must have a finite result and slope, but has none at 0"),
         (lambda: Value(1) ** math.inf, ValueError, "exponent must be a finite number, not inf"),
-        (lambda: backward(3.0), TypeError, "root must be a gdexplain.tape.Value, not 3.0"),
+        (lambda: backward(3.0), TypeError, "root must be a gdexplain.by_hand.tape.Value, not 3.0"),
     ],
 )
 def test_what_has_no_finite_result_is_refused_in_words(call, error, words):

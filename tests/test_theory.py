@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gdexplain import Dataset, batch_order, make_line, rules, schedules, theory
-from gdexplain.descent import descend
-from gdexplain.objectives import LeastSquares, NoisyQuadratic, Quadratic
+from gdexplain import Dataset, batch_order, make_line, theory
+from gdexplain.by_hand import rules, schedules
+from gdexplain.by_hand.descent import descend
+from gdexplain.by_hand.objectives import LeastSquares, NoisyQuadratic, Quadratic
 
 LINE = make_line()
 HESSIAN = theory.line_hessian(LINE)

@@ -21,7 +21,7 @@ class _Pair(NamedTuple):
     field: int
 
 
-PUBLIC = sorted(set(gdexplain.__all__) - {"__version__"})
+PUBLIC = sorted(set(gdexplain.__all__))
 
 
 def undocumented(name: str, value: object) -> list[str]:

@@ -324,9 +324,9 @@ def draw_graph(wanted: Wanted) -> Any:
 
 def draw_map(_: Wanted) -> Any:
     """Draw how many updates each learning rate and momentum needs, and the boundary of theory."""
-    from gdexplain.descent import descend
-    from gdexplain.objectives import LeastSquares
-    from gdexplain.rules import momentum
+    from gdexplain.by_hand.descent import descend
+    from gdexplain.by_hand.objectives import LeastSquares
+    from gdexplain.by_hand.rules import momentum
     from gdexplain.theory import line_hessian, max_stable_learning_rate
 
     rates, betas = np.linspace(0.005, 0.255, 26), np.linspace(0.025, 0.975, 20)

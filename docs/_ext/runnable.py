@@ -177,6 +177,15 @@ def _loads_keras(name: str) -> bool:
     return bool(rest) and path.exists() and _needs_tensorflow(ast.parse(path.read_text(encoding="utf-8")))
 
 
+@cache
+def _rooms() -> dict[str, str]:
+    """Read which module each public name of the package is loaded from."""
+    stub = ast.parse((_SOURCE / "__init__.pyi").read_text(encoding="utf-8"))
+    return {
+        alias.name: f"{node.module}" for node in stub.body if isinstance(node, ast.ImportFrom) for alias in node.names
+    }
+
+
 def _imports(tree: ast.AST) -> Iterator[str]:
     """Name the modules that code imports; a public name of the package stands for its module."""
     for node in ast.walk(tree):
@@ -184,4 +193,4 @@ def _imports(tree: ast.AST) -> Iterator[str]:
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             yield node.module
-            yield from (f"{node.module}.{gdexplain._MODULE_OF.get(alias.name, alias.name)}" for alias in node.names)
+            yield from (f"{node.module}.{_rooms().get(alias.name, alias.name)}" for alias in node.names)

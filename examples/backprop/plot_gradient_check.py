@@ -37,8 +37,8 @@ from gdexplain import (
     trace_backprop,
     train,
 )
-from gdexplain.backprop import loss_function
-from gdexplain.network import flat_parameters
+from gdexplain.by_hand.backprop import loss_function
+from gdexplain.by_hand.network import flat_parameters
 from gdexplain.plotting import COLORS, use_style
 
 use_style()

@@ -21,8 +21,8 @@ import numpy as np
 import tensorflow as tf
 from matplotlib.animation import FuncAnimation
 
+from gdexplain.by_hand.tape import Value, backward, backward_steps, forward_steps, in_order, layout
 from gdexplain.plotting import COLORS, INK, use_style
-from gdexplain.tape import Value, backward, backward_steps, forward_steps, in_order, layout
 
 use_style()
 

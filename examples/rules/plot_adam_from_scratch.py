@@ -33,10 +33,10 @@ from gdexplain import (
     make_line,
     make_moons,
     optimal_learning_rate,
-    rules,
     train,
     use_style,
 )
+from gdexplain.by_hand import rules
 from gdexplain.plotting import COLORS
 
 use_style()

@@ -21,7 +21,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 from keras.optimizers import SGD, Adam, AdamW
 
-from gdexplain import Dataset, descend, rules, train, use_style
+from gdexplain import Dataset, descend, train, use_style
+from gdexplain.by_hand import rules
 from gdexplain.plotting import COLORS
 
 use_style()

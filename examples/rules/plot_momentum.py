@@ -42,10 +42,10 @@ from gdexplain import (
     momentum_contraction_rate,
     optimal_learning_rate,
     optimal_momentum,
-    rules,
     train,
     use_style,
 )
+from gdexplain.by_hand import rules
 from gdexplain.plotting import COLORS
 
 use_style()

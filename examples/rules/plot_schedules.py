@@ -31,18 +31,17 @@ from gdexplain import (
     line_loss,
     make_line,
     max_stable_learning_rate,
-    rules,
-    schedules,
     train,
     use_style,
 )
+from gdexplain.by_hand import rules, schedules
 from gdexplain.plotting import COLORS
 
 use_style()
 updates, first = 4000, 0.05
 
 # %%
-# A schedule is a function of the number of updates made before. ``gdexplain.schedules`` has the usual ones, and so
+# A schedule is a function of the number of updates made before. ``gdexplain.by_hand.schedules`` has the usual ones, and so
 # has Keras, where you give it to the :term:`optimizer` in place of the rate. The last one warms up: it starts from 0.
 plans = {
     "constant": schedules.constant(first),

@@ -16,15 +16,8 @@ after it a second failure: three rules that fit the same data perfectly, of whic
 import matplotlib.pyplot as plt
 import numpy as np
 
-from gdexplain import (
-    Dataset,
-    LeastSquares,
-    descend,
-    line_hessian,
-    max_stable_learning_rate,
-    rules,
-    use_style,
-)
+from gdexplain import Dataset, LeastSquares, descend, line_hessian, max_stable_learning_rate, use_style
+from gdexplain.by_hand import rules
 from gdexplain.plotting import COLORS
 
 use_style()

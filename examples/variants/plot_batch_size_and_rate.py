@@ -18,9 +18,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from gdexplain import batch_order, descend, make_line
-from gdexplain.objectives import LeastSquares
+from gdexplain.by_hand.objectives import LeastSquares
+from gdexplain.by_hand.rules import gradient_descent
 from gdexplain.plotting import COLORS, use_style
-from gdexplain.rules import gradient_descent
 from gdexplain.theory import (
     expected_squared_error,
     gradient_noise_scale,

@@ -20,7 +20,7 @@ import numpy as np
 from joblib import Parallel, delayed
 
 from gdexplain import Dataset, evaluate, line_loss, use_style
-from gdexplain.objectives import LeastSquares
+from gdexplain.by_hand.objectives import LeastSquares
 from gdexplain.plotting import COLORS, draw_loss_surface, draw_minimum
 
 use_style()

@@ -22,9 +22,9 @@ import numpy as np
 from keras.optimizers import SGD
 
 from gdexplain import Dataset, build_linear, descend, evaluate, line_loss, make_line, train
-from gdexplain.objectives import LeastSquares
+from gdexplain.by_hand.objectives import LeastSquares
+from gdexplain.by_hand.rules import gradient_descent
 from gdexplain.plotting import COLORS, draw_loss_surface, draw_minimum, draw_path, use_style
-from gdexplain.rules import gradient_descent
 from gdexplain.theory import contraction_rate, line_hessian, optimal_learning_rate
 
 use_style()

@@ -25,8 +25,8 @@ import numpy as np
 from keras.optimizers import SGD
 
 from gdexplain import Dataset, LeastSquares, build_linear, descend, make_line, sweep, train
+from gdexplain.by_hand.rules import gradient_descent
 from gdexplain.plotting import COLORS, draw_loss, use_style
-from gdexplain.rules import gradient_descent
 from gdexplain.theory import contraction_rate, line_hessian, max_stable_learning_rate, optimal_learning_rate
 
 use_style()

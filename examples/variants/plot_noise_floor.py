@@ -18,10 +18,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from gdexplain import descend
-from gdexplain.objectives import NoisyQuadratic
+from gdexplain.by_hand.objectives import NoisyQuadratic
+from gdexplain.by_hand.rules import gradient_descent
+from gdexplain.by_hand.schedules import inverse_time_decay
 from gdexplain.plotting import COLORS, use_style
-from gdexplain.rules import gradient_descent
-from gdexplain.schedules import inverse_time_decay
 from gdexplain.theory import expected_squared_error, stationary_covariance
 
 use_style()

@@ -18,9 +18,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from gdexplain import batch_order, descend
-from gdexplain.objectives import NoisyQuadratic
+from gdexplain.by_hand.objectives import NoisyQuadratic
+from gdexplain.by_hand.rules import gradient_descent
 from gdexplain.plotting import COLORS, use_style
-from gdexplain.rules import gradient_descent
 from gdexplain.theory import reshuffled_covariance, stationary_covariance
 
 use_style()

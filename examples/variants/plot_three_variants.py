@@ -17,8 +17,8 @@ import numpy as np
 from keras.optimizers import SGD
 
 from gdexplain import build_linear, make_line, train
+from gdexplain.by_hand.objectives import LeastSquares
 from gdexplain.landscape import evaluate, line_loss
-from gdexplain.objectives import LeastSquares
 from gdexplain.plotting import draw_loss_surface, draw_minimum, draw_path, look_of, use_style
 from gdexplain.theory import line_hessian, minibatch_gradient_variance
 

@@ -24,7 +24,7 @@ USERS = {  # names of the package and a script that uses each
     "gdexplain.descend": "plot_noise_floor",
     "gdexplain.draw_path": "plot_three_variants",
     "gdexplain.momentum_contraction_rate": "plot_momentum",
-    "gdexplain.rules.momentum": "plot_momentum",
+    "gdexplain.by_hand.rules.momentum": "plot_momentum",
 }
 
 

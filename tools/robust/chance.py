@@ -14,8 +14,8 @@ import tensorflow as tf
 from keras.src.backend.tensorflow import random as keras_draws
 
 import gdexplain
-import gdexplain.descent
-import gdexplain.sweeping
+import gdexplain.by_hand.descent
+import gdexplain.in_keras.sweeping
 
 _PRIME = 1_000_003  # so far apart that no page's own seeds meet
 _SIZE = {"float32": 1e-7, "float64": 1e-15}
@@ -93,8 +93,8 @@ def perturbed(seed: int) -> Iterator[None]:
     with (
         mock.patch.multiple(layer, add_weight=add_weight, set_weights=set_weights, get_weights=get_weights),
         mock.patch.multiple(gdexplain, descend=descend, sweep=sweep),
-        mock.patch.object(gdexplain.descent, "descend", descend),
-        mock.patch.object(gdexplain.sweeping, "sweep", sweep),
+        mock.patch.object(gdexplain.by_hand.descent, "descend", descend),
+        mock.patch.object(gdexplain.in_keras.sweeping, "sweep", sweep),
     ):
         yield
 

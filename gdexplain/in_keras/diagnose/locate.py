@@ -11,9 +11,9 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from gdexplain import _model
-from gdexplain.in_keras.diagnose._restore import activated
+from gdexplain.in_keras import core
 from gdexplain.in_keras.diagnose.measure import Bench, Run, Setup, batches
+from gdexplain.in_keras.diagnose.restore import activated
 
 _SHOWN = 5  # rows that are named
 
@@ -80,15 +80,15 @@ def first_not_finite(bench: Bench, setup: Setup, run: Run, seed: int) -> NotFini
 
 def _one(inputs: Any, targets: Any, row: int) -> tuple[Any, Any]:
     """Return one row of a batch, as a batch."""
-    return _model.map_arrays(lambda leaf: leaf[row : row + 1], (inputs, targets))  # type: ignore[no-any-return]
+    return core.map_arrays(lambda leaf: leaf[row : row + 1], (inputs, targets))  # type: ignore[no-any-return]
 
 
 class _Trace:
     """A training step up to its gradients, as a graph all of whose numbers can be read."""
 
-    def __init__(self, problem: _model.Problem, inputs: Any, targets: Any) -> None:
+    def __init__(self, problem: core.Problem, inputs: Any, targets: Any) -> None:
         self.problem, self.operations = problem, list[Any]()
-        specs = _model.map_arrays(lambda leaf: tf.TensorSpec([None, *leaf.shape[1:]], leaf.dtype), (inputs, targets))
+        specs = core.map_arrays(lambda leaf: tf.TensorSpec([None, *leaf.shape[1:]], leaf.dtype), (inputs, targets))
         self._flags = tf.function(self._checked, autograph=False).get_concrete_function(*specs)
         self._specs = specs
 

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from gdexplain._arrays import leaves
+from gdexplain.in_keras.arrays import leaves
 
 Array = NDArray[Any]
 CEILING = 2.0  # an error this many times that of a guess is as hopeless as any larger one

@@ -14,9 +14,9 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from gdexplain import _model
+from gdexplain.in_keras import core
 from gdexplain.in_keras.diagnose import look
-from gdexplain.in_keras.diagnose._restore import activated
+from gdexplain.in_keras.diagnose.restore import activated
 
 Array = NDArray[Any]
 _CHUNK = 128  # updates in one call of the compiled loop: Ctrl-C and the clock wait for its end
@@ -202,7 +202,7 @@ class Bench:
         pair = [problem.mean(problem.loss_of(inputs, targets, p, training=False)) for p in (predicted, numbers)]
         return float(pair[0]), float(pair[1])
 
-    def problem(self, setup: Setup) -> _model.Problem:
+    def problem(self, setup: Setup) -> core.Problem:
         """Return model, loss and data, checked against each other."""
         with activated(setup.activations, self.model):
             return self._way(setup).problem
@@ -216,7 +216,7 @@ class Bench:
         loss = setup.loss if isinstance(setup.loss, str) else id(setup.loss)
         key = loss, setup.batch_size, tuple(setup.activations.items())
         if key not in self._ways:
-            problem = _model.pose(self.model, (setup.x, setup.y), setup.loss, batch_size=setup.batch_size)
+            problem = core.pose(self.model, (setup.x, setup.y), setup.loss, batch_size=setup.batch_size)
             self._ways[key] = _Way(problem, self._pattern, setup.batch_size)
         return self._ways[key]
 
@@ -260,7 +260,7 @@ def _layer(name: str, layer: Any, output: Any) -> Layer:
 class _Way:
     """One compiled loop of updates, with an optimizer of its own that is like the user's."""
 
-    def __init__(self, problem: _model.Problem, pattern: Any, width: int) -> None:
+    def __init__(self, problem: core.Problem, pattern: Any, width: int) -> None:
         self.problem, self.width = problem, width
         self.first: float | None = None
         self.factor = tf.Variable(1.0, trainable=False)
@@ -282,7 +282,7 @@ class _Way:
         self.factor.assign(setup.rate)
         if self._rate is not None:
             self.optimizer.learning_rate.assign(self._rate * setup.rate)
-        x, y = _model.map_arrays(tf.constant, (setup.x, setup.y))
+        x, y = core.map_arrays(tf.constant, (setup.x, setup.y))
         losses, sizes = list[Array](), list[Array]()
         for chunk in batches(self.problem.examples, self.width, setup.updates, seed):
             loss, size, good = self._compiled(x, y)(x, y, _filled(chunk), np.int32(len(chunk)))
@@ -296,7 +296,7 @@ class _Way:
 
     def _compiled(self, x: Any, y: Any) -> Callable[..., Any]:
         if self._loop is None:
-            specs = _model.map_arrays(lambda leaf: tf.TensorSpec([None, *leaf.shape[1:]], leaf.dtype), (x, y))
+            specs = core.map_arrays(lambda leaf: tf.TensorSpec([None, *leaf.shape[1:]], leaf.dtype), (x, y))
             many = tf.TensorSpec([_CHUNK, self.width], tf.int64), tf.TensorSpec([], tf.int32)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # what Keras warns of is found in other ways here
@@ -310,7 +310,7 @@ class _Way:
 
         def update(k: Any, _: Any, losses: Any, sizes: Any) -> Any:
             rows = chunk[k]
-            inputs, targets = _model.map_arrays(lambda array: tf.gather(array, rows), (x, y))
+            inputs, targets = core.map_arrays(lambda array: tf.gather(array, rows), (x, y))
             loss, given = problem.gradients(inputs, targets)
             given = [None if one is None else tf.convert_to_tensor(one) for one in given]
             before = [tf.identity(variable.value) for variable in variables]
@@ -318,7 +318,7 @@ class _Way:
             self.optimizer.apply([one for one, _ in pairs], [variable for _, variable in pairs])
             moved = [variable.value - old for variable, old in zip(variables, before, strict=True)]
             size = tf.stack([[_half_square(one) for one in group] for group in (given, before, moved)])
-            after = _model.flat([variable.value for variable in variables], problem.dtype)
+            after = core.flat([variable.value for variable in variables], problem.dtype)
             fine = tf.math.is_finite(loss) & tf.reduce_all(tf.math.is_finite(after))
             loss = tf.cast(loss, tf.float32)
             return k + 1, fine, losses.write(k, loss), sizes.write(k, size)
@@ -363,12 +363,12 @@ def twin_of(optimizer: keras.optimizers.Optimizer, factor: Any = None) -> keras.
     return twin
 
 
-def from_logits(problem: _model.Problem) -> bool:
+def from_logits(problem: core.Problem) -> bool:
     """Say whether the loss takes logits."""
     return bool(loss_of(problem)[1])
 
 
-def loss_of(problem: _model.Problem) -> tuple[str, bool]:
+def loss_of(problem: core.Problem) -> tuple[str, bool]:
     """Return the name of Keras' function behind the one loss, and whether it takes logits; "" for one of your own."""
     flat = getattr(problem.loss, "_flat_losses", None) or []
     function = getattr(flat[0].loss, "fn", None) if len(flat) == 1 else None

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from gdexplain import _keras, _model
+from gdexplain.in_keras import backend, core
 
 _LossScaling = keras.optimizers.LossScaleOptimizer
 
@@ -29,7 +29,8 @@ class Eye:
 
     @property
     def dtype(self) -> str:
-        return _keras.record_dtype(self.model)
+        """Return the dtype that records of this fit are kept in."""
+        return backend.record_dtype(self.model)
 
     def open(self) -> None:
         """Make what keeps what is seen: variables, as a step may see it in a branch or a function of its own."""
@@ -51,7 +52,7 @@ class Eye:
         }
         with self.model.distribute_strategy.scope():
             self._loss = tf.Variable(tf.zeros((), self.dtype), **options)
-            self._gradient = tf.Variable(tf.zeros(_keras.parameter_count(self.model), self.dtype), **options)
+            self._gradient = tf.Variable(tf.zeros(backend.parameter_count(self.model), self.dtype), **options)
         self.variables = list(self.model.trainable_variables)
 
     @contextlib.contextmanager
@@ -129,7 +130,7 @@ class Eye:
             part = tf.zeros(end - first, self.dtype) if part is None else tf.convert_to_tensor(part)
             parts.append(part / factor if factor is not None and _key(variable) in gradients else part)
             first = end
-        self._gradient.assign(_model.flat(parts, self.dtype))
+        self._gradient.assign(core.flat(parts, self.dtype))
 
     def _ids(self) -> set[int]:
         """Tell the trainable weights by identity, as Keras' variables and as TensorFlow's."""

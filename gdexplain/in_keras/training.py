@@ -14,11 +14,11 @@ import tensorflow as tf
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from gdexplain import _keras, _model
 from gdexplain._checks import flag, positive_int
-from gdexplain._ledger import RECORD_BYTES, Ledger, check_budget, record_kinds
 from gdexplain.data import Dataset, batches_in_order
-from gdexplain.trajectory import Trajectory
+from gdexplain.in_keras import backend, core
+from gdexplain.in_keras.ledger import RECORD_BYTES, Ledger, check_budget, record_kinds
+from gdexplain.record import Trajectory
 
 _CHUNK_BYTES = 16 * 2**20  # what the compiled loop may hold before the record moves to NumPy
 _CHUNK_UPDATES = 8192
@@ -117,11 +117,11 @@ def train(
     kinds, every = record_kinds(record), positive_int("record_every", record_every)
     max_bytes, epochs = positive_int("max_bytes", max_bytes), positive_int("epochs", epochs)
     jit, progress = flag("jit", jit), flag("progress", progress)
-    optimizer = _as_optimizer(optimizer)
-    _model.check_model(model)
-    problem = _model.pose(model, dataset, loss, batch_size=batch_size)
-    _keras.check_start(model)
-    n, size = problem.examples, _keras.parameter_count(model)
+    optimizer = as_optimizer(optimizer)
+    core.check_model(model)
+    problem = core.pose(model, dataset, loss, batch_size=batch_size)
+    backend.check_start(model)
+    n, size = problem.examples, backend.parameter_count(model)
     batches = batches_in_order(n, batch_size, epochs, seed=seed, shuffle=shuffle)
     width = n if batch_size is None else int(batch_size)
     per_epoch = -(-n // width)
@@ -129,9 +129,9 @@ def train(
     every = min(every, total)  # which keeps the same rows, and is a number that TensorFlow can count with
     check_budget(total, size, kinds, every, problem.dtype, max_bytes)
     _check_optimizer(optimizer, problem)
-    with _model.unchanged_if_refused(model, optimizer):
+    with core.unchanged_if_refused(model, optimizer):
         _compile(problem, optimizer, loss, jit=jit)
-        ledger = Ledger(_keras.flat_parameters(model), kinds, every, total=total, max_bytes=max_bytes)
+        ledger = Ledger(backend.flat_parameters(model), kinds, every, total=total, max_bytes=max_bytes)
         length = _chunk_length(total, width, size, len(kinds), every)
         place, loop = _compile_loop(problem, (width, n % width or width), kinds, length, every, jit=jit)
     settings = {"seed": seed, "shuffle": shuffle, "jit": jit}
@@ -139,22 +139,22 @@ def train(
     try:
         diverged = _run(place, loop, problem, batches, ledger, total, length, progress=progress)
     except BaseException as stop:  # Ctrl-C too
-        _leave_record(stop, ledger.trajectory(_keras.flat_parameters(model), diverged=False, **about))
+        _leave_record(stop, ledger.trajectory(backend.flat_parameters(model), diverged=False, **about))
         raise
-    run = ledger.trajectory(_keras.flat_parameters(model), diverged=diverged, **about)
+    run = ledger.trajectory(backend.flat_parameters(model), diverged=diverged, **about)
     if optimizer.use_ema:  # as fit does when it ends
         optimizer.finalize_variable_values(model.trainable_variables)
     return run
 
 
-def _about(problem: _model.Problem, dataset: Any, settings: dict[str, Any]) -> dict[str, Any]:
+def _about(problem: core.Problem, dataset: Any, settings: dict[str, Any]) -> dict[str, Any]:
     """Return the words of the record."""
     name = dataset.name if isinstance(dataset, Dataset) else "arrays"
     said = {option: str(value) for option, value in settings.items()}
     return {
-        "label": _keras.label(problem.model.optimizer),
-        "layout": _keras.layout(problem.model),
-        "provenance": {"data": name, **said, **_keras.versions()},
+        "label": backend.label(problem.model.optimizer),
+        "layout": backend.layout(problem.model),
+        "provenance": {"data": name, **said, **backend.versions()},
     }
 
 
@@ -164,16 +164,16 @@ def _leave_record(stop: BaseException, run: Trajectory) -> None:
     stop.add_note(f"train was stopped after {len(run):,} updates: their record is this exception's `trajectory`.")
 
 
-def _compile(problem: _model.Problem, optimizer: keras.optimizers.Optimizer, loss: Any, *, jit: bool) -> None:
+def _compile(problem: core.Problem, optimizer: keras.optimizers.Optimizer, loss: Any, *, jit: bool) -> None:
     """Compile the model as fit would find it, with the loss that was checked."""
     model, variables = problem.model, problem.variables
-    model.compile(optimizer=optimizer, loss=_model.named_loss(loss), jit_compile=jit, auto_scale_loss=False)
+    model.compile(optimizer=optimizer, loss=core.named_loss(loss), jit_compile=jit, auto_scale_loss=False)
     vars(model)["_compile_loss"] = problem.loss
     if not optimizer.built:
         optimizer.build(variables)
 
 
-def _as_optimizer(optimizer: str | keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
+def as_optimizer(optimizer: str | keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
     """Return the optimizer; refuse by name those whose updates are not one for each batch gradient."""
     if isinstance(optimizer, str):
         try:
@@ -190,7 +190,7 @@ def _as_optimizer(optimizer: str | keras.optimizers.Optimizer) -> keras.optimize
     return optimizer
 
 
-def _check_optimizer(optimizer: keras.optimizers.Optimizer, problem: _model.Problem) -> None:
+def _check_optimizer(optimizer: keras.optimizers.Optimizer, problem: core.Problem) -> None:
     """Refuse an optimizer whose memory belongs to other weights."""
     if not optimizer.built:
         return
@@ -210,25 +210,25 @@ def _chunk_length(total: int, width: int, size: int, kinds: int, every: int) -> 
     return min(_CHUNK_UPDATES, rows * every, batches, total)
 
 
-def _make_step(problem: _model.Problem, *, jit: bool) -> Callable[[Any], tuple[Any, Any]]:
+def _make_step(problem: core.Problem, *, jit: bool) -> Callable[[Any], tuple[Any, Any]]:
     """Write one update on the given rows as `fit` makes it; it returns the loss and the gradient before it."""
     data, variables, dtype = problem.tensors(), problem.variables, problem.dtype
 
     def step(rows: Any) -> tuple[Any, Any]:
-        loss, gradients = problem.gradients(*_model.map_arrays(lambda array: tf.gather(array, rows), data))
+        loss, gradients = problem.gradients(*core.map_arrays(lambda array: tf.gather(array, rows), data))
         problem.model.optimizer.apply(gradients, variables)
         dense = [
             tf.zeros(variable.shape, dtype) if gradient is None else gradient
             for gradient, variable in zip(gradients, variables, strict=True)
         ]
-        return loss, _model.flat(dense, dtype)
+        return loss, core.flat(dense, dtype)
 
     # As under fit, a function of its own: TensorFlow regroups sums and products in the body of a loop, but not in this.
     return step if jit else tf.function(step, autograph=False)
 
 
 def _compile_loop(
-    problem: _model.Problem,
+    problem: core.Problem,
     widths: Collection[int],
     kinds: tuple[str, ...],
     length: int,
@@ -248,7 +248,7 @@ def _compile_loop(
     phase = tf.Variable(0, trainable=False)  # how many updates the last multiple of `every` lies back
     since = 0  # the same for Python
     # A slot is overwritten until its row is the one to keep; those at both ends may be left unfinished.
-    row = (_keras.parameter_count(problem.model),)
+    row = (backend.parameter_count(problem.model),)
     slots: dict[str, tuple[int, tuple[int, ...]]] = {"loss": (length, ())}
     slots |= dict.fromkeys(kinds, ((length + 2 * every - 3) // every + 1, row))
 
@@ -259,7 +259,7 @@ def _compile_loop(
         if len(set(widths)) == 1:  # as under fit, which knows how long a batch is if all are: TensorFlow rounds by it
             batch = tf.ensure_shape(batch, [width])
         loss, gradient = step(batch)
-        after = _model.flat([variable.value for variable in variables], dtype)
+        after = core.flat([variable.value for variable in variables], dtype)
         now = {
             "loss": (k, loss),
             "parameters": ((start + k) // every, after),
@@ -290,7 +290,7 @@ def _compile_loop(
     except Exception as error:
         hint = " Without jit=True it may." if jit else ""
         raise ValueError(
-            f"model, loss and optimizer must make a step that compiles.{hint} Keras says: {_keras.reason(error)}"
+            f"model, loss and optimizer must make a step that compiles.{hint} Keras says: {backend.reason(error)}"
         ) from error
 
     def place(batches: Sequence[NDArray[np.int64]], done: int) -> None:
@@ -319,7 +319,7 @@ def _compile_loop(
 def _run(
     place: Place,
     loop: Loop,
-    problem: _model.Problem,
+    problem: core.Problem,
     batches: Iterator[NDArray[np.int64]],
     ledger: Ledger,
     total: int,
@@ -331,7 +331,7 @@ def _run(
     state, now = _state(problem), _FIRST_CHUNK
     ledger.commit(0, _values(state))
     try:
-        with _progress_bar(total, shown=progress) as bar:
+        with progress_bar(total, shown=progress) as bar:
             while ledger.done[0] < total:
                 chunk, began = list(itertools.islice(batches, now)), time.perf_counter()
                 good = _run_chunk(place, loop, state, chunk, ledger)
@@ -377,13 +377,13 @@ def _assign(state: list[Any], values: list[Any]) -> None:
         variable.assign(value)
 
 
-def _state(problem: _model.Problem) -> list[Any]:
+def _state(problem: core.Problem) -> list[Any]:
     """Return every variable that an update may change."""
     known = [*problem.model.variables, *problem.model.optimizer.variables, *problem.state]
     return list({id(variable): variable for variable in known}.values())
 
 
-def _progress_bar(total: int, *, shown: bool, unit: str = "update") -> Any:
+def progress_bar(total: int, *, shown: bool, unit: str = "update") -> Any:
     """Return a bar for the terminal or the notebook; tqdm.auto warns where widgets are missing, so only if asked."""
     if not shown:
         return tqdm(total=total, disable=True)

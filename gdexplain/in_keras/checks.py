@@ -12,8 +12,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from gdexplain._arrays import leaves
-from gdexplain._keras import reason
+from gdexplain.in_keras.arrays import leaves
+from gdexplain.in_keras.backend import reason
 
 _SPARSE = ("sparse_categorical_crossentropy", "categorical_generalized_cross_entropy")
 _FREE = ("ctc", "circle")  # losses of Keras whose targets have a shape of their own

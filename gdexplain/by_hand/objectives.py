@@ -76,7 +76,7 @@ class LeastSquares:
     Examples
     --------
     >>> from gdexplain.data import make_line
-    >>> from gdexplain.objectives import LeastSquares
+    >>> from gdexplain.by_hand.objectives import LeastSquares
     >>> LeastSquares(make_line()).value_and_grad([0.0, 0.0])
     (30.0, array([-30., -10.]))
     >>> LeastSquares(make_line()).value_and_grad([0.0, 0.0], rows=[0])
@@ -171,7 +171,7 @@ class NoisyQuadratic:
 
     Examples
     --------
-    >>> from gdexplain.objectives import NoisyQuadratic
+    >>> from gdexplain.by_hand.objectives import NoisyQuadratic
     >>> bowls = NoisyQuadratic([[2.0]], [[-1.0], [1.0]])
     >>> bowls.value_and_grad([0.0])[1], bowls.value_and_grad([0.0], rows=[0])[1]
     (array([0.]), array([2.]))
@@ -299,7 +299,7 @@ class Quadratic(_Function):
 
     Examples
     --------
-    >>> from gdexplain.objectives import Quadratic
+    >>> from gdexplain.by_hand.objectives import Quadratic
     >>> Quadratic([[15, 5], [5, 2]], [2, 0]).value_and_grad([0.0, 0.0])
     (30.0, array([-30., -10.]))
     """
@@ -349,7 +349,7 @@ class Rosenbrock(_Function):
 
     Examples
     --------
-    >>> from gdexplain.objectives import Rosenbrock
+    >>> from gdexplain.by_hand.objectives import Rosenbrock
     >>> Rosenbrock().value_and_grad([-1.0, 1.0])
     (4.0, array([-4.,  0.]))
     """
@@ -390,7 +390,7 @@ class Beale(_Function):
 
     Examples
     --------
-    >>> from gdexplain.objectives import Beale
+    >>> from gdexplain.by_hand.objectives import Beale
     >>> Beale().value_and_grad(Beale().minimum)[0]
     0.0
     """
@@ -423,7 +423,7 @@ class Himmelblau(_Function):
 
     Examples
     --------
-    >>> from gdexplain.objectives import Himmelblau
+    >>> from gdexplain.by_hand.objectives import Himmelblau
     >>> Himmelblau().value_and_grad([0.0, 0.0])
     (170.0, array([-14., -22.]))
     """
@@ -476,7 +476,7 @@ class Rastrigin(_Function):
 
     Examples
     --------
-    >>> from gdexplain.objectives import Rastrigin
+    >>> from gdexplain.by_hand.objectives import Rastrigin
     >>> Rastrigin().value_and_grad([0.0, 0.5])[0]
     20.25
     """

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gdexplain._checks import flag, rate_at, real
-from gdexplain.schedules import Schedule, constant
+from gdexplain.by_hand.schedules import Schedule, constant
 
 Array = NDArray[np.float64]
 LearningRate = float | Schedule
@@ -44,7 +44,7 @@ class UpdateRule(NamedTuple):
     Examples
     --------
     >>> import numpy as np
-    >>> from gdexplain.rules import momentum
+    >>> from gdexplain.by_hand.rules import momentum
     >>> rule = momentum(0.5, beta=0.5)
     >>> theta = np.array([1.0])
     >>> state = rule.init(theta)
@@ -152,7 +152,7 @@ def gradient_descent(learning_rate: LearningRate) -> UpdateRule:
 
     Examples
     --------
-    >>> from gdexplain.rules import gradient_descent
+    >>> from gdexplain.by_hand.rules import gradient_descent
     >>> gradient_descent(0.01).name
     'gradient_descent(0.01)'
     """
@@ -205,7 +205,7 @@ def momentum(learning_rate: LearningRate, beta: float = 0.9, *, nesterov: bool =
 
     Examples
     --------
-    >>> from gdexplain.rules import momentum
+    >>> from gdexplain.by_hand.rules import momentum
     >>> momentum(0.01, nesterov=True).name
     'nesterov(0.01, beta=0.9)'
     """
@@ -262,7 +262,7 @@ def adagrad(
     Examples
     --------
     >>> import numpy as np
-    >>> from gdexplain.rules import adagrad
+    >>> from gdexplain.by_hand.rules import adagrad
     >>> rule = adagrad(0.1, initial_accumulator_value=0)
     >>> rule.update(np.array([3.0, -300.0]), rule.init(np.zeros(2)), np.zeros(2))[0].round(6)
     array([-0.1,  0.1])
@@ -333,7 +333,7 @@ def rmsprop(
 
     Examples
     --------
-    >>> from gdexplain.rules import rmsprop
+    >>> from gdexplain.by_hand.rules import rmsprop
     >>> rmsprop(0.001, centered=True).name
     'rmsprop(0.001, centered)'
     """
@@ -392,7 +392,7 @@ def adadelta(learning_rate: LearningRate, *, rho: float = 0.95, epsilon: float =
 
     Examples
     --------
-    >>> from gdexplain.rules import adadelta
+    >>> from gdexplain.by_hand.rules import adadelta
     >>> adadelta(1.0).name
     'adadelta(1)'
     """
@@ -454,7 +454,7 @@ def adam(
     The first step is the rate, whatever the size of the gradient:
 
     >>> import numpy as np
-    >>> from gdexplain.rules import adam
+    >>> from gdexplain.by_hand.rules import adam
     >>> rule = adam(0.01)
     >>> rule.update(np.array([3.0, -300.0]), rule.init(np.zeros(2)), np.zeros(2))[0].round(6)
     array([-0.01,  0.01])
@@ -513,7 +513,7 @@ def amsgrad(
 
     Examples
     --------
-    >>> from gdexplain.rules import amsgrad
+    >>> from gdexplain.by_hand.rules import amsgrad
     >>> amsgrad(0.01).name
     'amsgrad(0.01)'
     """
@@ -577,7 +577,7 @@ def nadam(
 
     Examples
     --------
-    >>> from gdexplain.rules import nadam
+    >>> from gdexplain.by_hand.rules import nadam
     >>> nadam(0.01).name
     'nadam(0.01)'
     """
@@ -644,7 +644,7 @@ def adamw(
     Examples
     --------
     >>> import numpy as np
-    >>> from gdexplain.rules import adamw
+    >>> from gdexplain.by_hand.rules import adamw
     >>> rule, theta = adamw(0.1, weight_decay=0.5), np.array([2.0])
     >>> print(rule.update(np.array([0.0]), rule.init(theta), theta)[0])
     [-0.1]
@@ -690,7 +690,7 @@ def lion(learning_rate: LearningRate, *, beta_1: float = 0.9, beta_2: float = 0.
     Examples
     --------
     >>> import numpy as np
-    >>> from gdexplain.rules import lion
+    >>> from gdexplain.by_hand.rules import lion
     >>> rule = lion(0.01)
     >>> rule.update(np.array([3.0, -300.0]), rule.init(np.zeros(2)), np.zeros(2))[0]
     array([-0.01,  0.01])

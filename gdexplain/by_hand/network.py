@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gdexplain._checks import finite_array, frozen, instance, items, one_of
-from gdexplain.functions import ACTIVATIONS, LOSSES, Array, Loss
+from gdexplain.by_hand.functions import ACTIVATIONS, LOSSES, Array, Loss
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +90,7 @@ def flat_parameters(layers: Sequence[Dense]) -> NDArray[np.float64]:
     Examples
     --------
     >>> from gdexplain import Dense
-    >>> from gdexplain.network import flat_parameters
+    >>> from gdexplain.by_hand.network import flat_parameters
     >>> flat_parameters([Dense([[1.0, 2.0]], [3.0, 4.0])])
     array([1., 2., 3., 4.])
     """

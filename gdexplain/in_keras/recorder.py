@@ -8,12 +8,12 @@ from typing import Any
 import keras
 import numpy as np
 
-from gdexplain import _keras
 from gdexplain._checks import positive_int
-from gdexplain._eye import optimizers_of
-from gdexplain._ledger import RECORD_BYTES, Ledger, record_kinds
-from gdexplain._tap import Batch, Listener, Tap, tap_on
-from gdexplain.trajectory import Trajectory
+from gdexplain.in_keras import backend
+from gdexplain.in_keras.eye import optimizers_of
+from gdexplain.in_keras.ledger import RECORD_BYTES, Ledger, record_kinds
+from gdexplain.in_keras.tap import Batch, Listener, Tap, tap_on
+from gdexplain.record import Trajectory
 
 
 class RecordTrajectory(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no types
@@ -161,7 +161,7 @@ class _Run:
         self, model: keras.Model, kinds: tuple[str, ...], every: int, max_bytes: int, params: dict[str, Any]
     ) -> None:
         self._model, self._kinds, self._every, self._max_bytes, self._params = model, kinds, every, max_bytes, params
-        self._labels = {id(optimizer): _keras.label(optimizer) for optimizer in optimizers_of(model)}
+        self._labels = {id(optimizer): backend.label(optimizer) for optimizer in optimizers_of(model)}
         self.tap: Tap | None = None
         self.broken = self._diverged = False
         self._ledger: Ledger | None = None
@@ -184,12 +184,12 @@ class _Run:
         """Open the ledger, once the weights exist; for another train function, see that they are still the same."""
         if self._ledger is not None and self.tap is self._begun_with:
             return
-        layout, self._begun_with = _keras.layout(self._model), self.tap
+        layout, self._begun_with = backend.layout(self._model), self.tap
         if self._ledger is None:
-            _keras.check_start(self._model)
+            backend.check_start(self._model)
             self._layout = layout
             self._ledger = Ledger(
-                _keras.flat_parameters(self._model),
+                backend.flat_parameters(self._model),
                 self._kinds,
                 self._every,
                 total=self._total(),
@@ -231,14 +231,14 @@ class _Run:
                 label=self._label(applied),
                 batch_size=self._examples or None,
                 layout=self._layout,
-                provenance=_keras.versions(),
+                provenance=backend.versions(),
             )
         return self._given
 
     def _label(self, applied: list[int]) -> str:
         """Name the optimizers that received a gradient, as they were before the run."""
         if not set(applied) <= set(self._labels):  # a callback compiled the model again
-            return _keras.label(self._model.optimizer)
+            return backend.label(self._model.optimizer)
         return ", ".join(self._labels[name] for name in applied or self._labels)
 
     def _total(self) -> int | None:

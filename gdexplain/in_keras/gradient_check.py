@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gdexplain._arrays import as_pair
 from gdexplain._checks import positive_int, seed_of
-from gdexplain.backprop import loss_function, numerical_gradient, trace_backprop
-from gdexplain.network import Dense, flat_parameters
+from gdexplain.by_hand.backprop import loss_function, numerical_gradient, trace_backprop
+from gdexplain.by_hand.network import Dense, flat_parameters
+from gdexplain.in_keras.arrays import as_pair
 
 if TYPE_CHECKING:
     import keras
 
-    from gdexplain.models import KerasObjective
+    from gdexplain.in_keras.objective import KerasObjective
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -185,11 +185,11 @@ def check_gradients(
 
 def _check_model(model: Any, dataset: Any, loss: Any, at_most: int, seed: int) -> GradientReport:
     """Check a Keras model: in float64 where it can compute so, by hand too where it is a dense stack."""
-    from gdexplain import models  # Keras is loaded for a Keras model only
+    from gdexplain.in_keras import objective as in_tensorflow  # Keras is loaded for a Keras model only
 
     loss = getattr(model, "loss", None) if loss is None else loss
     loss = "mse" if loss is None else loss
-    objective, precision, notes = _precise(models.KerasObjective(model, dataset, loss=loss))
+    objective, precision, notes = _precise(in_tensorflow.KerasObjective(model, dataset, loss=loss))
     theta = objective.theta
     chosen = _choose(len(theta), at_most, seed)
 
@@ -198,7 +198,7 @@ def _check_model(model: Any, dataset: Any, loss: Any, at_most: int, seed: int) -
 
     pairs = [_Pair("GradientTape vs central differences", tape, _quotients(objective.value), chosen, exact=False)]
     try:
-        traced = _traced(model, objective, models.loss_name(loss), chosen)
+        traced = _traced(model, objective, in_tensorflow.loss_name(loss), chosen)
         every = np.arange(len(theta))
         pairs = [_Pair("trace vs GradientTape", traced[0].first, lambda at, _, __: tape(at), every, exact=True), *pairs]
         pairs += traced
@@ -239,9 +239,9 @@ def _is_rough(value: Callable[[Array], float], theta: Array) -> bool:
 
 def _traced(model: Any, objective: KerasObjective, name: str, chosen: Indices) -> list[_Pair]:
     """Return the comparisons of the trace, if the model is a dense stack and its loss one that is known by hand."""
-    from gdexplain import models
+    from gdexplain.in_keras.builders import as_layers
 
-    layers, (inputs, targets) = models.as_layers(model), objective.arrays
+    layers, (inputs, targets) = as_layers(model), objective.arrays
     if not name:
         raise ValueError("the loss has no twin there.")
     rows = np.asarray(inputs).reshape(objective.size, -1)

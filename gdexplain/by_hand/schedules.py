@@ -31,7 +31,7 @@ def constant(learning_rate: float) -> Schedule:
 
     Examples
     --------
-    >>> from gdexplain.schedules import constant
+    >>> from gdexplain.by_hand.schedules import constant
     >>> constant(0.1)(1000)
     0.1
     """
@@ -67,7 +67,7 @@ def piecewise_constant(boundaries: Sequence[int], values: Sequence[float]) -> Sc
 
     Examples
     --------
-    >>> from gdexplain.schedules import piecewise_constant
+    >>> from gdexplain.by_hand.schedules import piecewise_constant
     >>> rate = piecewise_constant([10, 20], [0.4, 0.2, 0.1])
     >>> rate(10), rate(11), rate(21)
     (0.4, 0.2, 0.1)
@@ -110,7 +110,7 @@ def exponential_decay(initial_learning_rate: float, decay_steps: int, decay_rate
 
     Examples
     --------
-    >>> from gdexplain.schedules import exponential_decay
+    >>> from gdexplain.by_hand.schedules import exponential_decay
     >>> rate = exponential_decay(0.4, 10, 0.25)
     >>> rate(0), rate(5), rate(10)
     (0.4, 0.2, 0.1)
@@ -149,7 +149,7 @@ def step_decay(initial_learning_rate: float, decay_steps: int, decay_rate: float
 
     Examples
     --------
-    >>> from gdexplain.schedules import step_decay
+    >>> from gdexplain.by_hand.schedules import step_decay
     >>> rate = step_decay(0.4, 10, 0.5)
     >>> rate(9), rate(10), rate(20)
     (0.4, 0.2, 0.1)
@@ -190,7 +190,7 @@ def inverse_time_decay(initial_learning_rate: float, decay_steps: int, decay_rat
 
     Examples
     --------
-    >>> from gdexplain.schedules import inverse_time_decay
+    >>> from gdexplain.by_hand.schedules import inverse_time_decay
     >>> rate = inverse_time_decay(0.5, 1, 1.0)
     >>> rate(0), rate(1), rate(4)
     (0.5, 0.25, 0.1)
@@ -230,7 +230,7 @@ def cosine_decay(initial_learning_rate: float, decay_steps: int, alpha: float = 
 
     Examples
     --------
-    >>> from gdexplain.schedules import cosine_decay
+    >>> from gdexplain.by_hand.schedules import cosine_decay
     >>> rate = cosine_decay(0.5, 10)
     >>> [round(rate(k), 4) for k in (0, 5, 10, 99)]
     [0.5, 0.25, 0.0, 0.0]
@@ -273,7 +273,7 @@ def warm_up(schedule: float | Schedule, warmup_steps: int) -> Schedule:
 
     Examples
     --------
-    >>> from gdexplain.schedules import warm_up
+    >>> from gdexplain.by_hand.schedules import warm_up
     >>> [warm_up(0.4, 4)(k) for k in range(6)]
     [0.0, 0.1, 0.2, 0.30000000000000004, 0.4, 0.4]
     """

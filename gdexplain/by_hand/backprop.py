@@ -12,9 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from gdexplain._checks import called, finite_array, frozen, one_of, real, refused
 from gdexplain._checks import function as checked_function
-from gdexplain._explain import Explanation, LayerTrace, explain_steps
-from gdexplain.functions import ACTIVATIONS, Array
-from gdexplain.network import Dense, check_stack, check_targets, loss_at_end
+from gdexplain.by_hand.explain import Explanation, LayerTrace, explain_steps
+from gdexplain.by_hand.functions import ACTIVATIONS, Array
+from gdexplain.by_hand.network import Dense, check_stack, check_targets, loss_at_end
 
 _EPS = float(np.finfo(np.float64).eps)
 _STEPS = {"forward": _EPS ** (1 / 2), "central": _EPS ** (1 / 3), "complex": 1e-20}
@@ -234,7 +234,7 @@ def loss_function(
     Examples
     --------
     >>> from gdexplain import Dense
-    >>> from gdexplain.backprop import loss_function
+    >>> from gdexplain.by_hand.backprop import loss_function
     >>> float(loss_function([Dense([[0.0]], [0.0])], [[1.0]], [[2.0]])([0.5, 0.0]))
     2.25
     """

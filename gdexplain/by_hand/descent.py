@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gdexplain._checks import finite_array, function, instance, items, positive_int, refused, room, row_numbers, text
-from gdexplain.objectives import Objective
-from gdexplain.rules import UpdateRule
-from gdexplain.trajectory import Trajectory
+from gdexplain.by_hand.objectives import Objective
+from gdexplain.by_hand.rules import UpdateRule
+from gdexplain.record import Trajectory
 
 Rows = NDArray[Any] | None
 
@@ -64,9 +64,9 @@ def descend(
     Examples
     --------
     >>> from gdexplain.data import batch_order, make_line
-    >>> from gdexplain.descent import descend
-    >>> from gdexplain.objectives import LeastSquares
-    >>> from gdexplain.rules import gradient_descent
+    >>> from gdexplain.by_hand.descent import descend
+    >>> from gdexplain.by_hand.objectives import LeastSquares
+    >>> from gdexplain.by_hand.rules import gradient_descent
     >>> descend(LeastSquares(make_line()), gradient_descent(0.1), [0.0, 0.0], steps=500)
     Trajectory('gradient_descent(0.1)': 500 updates, 2 parameters, loss 30 -> 4.154e-15)
     >>> batches = batch_order(4, 2, epochs=3, seed=0)

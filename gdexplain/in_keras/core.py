@@ -14,12 +14,12 @@ import tensorflow as tf
 from keras.src.trainers.compile_utils import CompileLoss  # what `compile` makes of a loss; Keras exports it nowhere
 from numpy.typing import NDArray
 
-from gdexplain import _keras
-from gdexplain._arrays import as_arrays
 from gdexplain._checks import positive_int
-from gdexplain._fitting import check_count, check_indices, check_length, check_targets
-from gdexplain._keras import reason
 from gdexplain.data import Dataset
+from gdexplain.in_keras import backend
+from gdexplain.in_keras.arrays import as_arrays
+from gdexplain.in_keras.backend import reason
+from gdexplain.in_keras.checks import check_count, check_indices, check_length, check_targets
 
 
 class _Watch(keras.StatelessScope):  # type: ignore[misc]  # Keras has no types
@@ -163,7 +163,7 @@ def pose(model: keras.Model, dataset: Any, loss: Any, *, batch_size: int | None 
     """
     if not isinstance(model, keras.Model):
         raise TypeError(f"model must be a keras.Model, not {type(model).__name__}.")
-    dtype, floats = _keras.record_dtype(model), data_dtype(model)
+    dtype, floats = backend.record_dtype(model), data_dtype(model)
     x, y, n = _as_data(model, dataset, floats)
     size = n if batch_size is None else positive_int("batch_size", batch_size, at_most=n)
     problem = Problem(model, x, y, n, dtype, _compile_loss(model, loss))
@@ -174,7 +174,7 @@ def pose(model: keras.Model, dataset: Any, loss: Any, *, batch_size: int | None 
     check_indices(problem, size)
     if not model.trainable_variables:
         raise ValueError("model must have a trainable weight, but all are frozen or there are none.")
-    if _keras.record_dtype(model) != dtype:  # a model says so only once it is built
+    if backend.record_dtype(model) != dtype:  # a model says so only once it is built
         return pose(model, dataset, loss, batch_size=batch_size)
     weights = {id(variable) for variable in model.trainable_variables}
     return Problem(model, x, y, n, dtype, problem.loss, tuple(v for key, v in state.items() if key not in weights))
@@ -211,7 +211,7 @@ def in_float64(problem: Problem, dataset: Any) -> Problem:
 
 def data_dtype(model: keras.Model) -> str:
     """Return what floating data and losses are cast to: Keras' floatx, as under `fit`, but float64 for such a model."""
-    return "float64" if _keras.record_dtype(model) == "float64" else str(keras.config.floatx())
+    return "float64" if backend.record_dtype(model) == "float64" else str(keras.config.floatx())
 
 
 def take(data: Any, rows: Any) -> Any:

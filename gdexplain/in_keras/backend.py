@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import gdexplain
-from gdexplain.trajectory import Layout
+from gdexplain.record import Layout
 
 if keras.backend.backend() != "tensorflow":
     raise ImportError(

@@ -16,12 +16,12 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from gdexplain import _keras
-from gdexplain._arrays import as_pair
-from gdexplain._keras import reason
-from gdexplain._model import Problem, check_model, pose
-from gdexplain._program import Program, trace
-from gdexplain._tile import Task
+from gdexplain.in_keras import backend
+from gdexplain.in_keras.arrays import as_pair
+from gdexplain.in_keras.backend import reason
+from gdexplain.in_keras.core import Problem, check_model, pose
+from gdexplain.in_keras.program import Program, trace
+from gdexplain.in_keras.tiling import Task
 
 _RECENT: deque[tuple[str, Task]] = deque(maxlen=4)  # tasks, by what they were made of
 _ORDER_BYTES = 2**28  # what the orders of a tile's runs may hold, an epoch of each
@@ -139,7 +139,7 @@ class Plan:
             data=runs.data,
             optimizer=(type(self.optimizer).__name__, settings_of(self.optimizer)),
             dtype=problem.dtype,
-            size=_keras.parameter_count(self.model),
+            size=backend.parameter_count(self.model),
             width=width,
             evaluated=evaluated,
             batch_size=size,

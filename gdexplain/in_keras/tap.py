@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import keras
 import tensorflow as tf
 
-from gdexplain import _keras, _model
-from gdexplain._eye import Eye, standing_in
+from gdexplain.in_keras import backend, core
+from gdexplain.in_keras.eye import Eye, standing_in
 
 _SEVERAL_WORKERS = (
     tf.distribute.MultiWorkerMirroredStrategy,
@@ -99,7 +99,7 @@ class Tap:
         """Train on the next batch as Keras does, show it to those who wait for it, and return its logs."""
         self._waiting = self._listeners if getattr(self.model, "history", None) is self._history else []
         self.leave()
-        before = _keras.flat_parameters(self.model) if self._replicas > 1 else None
+        before = backend.flat_parameters(self.model) if self._replicas > 1 else None
         shown = self._function(iterator)
         if not self.eye.begun:
             name = type(self.model).__name__
@@ -120,7 +120,7 @@ class Tap:
     def _step(self, data: Any) -> tuple[Any, dict[str, Any]]:
         """Do what the model's train_step does; return its logs, and what was seen."""
         eye, known = self.eye, self.model.trainable_variables
-        rows = {"before": _model.flat([variable.value for variable in known], eye.dtype)} if known else {}
+        rows = {"before": core.flat([variable.value for variable in known], eye.dtype)} if known else {}
         with eye.watching():
             logs = self._own_step(data)
         self._check(known)
@@ -129,7 +129,7 @@ class Tap:
         if self.stale:
             rows.pop("before", None)
         loss, rows["gradient"] = eye.recall(logs)
-        rows["after"] = _model.flat([variable.value for variable in eye.variables], eye.dtype)
+        rows["after"] = core.flat([variable.value for variable in eye.variables], eye.dtype)
         finite = [tf.reduce_all(tf.math.is_finite(value)) for value in (loss, rows["gradient"], rows["after"])]
         if self._replicas > 1:  # Keras will take a mean over replicas, and a mean of equal rows is not always that row
             rows = {"gradient": rows["gradient"]}
@@ -152,7 +152,7 @@ class Tap:
         """Read what a batch showed; the losses and gradients of replicas add up, and Keras gave their mean."""
         loss, finite, examples = status.numpy()
         if self._replicas > 1:
-            after, gradient = _keras.flat_parameters(self.model), gradient * self._replicas
+            after, gradient = backend.flat_parameters(self.model), gradient * self._replicas
         return Batch(loss * self._replicas, finite == 1, round(examples * self._replicas), before, after, gradient)
 
 

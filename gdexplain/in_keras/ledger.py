@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gdexplain._checks import one_of, refused
-from gdexplain.trajectory import Trajectory
+from gdexplain.record import Trajectory
 
 RECORD_BYTES = 2 * 2**30  # what a record may take unless `max_bytes` says otherwise
 _KINDS = ("parameters", "gradients")

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gdexplain._checks import positive_int
-from gdexplain.functions import ACTIVATIONS, EPSILON, Array
+from gdexplain.by_hand.functions import ACTIVATIONS, EPSILON, Array
 
 _MOST_TERMS = 8  # a longer sum is shortened in the middle
 

@@ -15,12 +15,12 @@ import keras
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gdexplain import _keras, _tile
 from gdexplain._checks import finite_array, flag, instance, number_array, positive_int, real, refused
-from gdexplain._task import Plan, schedule_of
 from gdexplain.data import Dataset
-from gdexplain.training import _as_optimizer, _progress_bar
-from gdexplain.trajectory import Sweep
+from gdexplain.in_keras import backend, tiling
+from gdexplain.in_keras.task import Plan, schedule_of
+from gdexplain.in_keras.training import as_optimizer, progress_bar
+from gdexplain.record import Sweep
 
 # Optimizers that treat every parameter alike and alone, so that the runs of a tile cannot disturb each other.
 _ELEMENTWISE = ("SGD", "RMSprop", "Adagrad", "Adadelta", "Adam", "AdamW", "Adamax", "Nadam", "Lion", "Ftrl")
@@ -171,13 +171,13 @@ def sweep(
         hyperparameters={name: rows[name][:, 0] for name in hyperparameters or {}},
         seed=rows["seed"],
         batch_size=plan.batch_size or plan.examples,
-        layout=_keras.layout(model),
+        layout=backend.layout(model),
         provenance={
             "data": dataset.name if isinstance(dataset, Dataset) else "arrays",
             "shuffle": str(plan.shuffle),
             "jit": str(plan.jit),
             "tile": str(width),
-            **_keras.versions(),
+            **backend.versions(),
         },
     )
 
@@ -185,7 +185,7 @@ def sweep(
 def _checked_optimizer(optimizer: str | keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
     """Return the optimizer; refuse by name those that cannot train many runs side by side."""
     known = isinstance(optimizer, str) and keras.saving.get_registered_object(optimizer) is None
-    optimizer = _named_optimizer(optimizer) if known else _as_optimizer(optimizer)
+    optimizer = _named_optimizer(optimizer) if known else as_optimizer(optimizer)
     name = type(optimizer).__name__
     if name not in _ELEMENTWISE or type(optimizer) is not getattr(keras.optimizers, name):
         raise ValueError(f"optimizer must be one of Keras' {', '.join(_ELEMENTWISE)} in a sweep, not {name}.")
@@ -209,7 +209,7 @@ def _checked_optimizer(optimizer: str | keras.optimizers.Optimizer) -> keras.opt
 @functools.lru_cache(maxsize=16)
 def _named_optimizer(name: str) -> keras.optimizers.Optimizer:
     """Return Keras' optimizer of this name: a pattern, which no sweep changes."""
-    return _as_optimizer(name)
+    return as_optimizer(name)
 
 
 def _make_rows(
@@ -236,14 +236,14 @@ def _make_rows(
         given[option] = _vector(
             f"hyperparameters[{option!r}]", values, **_BOUNDS.get(option, {"at_least": 0, "below": 1})
         )
-    size, dtype = _keras.parameter_count(plan.model), _keras.record_dtype(plan.model)
+    size, dtype = backend.parameter_count(plan.model), backend.record_dtype(plan.model)
     if start is not None:
         given["start"] = _matrix("start", start, size)
     if scale is not None:
         given["scale"] = _matrix("scale", scale, size)
     given["seed"] = seeds
     runs = _count_runs(given)
-    given.setdefault("start", _keras.flat_parameters(plan.model)[np.newaxis])
+    given.setdefault("start", backend.flat_parameters(plan.model)[np.newaxis])
     return {key.removeprefix("learning_"): _as_rows(key, values, runs, size, dtype) for key, values in given.items()}
 
 
@@ -306,7 +306,7 @@ def _count_runs(given: Mapping[str, NDArray[Any]]) -> int:
 
 def _label(optimizer: keras.optimizers.Optimizer, rows: Arrays) -> str:
     """Name the optimizer with the range of each number that differs from run to run."""
-    head, _, tail = _keras.label(optimizer).partition("(")
+    head, _, tail = backend.label(optimizer).partition("(")
     parts = tail.removesuffix(")").split(", ")
     if "rate" in rows:
         parts[0] = _span(rows["rate"])
@@ -326,7 +326,7 @@ def _run_tiles(plan: Plan, rows: Arrays, width: int, store: Store | None, *, pro
     runs, size = rows["start"].shape
     record = _empty_record(runs, size, rows["start"].dtype)
     done = np.zeros(runs, bool)
-    with _progress_bar(runs, shown=progress, unit="run") as bar:
+    with progress_bar(runs, shown=progress, unit="run") as bar:
         while not np.all(done):
             left = np.flatnonzero(~done)
             tiles = [left[first : first + width] for first in range(0, len(left), width)]
@@ -359,7 +359,7 @@ def _empty_record(runs: int, size: int, dtype: Any) -> Arrays:
 
 
 def _parts(
-    task: _tile.Task, rows: Arrays, tiles: list[NDArray[np.int64]], store: Store | None
+    task: tiling.Task, rows: Arrays, tiles: list[NDArray[np.int64]], store: Store | None
 ) -> Iterator[tuple[NDArray[np.int64], Arrays]]:
     """Give the runs and the results of each tile as soon as they are there: from the checkpoint, or through joblib."""
 
@@ -368,7 +368,7 @@ def _parts(
 
     missing: list[tuple[NDArray[np.int64], str | None]] = []
     for tile in tiles:
-        place = None if store is None else joblib.hash([task.key, _keras.versions(), rows_of(tile)])
+        place = None if store is None else joblib.hash([task.key, backend.versions(), rows_of(tile)])
         part = _load(store, place)
         if part is None:
             missing.append((tile, place))
@@ -384,9 +384,9 @@ def _parts(
             yield tile, part
 
 
-def _numbered(task: _tile.Task, rows: Arrays, number: int) -> tuple[int, Arrays]:
+def _numbered(task: tiling.Task, rows: Arrays, number: int) -> tuple[int, Arrays]:
     """Run a tile and say which: tiles come back in any order."""
-    return number, _tile.run_tile(task, rows)
+    return number, tiling.run_tile(task, rows)
 
 
 def _open_checkpoint(path: Any) -> Store | None:

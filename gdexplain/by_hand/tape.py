@@ -54,7 +54,7 @@ class Value:
 
     Examples
     --------
-    >>> from gdexplain.tape import Value, backward
+    >>> from gdexplain.by_hand.tape import Value, backward
     >>> x, y, z = Value(-2, "x"), Value(5, "y"), Value(-4, "z")
     >>> f = (x + y) * z
     >>> gradient = backward(f)
@@ -235,7 +235,7 @@ def in_order(root: Value) -> list[Value]:
     TypeError, ValueError
         If `root` is not a Value, or was made of itself (by force: no operation does that).
     """
-    instance("root", root, Value, "a gdexplain.tape.Value")
+    instance("root", root, Value, "a gdexplain.by_hand.tape.Value")
     order: list[Value] = []
     seen, under_way = {root}, {root}
     stack = [(root, iter(root.parents))]
@@ -346,7 +346,7 @@ def backward_steps(root: Value) -> Iterator[BackwardStep]:
 
     Examples
     --------
-    >>> from gdexplain.tape import Value, backward_steps
+    >>> from gdexplain.by_hand.tape import Value, backward_steps
     >>> x = Value(3.0, "x")
     >>> for step in backward_steps(x * x + 1):
     ...     print(step.node.label or "1", step.gradient, [(part.amount, part.running) for part in step.contributions])
@@ -386,7 +386,7 @@ def backward(root: Value) -> dict[Value, float]:
 
     Examples
     --------
-    >>> from gdexplain.tape import Value, backward
+    >>> from gdexplain.by_hand.tape import Value, backward
     >>> x = Value(0.5)
     >>> y = x.tanh() * x
     >>> backward(y)[x] == backward(y)[x]
@@ -505,7 +505,7 @@ def to_svg(root: Value, *, gradients: Mapping[Value, float] | None = None, title
 
     Examples
     --------
-    >>> from gdexplain.tape import Value, backward, to_svg
+    >>> from gdexplain.by_hand.tape import Value, backward, to_svg
     >>> f = Value(2.0, "x") * Value(3.0, "y")
     >>> to_svg(f, gradients=backward(f)).count("<rect")
     3

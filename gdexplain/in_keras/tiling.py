@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from gdexplain._program import Program
+from gdexplain.in_keras.program import Program
 
 Arrays = dict[str, NDArray[Any]]
 

@@ -1,0 +1,1 @@
+"""The explanation: NumPy, float64, one equation a function."""

@@ -29,7 +29,7 @@ from tests import faulty
 from tests.faulty import standard
 
 TABLE = Path(__file__).resolve().parent.parent / "docs" / "project" / "diagnose.json"
-SEEDS, TRIALS = 5, 48
+SEEDS, TRIALS = 5, 24
 SECONDS = 120  # so that no load of the machine cuts a diagnosis short
 HARM = 0.25  # a mutant whose error is not this much above its healthy twin's is not broken
 

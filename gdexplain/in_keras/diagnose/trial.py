@@ -82,10 +82,12 @@ class Finding:
     @property
     def helps(self) -> bool:
         """Whether the change makes the run better by more than the seeds differ."""
-        if not self.after:
+        if len(self.after) < 2:
             return False
         before, after = float(np.mean(self.before)), float(np.mean(self.after))
-        if len(self.after) > 2:
+        if len(self.after) > 2:  # seeds differ much: with the change none may fail, or the means must lie apart
+            if max(self.after) <= LEARNED:
+                return self.gain > _GAIN
             spread = np.var(self.before, ddof=1) / len(self.before) + np.var(self.after, ddof=1) / len(self.after)
             return bool(self.gain > max(2 * np.sqrt(spread), _GAIN) and after < _SHARE * before)
         if min(self.before) - max(self.after) > max(_GAIN, float(np.ptp(self.after))):

@@ -321,9 +321,9 @@ def score_not_finite(table):
 
 SECTIONS = {
     "faulty": score_faulty,
-    "not finite": score_not_finite,
     "mutants": score_mutants,
     "healthy": score_healthy,
+    "not finite": score_not_finite,
 }
 
 

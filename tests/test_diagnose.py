@@ -56,7 +56,8 @@ def bench_of(model, data, *, loss="mse", optimizer=None, batch_size=16, updates=
     start = tuple(variable.numpy() for variable in problem.variables)
     setup = measure.Setup(problem.x, problem.y, loss, batch_size, updates, start)
     task = look.task_of(problem.y, model.output_shape[-1], measure.loss_of(problem)[0])
-    return measure.Bench(model, optimizer or keras.optimizers.SGD(0.05), setup, task), setup
+    optimizer = optimizer or keras.optimizers.SGD(0.05)
+    return measure.Bench(model, setup, task, lambda one, _: measure.Way(one, optimizer, batch_size)), setup
 
 
 @pytest.mark.parametrize("name", QUICK)
@@ -215,6 +216,75 @@ def test_a_change_that_helps_less_than_the_seeds_differ_is_no_finding(before, af
     overlap = max(after) >= min(before)
     if np.mean(after) >= np.mean(before) or (overlap and finding.gain <= max(np.ptp(before), np.ptp(after))):
         assert not finding.helps
+
+
+class Doubled(layers.Layer):
+    """A layer whose own gradient is wrong by a factor."""
+
+    def call(self, inputs):
+        @tf.custom_gradient
+        def same(z):
+            return z, lambda upstream: 2 * upstream
+
+        return same(inputs)
+
+
+def test_a_gradient_of_ones_own_that_is_wrong_is_found():
+    model = stack(2, layers.Dense(3, "tanh"), Doubled(name="doubled"), layers.Dense(1))
+    report = diagnose(model, bowl(), optimizer="adam", loss="mse", epochs=60)
+    assert report.findings[0].name == "gradient"
+    assert "doubled" in report.findings[0].evidence
+
+
+def test_weights_that_a_run_has_lost_are_named():
+    model = small()
+    model.layers[0].set_weights([np.full((2, 6), np.nan), np.zeros(6)])
+    assert "finite weights" in diagnose(model, bowl(), optimizer="sgd", loss="mse").findings[0].evidence
+
+
+def test_a_model_that_is_not_built_is_built_and_diagnosed():
+    model = keras.Sequential([layers.Dense(6, "tanh"), layers.Dense(1, "sigmoid")])
+    x, y = bowl()
+    report = diagnose(
+        model, (x.tolist(), (20 * y).tolist()), optimizer=keras.optimizers.Adam(0.05), loss="mse", epochs=9
+    )
+    assert report.findings[0].name == "output activation"
+
+
+def test_several_outputs_are_measured_by_their_loss():
+    x, y = bowl()
+    inputs = keras.Input((2,))
+    model = keras.Model(inputs, [layers.Dense(1, name="a")(inputs), layers.Dense(1, name="b")(inputs)])
+    report = diagnose(model, (x, [y, -y]), optimizer=keras.optimizers.SGD(0.1), loss="mse", epochs=60)
+    assert report.measure == "loss, as a share of the first"
+    assert max(report.errors) < 0.2
+
+
+class OwnStep(keras.Model):
+    """Has a train_step of its own, which is Keras' in other words."""
+
+    def train_step(self, data):
+        x, y = data
+        with tf.GradientTape() as tape:
+            loss = self.compute_loss(x, y, self(x, training=True))
+        self.optimizer.apply(tape.gradient(loss, self.trainable_weights), self.trainable_weights)
+        return {"loss": loss}
+
+
+def test_a_model_with_a_train_step_of_its_own_is_diagnosed_by_fit_and_put_back():
+    x, y = bowl()
+    inputs = keras.Input((2,))
+    model = OwnStep(inputs, layers.Dense(1, "sigmoid", name="end")(layers.Dense(6, "tanh")(inputs)))
+    model.compile(keras.optimizers.Adam(0.05), "mse")
+    held, values = dict(vars(model)), [variable.numpy() for variable in model.variables]
+    report = diagnose(model, (x, 20 * y), batch_size=16, epochs=20)
+    assert report.findings[0].name == "output activation"
+    assert all(vars(model)[key] is value for key, value in held.items())
+    assert int(model.optimizer.iterations) == 0
+    for variable, value in zip(model.variables, values, strict=True):
+        np.testing.assert_array_equal(variable.numpy(), value)
+    with pytest.raises(ValueError, match="optimizer left out"):
+        diagnose(model, (x, y), optimizer="sgd")
 
 
 class Poison(layers.Layer):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -13,14 +14,15 @@ import numpy as np
 
 from gdexplain._checks import instance, positive_int, real
 from gdexplain.in_keras import backend, core
-from gdexplain.in_keras.arrays import as_pair
 from gdexplain.in_keras.diagnose import look
 from gdexplain.in_keras.diagnose.checks import CHECKS, MISTAKES, PACE, Change, Evidence
+from gdexplain.in_keras.diagnose.fitted import Fitted
 from gdexplain.in_keras.diagnose.locate import NotFinite, first_not_finite
-from gdexplain.in_keras.diagnose.measure import Bench, Run, Setup, from_logits, loss_of, names_of
-from gdexplain.in_keras.diagnose.restore import put_back
+from gdexplain.in_keras.diagnose.measure import Bench, Run, Setup, Way, loss_of, names_of
+from gdexplain.in_keras.diagnose.restore import chance_put_back, put_back
 from gdexplain.in_keras.diagnose.say import Diagnosis
 from gdexplain.in_keras.diagnose.trial import FEW, LEARNED, SLOW, Finding, Trial
+from gdexplain.in_keras.gradient_check import check_gradients
 from gdexplain.in_keras.objective import sharpness
 
 _UPDATES = 4000  # of one run, at most
@@ -95,19 +97,29 @@ def diagnose(
     optimizer = getattr(model, "optimizer", None) if optimizer is None else optimizer
     optimizer = keras.optimizers.get("rmsprop" if optimizer is None else optimizer)
     loss = getattr(model, "loss", None) if loss is None else loss
-    rows = len(look.first(as_pair(dataset)[0]))
-    batch_size = min(positive_int("batch_size", batch_size), max(rows, 1))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        try:
-            problem = core.pose(model, dataset, loss, batch_size=batch_size)
-        except ValueError as error:
-            return _refused(model, dataset, batch_size, str(error), began)
-        total = (_epochs_of(model) if epochs is None else positive_int("epochs", epochs)) * -(-rows // batch_size)
-        start = tuple(np.array(variable.numpy()) for variable in problem.variables)
-        setup = Setup(problem.x, problem.y, loss, batch_size, min(total, _UPDATES), start)
+    batch_size = positive_int("batch_size", batch_size)
+    epochs = _epochs_of(model) if epochs is None else positive_int("epochs", epochs)
+    with warnings.catch_warnings(), chance_put_back():
+        warnings.simplefilter("ignore", UserWarning)  # what Keras warns of is found in other ways here
+        if not model.built:
+            with contextlib.suppress(ValueError):  # it is said below
+                core.pose(model, dataset, loss)
         with put_back(model):
+            try:
+                problem = core.pose(model, dataset, loss)
+                backend.check_start(model)
+            except ValueError as error:
+                return _refused(model, dataset, str(error), began)
+            setup, total = _setup_of(problem, loss, batch_size, epochs)
             return _diagnosed(model, optimizer, setup, problem, total, began, seconds)
+
+
+def _setup_of(problem: core.Problem, loss: Any, batch_size: int, epochs: int) -> tuple[Setup, int]:
+    """Return how the user trains, cut short, and how many updates the whole of it makes."""
+    width = min(batch_size, problem.examples)
+    total = epochs * -(-problem.examples // width)
+    start = tuple(np.array(variable.numpy()) for variable in problem.variables)
+    return Setup(problem.x, problem.y, loss, width, min(total, _UPDATES), start), total
 
 
 def _epochs_of(model: Any) -> int:
@@ -123,7 +135,7 @@ def _at_once(model: Any, name: str, words: str, began: float, change: str = "") 
     return Diagnosis(title, (finding,), (), (), float("nan"), "", seconds=time.perf_counter() - began)
 
 
-def _refused(model: Any, dataset: Any, batch_size: int, words: str, began: float) -> Diagnosis:
+def _refused(model: Any, dataset: Any, words: str, began: float) -> Diagnosis:
     """Say what Keras would not train, and the loss with which it would."""
     for name in (
         "mean_squared_error",
@@ -132,8 +144,9 @@ def _refused(model: Any, dataset: Any, batch_size: int, words: str, began: float
         "sparse_categorical_crossentropy",
     ):
         with contextlib.suppress(ValueError):
-            problem = core.pose(model, dataset, name, batch_size=batch_size)
-            if look.task_of(problem.y, _width(model), name).loss == name:
+            problem = core.pose(model, dataset, name)
+            fits = look.task_of(problem.y, _width(model), name).loss == name
+            if fits and "finite" not in words:
                 return _at_once(model, "loss", words, began, change=f"loss={name!r}")
     return _at_once(model, "data and model", words, began)
 
@@ -143,7 +156,8 @@ def _diagnosed(
 ) -> Diagnosis:
     """Measure, suspect and try, until the time is over or Ctrl-C."""
     task = look.task_of(problem.y, _width(model), loss_of(problem)[0])
-    bench, until, notes = Bench(model, optimizer, setup, task), began + seconds, list[str]()
+    bench, until = Bench(model, setup, task, _way_of(model, optimizer, setup)), began + seconds
+    notes = look.columns(setup.x)
     trial = Trial(bench, setup, moved=not int(optimizer.iterations), until=until, longest=seconds / 10)
     found, tried, where = list[Finding](), list[Finding](), None
     try:
@@ -152,9 +166,10 @@ def _diagnosed(
         for _ in trial.begin():
             if len(trial.runs) == 1:
                 after, gap = bench.layers(setup), bench.gap(setup)
-        lost = next(((run, seed) for seed, run in enumerate(trial.runs) if run.diverged), None)
-        where = None if lost is None else first_not_finite(bench, trial.seeded(lost[1]), *lost)
+        where = _not_finite(trial)
         trial.setup = _same_length(setup, trial.runs)
+        bench.begin(setup)
+        found += _wrong_gradient(model, setup, problem) if where is None else []
         if trial.error > LEARNED:
             seen = _evidence(trial, problem, optimizer, total, where, before, after, gap)
             _try_all(trial, seen, found, tried, notes)
@@ -164,19 +179,49 @@ def _diagnosed(
         found.append(Finding("not finite", str(where), "", (), (), MISTAKES))
     elif where is not None:
         notes.append(f"The first number that is not finite: {where}.")
-    found.sort(key=lambda finding: -round(finding.gain / 0.15))
+    return _report(trial, optimizer, found, tried, notes, where, time.perf_counter() - began)
+
+
+def _report(
+    trial: Trial,
+    optimizer: Any,
+    found: list[Finding],
+    tried: list[Finding],
+    notes: list[str],
+    where: NotFinite | None,
+    seconds: float,
+) -> Diagnosis:
+    """Put the findings in order: what needs no trial, then what its change makes better by most."""
+    model, runs = trial.bench.model, trial.runs
     return Diagnosis(
-        f"{model.name}, {backend.label(optimizer)}, batch size {setup.batch_size}",
-        tuple(found),
+        f"{model.name}, {backend.label(optimizer)}, batch size {trial.setup.batch_size}",
+        tuple(sorted(found, key=lambda finding: (bool(finding.after), -round(finding.gain / 0.15)))),
         tuple(tried),
-        tuple(run.error for run in trial.runs),
-        trial.runs[0].accuracy if trial.runs else float("nan"),
-        task.words,
+        tuple(run.error for run in runs),
+        runs[0].accuracy if runs else float("nan"),
+        trial.bench.task.words,
         tuple(notes),
         _gradients(model, trial),
         where,
-        seconds=time.perf_counter() - began,
+        seconds,
     )
+
+
+def _not_finite(trial: Trial) -> NotFinite | None:
+    """Trace what is not finite in the first run that has it."""
+    for seed, run in enumerate(trial.runs):
+        if run.diverged:
+            return first_not_finite(trial.bench, trial.seeded(seed), run, seed)
+    return None
+
+
+def _way_of(model: Any, optimizer: Any, setup: Setup) -> Callable[[core.Problem, Setup], Any]:
+    """Return how runs are made: by a compiled loop, or by `fit` where a model has a train_step of its own."""
+    if getattr(model.train_step, "__func__", None) is keras.Model.train_step:
+        return lambda problem, setup: Way(problem, optimizer, setup.batch_size)
+    if model.optimizer is not optimizer:
+        raise ValueError("model must be compiled, and optimizer left out, as it has a train_step of its own.")
+    return lambda problem, other: Fitted(problem, setup.loss, other.batch_size)
 
 
 def _try_all(trial: Trial, seen: Evidence, found: list[Finding], tried: list[Finding], notes: list[str]) -> None:
@@ -200,6 +245,21 @@ def _try_all(trial: Trial, seen: Evidence, found: list[Finding], tried: list[Fin
         if not second.over and not suspicion.name.startswith("learning rate") and suspicion.name not in PACE:
             finding, _ = second.of(suspicion)
             (found if finding.helps else tried).append(finding)
+
+
+def _wrong_gradient(model: Any, setup: Setup, problem: core.Problem) -> list[Finding]:
+    """Check the gradient where a layer or a loss is the user's own; autodiff is right where nobody helped it."""
+    own = [layer.name for layer in model._flatten_layers() if not type(layer).__module__.startswith("keras.")]
+    own = [name for name in own if name != model.name]
+    own += ["the loss"] if callable(setup.loss) and not loss_of(problem)[0] else []
+    if not own:
+        return []
+    with contextlib.suppress(ValueError, TypeError):
+        report = check_gradients(model, core.take((setup.x, setup.y), np.arange(8)), loss=setup.loss, at_most=30)
+        if report.verdict.startswith("Wrong"):
+            words = f"{report.verdict} Of your own is: {', '.join(own)}"
+            return [Finding("gradient", words, "", (), (), "gallery/backprop/plot_gradient_check")]
+    return []
 
 
 def _gradients(model: Any, trial: Trial) -> tuple[tuple[str, float, float], ...]:
@@ -228,30 +288,22 @@ def _evidence(
     trial: Trial, problem: Any, optimizer: Any, total: int, where: NotFinite | None, before: Any, after: Any, gap: Any
 ) -> Evidence:
     """Put together what was seen."""
-    bench, setup, runs = trial.bench, trial.setup, trial.runs
-    limit = float("inf")
+    bench, setup = trial.bench, trial.setup
     plain = type(optimizer) is keras.optimizers.SGD and not optimizer.momentum
-    if plain and (where is None or len(where.rows) == where.examples):  # some rows alone: the Hessian is not finite
-        bench.begin(setup)
-        rows = np.arange(min(problem.examples, 256))
-        with contextlib.suppress(Exception):  # no second derivatives, or too many
-            largest = float(sharpness(bench.model, core.take((setup.x, setup.y), rows), loss=setup.loss))
-            limit = 2 / largest if largest > 0 else limit
+    partly = where is not None and len(where.rows) < where.examples  # some rows alone: the Hessian is not finite
+    limit = _stability_limit(trial) if plain and not partly else float("inf")
     rate = getattr(optimizer, "_learning_rate", None)
     rate = float(optimizer.learning_rate) if hasattr(rate, "numpy") or isinstance(rate, float) else float("nan")
-    return Evidence(
-        setup,
-        bench.task,
-        bench.model,
-        loss_of(problem)[0],
-        from_logits(problem),
-        gap,
-        total,
-        tuple(runs),
-        limit,
-        rate,
-        plain,
-        str(where or ""),
-        before,
-        after,
-    )
+    about = bench.task, bench.model, *loss_of(problem), gap, total, tuple(trial.runs), limit, rate, plain
+    return Evidence(setup, *about, str(where or ""), before, after)
+
+
+def _stability_limit(trial: Trial) -> float:
+    """Return 2 / sharpness at the start, infinite where it is flat or cannot be taken."""
+    bench, setup = trial.bench, trial.setup
+    bench.begin(setup)
+    rows = np.arange(min(len(look.first(setup.x)), 256))
+    with contextlib.suppress(Exception):  # no second derivatives, or too many
+        largest = float(sharpness(bench.model, core.take((setup.x, setup.y), rows), loss=setup.loss))
+        return 2 / largest if largest > 0 else float("inf")
+    return float("inf")

@@ -134,6 +134,16 @@ def bad_numbers(x: Any, y: Any) -> str:
     return ""
 
 
+def columns(x: Any) -> list[str]:
+    """Say which columns of a table are constant, and which are there twice: they do no harm, and tell nothing."""
+    if not isinstance(x, np.ndarray) or x.ndim != 2 or len(x) < 3:
+        return []
+    constant = int(np.sum(np.all(x == x[0], axis=0)))
+    twice = x.shape[1] - len(np.unique(x, axis=1).T)
+    words = [f"{constant} constant"] * bool(constant) + [f"{twice} that others repeat"] * bool(twice)
+    return [f"Of the {x.shape[1]} columns of x there are {' and '.join(words)}."] if words else []
+
+
 def spread(array: Array) -> tuple[float, float]:
     """Return the largest mean and standard deviation of the columns, in absolute value."""
     rows = array.reshape(len(array), -1).astype(np.float64)

@@ -129,12 +129,12 @@ class Bench:
     """A live model with its data, and every way to train it that was compiled so far."""
 
     def __init__(
-        self, model: keras.Model, optimizer: keras.optimizers.Optimizer, setup: Setup, task: look.Task
+        self, model: keras.Model, setup: Setup, task: look.Task, make: Callable[[core.Problem, Setup], Any]
     ) -> None:
-        self.model, self.setup, self.task, self._pattern = model, setup, task, optimizer
+        self.model, self.setup, self.task, self._make = model, setup, task, make
         weights = zip(names_of(model), setup.start, strict=True)
         self.kernels = tuple(look.is_kernel(name, array) for name, array in weights)
-        self._ways: dict[Any, _Way] = {}
+        self._ways: dict[Any, Any] = {}
         self._first = tuple(np.array(variable.numpy()) for variable in model.variables)
         self._normalised = any(isinstance(one, keras.layers.BatchNormalization) for one in model._flatten_layers())
 
@@ -205,22 +205,23 @@ class Bench:
     def problem(self, setup: Setup) -> core.Problem:
         """Return model, loss and data, checked against each other."""
         with activated(setup.activations, self.model):
-            return self._way(setup).problem
+            problem: core.Problem = self._way(setup).problem
+            return problem
 
     def begin(self, setup: Setup) -> None:
         """Let the model stand where a run of this setup begins."""
         self._begin(setup, None)
 
-    def _way(self, setup: Setup) -> _Way:
+    def _way(self, setup: Setup) -> Any:
         """Return the compiled way to train so; data, start, rate and number of updates need no other."""
         loss = setup.loss if isinstance(setup.loss, str) else id(setup.loss)
         key = loss, setup.batch_size, tuple(setup.activations.items())
         if key not in self._ways:
             problem = core.pose(self.model, (setup.x, setup.y), setup.loss, batch_size=setup.batch_size)
-            self._ways[key] = _Way(problem, self._pattern, setup.batch_size)
+            self._ways[key] = self._make(problem, setup)
         return self._ways[key]
 
-    def _begin(self, setup: Setup, way: _Way | None) -> None:
+    def _begin(self, setup: Setup, way: Any) -> None:
         """Assign the first weights and the first state."""
         for variable, value in zip(self.model.variables, self._first, strict=True):
             variable.assign(value)
@@ -257,7 +258,7 @@ def _layer(name: str, layer: Any, output: Any) -> Layer:
     return Layer(name, activation, units.shape[-1], float(np.mean(np.all(units == 0, 0))), flat, bool(layer.weights))
 
 
-class _Way:
+class Way:
     """One compiled loop of updates, with an optimizer of its own that is like the user's."""
 
     def __init__(self, problem: core.Problem, pattern: Any, width: int) -> None:

@@ -18,7 +18,9 @@ _NUMPY = np.random  # the reader's generator, which is put back and never drawn 
 @contextlib.contextmanager
 def put_back(model: keras.Model) -> Iterator[None]:
     """Put back the variables of a model, what its layers hold, and every state of chance that there is."""
-    values = [(variable, np.array(variable.numpy())) for variable in model.variables]
+    optimizer = getattr(model, "optimizer", None)
+    variables = [*model.variables, *model.metrics_variables, *(optimizer.variables if optimizer is not None else ())]
+    values = [(variable, np.array(variable.numpy())) for variable in variables]
     held = [(layer, dict(vars(layer))) for layer in model._flatten_layers()]
     lists = [(item, list(item)) for _, kept in held for item in kept.values() if isinstance(item, list)]
     try:

@@ -87,7 +87,7 @@ class Finding:
         before, after = float(np.mean(self.before)), float(np.mean(self.after))
         if len(self.after) > 2:  # seeds differ much: with the change none may fail, or the means must lie apart
             if max(self.after) <= LEARNED:
-                return self.gain > _GAIN
+                return self.gain > 2 * _GAIN
             spread = np.var(self.before, ddof=1) / len(self.before) + np.var(self.after, ddof=1) / len(self.after)
             return bool(self.gain > max(2 * np.sqrt(spread), _GAIN) and after < _SHARE * before)
         if min(self.before) - max(self.after) > max(_GAIN, float(np.ptp(self.after))):

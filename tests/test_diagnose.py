@@ -251,6 +251,22 @@ def test_a_model_that_is_not_built_is_built_and_diagnosed():
     assert report.findings[0].name == "output activation"
 
 
+def test_whole_numbers_are_scaled_as_others_are():
+    x = np.random.default_rng(0).integers(0, 256, (128, 2)).astype("uint8")
+    y = (x.sum(1) > 255).astype(int)
+    report = diagnose(
+        small("tanh", "sigmoid"), (x, y), optimizer="adam", loss="binary_crossentropy", batch_size=8, epochs=40
+    )
+    assert "unscaled inputs" in {finding.name for finding in report.findings}
+
+
+def test_columns_that_tell_nothing_are_noted():
+    x, _ = bowl()
+    notes = look.columns(np.column_stack([x, x[:, :1], np.ones(64)]))
+    assert notes == ["Of the 4 columns of x there are 1 constant and 1 that others repeat."]
+    assert look.columns(x) == []
+
+
 def test_several_outputs_are_measured_by_their_loss():
     x, y = bowl()
     inputs = keras.Input((2,))

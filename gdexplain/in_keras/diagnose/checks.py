@@ -195,7 +195,7 @@ def loss(seen: Evidence) -> Suspicion | None:
 def unscaled_inputs(seen: Evidence) -> Suspicion | None:
     """See inputs whose size or spread is far from 1."""
     x = seen.setup.x
-    if not isinstance(x, np.ndarray) or x.dtype.kind != "f" or seen.setup.scaled:
+    if not isinstance(x, np.ndarray) or x.dtype.kind not in "fiu" or seen.setup.scaled or look.has_table(seen.model):
         return None
     mean, deviation = look.spread(x)
     if 0.1 <= deviation <= 4 and mean <= 4:

@@ -137,12 +137,7 @@ def _at_once(model: Any, name: str, words: str, began: float, change: str = "") 
 
 def _refused(model: Any, dataset: Any, words: str, began: float) -> Diagnosis:
     """Say what Keras would not train, and the loss with which it would."""
-    for name in (
-        "mean_squared_error",
-        "binary_crossentropy",
-        "categorical_crossentropy",
-        "sparse_categorical_crossentropy",
-    ):
+    for _, name in look.KINDS.values():
         with contextlib.suppress(ValueError):
             problem = core.pose(model, dataset, name)
             fits = look.task_of(problem.y, _width(model), name).loss == name
@@ -211,7 +206,8 @@ def _not_finite(trial: Trial) -> NotFinite | None:
     """Trace what is not finite in the first run that has it."""
     for seed, run in enumerate(trial.runs):
         if run.diverged:
-            return first_not_finite(trial.bench, trial.seeded(seed), run, seed)
+            with contextlib.suppress(Exception):  # a graph in which not every number can be read
+                return first_not_finite(trial.bench, trial.seeded(seed), run, seed)
     return None
 
 

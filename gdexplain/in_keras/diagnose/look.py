@@ -14,6 +14,12 @@ from gdexplain.in_keras.arrays import leaves
 
 Array = NDArray[Any]
 CEILING = 2.0  # an error this many times that of a guess is as hopeless as any larger one
+KINDS = {  # of problems, and the activation and the loss that go with each
+    "regression": ("linear", "mean_squared_error"),
+    "binary": ("sigmoid", "binary_crossentropy"),
+    "one-hot": ("softmax", "categorical_crossentropy"),
+    "labels": ("softmax", "sparse_categorical_crossentropy"),
+}
 _ACTIVATIONS = {"Softmax": "softmax", "ReLU": "relu", "LeakyReLU": "leaky_relu", "ELU": "elu"}
 _ACTIVATED = ("Dense", "EinsumDense", "Activation", "Conv1D", "Conv2D", "Conv3D", "SeparableConv1D", "SeparableConv2D")
 
@@ -46,19 +52,12 @@ class Task:
     @property
     def end(self) -> str:
         """The activation that predicts such targets."""
-        return {"regression": "linear", "binary": "sigmoid", "one-hot": "softmax", "labels": "softmax"}.get(
-            self.kind, ""
-        )
+        return KINDS.get(self.kind, ("", ""))[0]
 
     @property
     def loss(self) -> str:
         """The loss of such targets."""
-        return {
-            "regression": "mean_squared_error",
-            "binary": "binary_crossentropy",
-            "one-hot": "categorical_crossentropy",
-            "labels": "sparse_categorical_crossentropy",
-        }.get(self.kind, "")
+        return KINDS.get(self.kind, ("", ""))[1]
 
     def error(self, targets: Array, predictions: Array, *, logits: bool) -> float:
         """Return the error of predictions over that of the best constant, at most `CEILING`."""
@@ -138,6 +137,7 @@ def columns(x: Any) -> list[str]:
     """Say which columns of a table are constant, and which are there twice: they do no harm, and tell nothing."""
     if not isinstance(x, np.ndarray) or x.ndim != 2 or len(x) < 3:
         return []
+    x = x[:2000]
     constant = int(np.sum(np.all(x == x[0], axis=0)))
     twice = x.shape[1] - len(np.unique(x, axis=1).T)
     words = [f"{constant} constant"] * bool(constant) + [f"{twice} that others repeat"] * bool(twice)
@@ -157,11 +157,12 @@ def first(data: Any) -> Any:
 
 def standardised(x: Array) -> tuple[Array, str]:
     """Return inputs with mean 0 and standard deviation 1, column by column, or as a whole for images; and the code."""
+    dtype = x.dtype if x.dtype.kind == "f" else np.dtype("float32")
     if x.ndim > 2:
-        return ((x - x.mean()) / (x.std() + 1e-12)).astype(x.dtype), "x = (x - x.mean()) / x.std()"
+        return ((x - x.mean()) / (x.std() + 1e-12)).astype(dtype), "x = (x - x.mean()) / x.std()"
     scale = x.std(0)
     scaled = (x - x.mean(0)) / np.where(scale > 1e-6 * (np.abs(x).max(0) + 1e-30), scale, 1)
-    return scaled.astype(x.dtype), "x = (x - x.mean(axis=0)) / x.std(axis=0)"
+    return scaled.astype(dtype), "x = (x - x.mean(axis=0)) / x.std(axis=0)"
 
 
 def glorot(shape: tuple[int, ...]) -> float:
@@ -196,6 +197,11 @@ def second_start(start: Sequence[Array], kernels: Sequence[bool], seed: int) -> 
             array = np.take(array, rng.permutation(array.shape[axis]), axis)  # noqa: PLW2901  # axis by axis
         moved.append(array)
     return tuple(moved)
+
+
+def has_table(model: Any) -> bool:
+    """Say whether inputs are indices into a table."""
+    return any(isinstance(layer, keras.layers.Embedding) for layer in model._flatten_layers())
 
 
 def last_layer(model: Any) -> Any:

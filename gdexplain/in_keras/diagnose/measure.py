@@ -215,7 +215,8 @@ class Bench:
     def _way(self, setup: Setup) -> Any:
         """Return the compiled way to train so; data, start, rate and number of updates need no other."""
         loss = setup.loss if isinstance(setup.loss, str) else id(setup.loss)
-        key = loss, setup.batch_size, tuple(setup.activations.items())
+        kinds = tuple(str(leaf.dtype) for leaf in keras.tree.flatten((setup.x, setup.y)) if leaf is not None)
+        key = loss, setup.batch_size, tuple(setup.activations.items()), kinds
         if key not in self._ways:
             problem = core.pose(self.model, (setup.x, setup.y), setup.loss, batch_size=setup.batch_size)
             self._ways[key] = self._make(problem, setup)
@@ -268,13 +269,9 @@ class Way:
         self.optimizer = twin_of(pattern, self.factor)
         self.optimizer.build(problem.variables)
         self._fresh = [np.array(variable.numpy()) for variable in self.optimizer.variables]
-        self._rate = None if self.scheduled else float(self.optimizer.learning_rate)
+        number = isinstance(self.optimizer._learning_rate, keras.Variable)
+        self._rate = float(self.optimizer.learning_rate) if number else None
         self._loop: Callable[..., Any] | None = None
-
-    @property
-    def scheduled(self) -> bool:
-        """Whether the rate is a schedule's."""
-        return isinstance(self.optimizer._learning_rate, keras.optimizers.schedules.LearningRateSchedule)
 
     def train(self, setup: Setup, seed: int, until: float) -> tuple[list[Array], list[Array], bool]:
         """Make the updates in chunks; return losses and sizes as far as they are finite, and whether all are."""

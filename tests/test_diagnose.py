@@ -276,6 +276,28 @@ def test_several_outputs_are_measured_by_their_loss():
     assert max(report.errors) < 0.2
 
 
+class Subclass(keras.Model):
+    """Does not say its shapes."""
+
+    def __init__(self):
+        super().__init__()
+        self.hidden, self.end = layers.Dense(6, "tanh"), layers.Dense(3, "softmax")
+
+    def call(self, inputs):
+        return self.end(self.hidden(inputs))
+
+
+def test_a_subclass_is_measured_by_its_predictions():
+    x, _ = bowl(90)
+    labels = np.digitize(x[:, 0], [-0.5, 0.5])
+    loss = "sparse_categorical_crossentropy"
+    report = diagnose(
+        Subclass(), (x, labels), optimizer=keras.optimizers.Adam(1e-6), loss=loss, batch_size=8, epochs=20
+    )
+    assert "log loss" in report.measure
+    assert "learning rate too low" in {finding.name for finding in report.findings}
+
+
 class OwnStep(keras.Model):
     """Has a train_step of its own, which is Keras' in other words."""
 
@@ -363,6 +385,15 @@ def test_a_loss_that_keras_refuses_is_named_with_the_one_that_fits():
     report = diagnose(model, (x, np.arange(64) % 3), optimizer="sgd", loss="mse")
     assert report.findings[0].name == "loss"
     assert report.findings[0].change == "loss='sparse_categorical_crossentropy'"
+
+
+@pytest.mark.parametrize(
+    ("end", "loss"), [("softmax", "sparse_categorical_crossentropy"), ("sigmoid", keras.losses.BinaryCrossentropy())]
+)
+def test_one_output_for_many_classes_is_named(end, loss):
+    report = diagnose(small(end=end), (bowl()[0], np.arange(64) % 5), optimizer="sgd", loss=loss)
+    assert report.findings[0].name == "output units"
+    assert "Dense(5" in report.findings[0].change
 
 
 def test_ctrl_c_returns_what_is_known(monkeypatch):

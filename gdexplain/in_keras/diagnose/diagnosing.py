@@ -14,6 +14,7 @@ import numpy as np
 
 from gdexplain._checks import instance, positive_int, real
 from gdexplain.in_keras import backend, core
+from gdexplain.in_keras.arrays import as_pair
 from gdexplain.in_keras.diagnose import look
 from gdexplain.in_keras.diagnose.checks import CHECKS, MISTAKES, PACE, Change, Evidence
 from gdexplain.in_keras.diagnose.fitted import Fitted
@@ -104,6 +105,11 @@ def diagnose(
         if not model.built:
             with contextlib.suppress(ValueError):  # it is said below
                 core.pose(model, dataset, loss)
+        many = look.classes_of_one_output(as_pair(dataset)[1], _width(model), loss)
+        if many:
+            words = f"the labels are {many} classes, 0 to {many - 1}, and the model has one output for them"
+            code = f"Dense({many}, activation='softmax') at the end, loss='sparse_categorical_crossentropy'"
+            return _at_once(model, "output units", words, began, change=code)
         with put_back(model):
             try:
                 problem = core.pose(model, dataset, loss)
@@ -140,7 +146,7 @@ def _refused(model: Any, dataset: Any, words: str, began: float) -> Diagnosis:
     for _, name in look.KINDS.values():
         with contextlib.suppress(ValueError):
             problem = core.pose(model, dataset, name)
-            fits = look.task_of(problem.y, _width(model), name).loss == name
+            fits = look.task_of(problem.y, _width(model, problem), name).loss == name
             if fits and "finite" not in words:
                 return _at_once(model, "loss", words, began, change=f"loss={name!r}")
     return _at_once(model, "data and model", words, began)
@@ -150,7 +156,7 @@ def _diagnosed(
     model: Any, optimizer: Any, setup: Setup, problem: Any, total: int, began: float, seconds: float
 ) -> Diagnosis:
     """Measure, suspect and try, until the time is over or Ctrl-C."""
-    task = look.task_of(problem.y, _width(model), loss_of(problem)[0])
+    task = look.task_of(problem.y, _width(model, problem), loss_of(problem)[0])
     bench, until = Bench(model, setup, task, _way_of(model, optimizer, setup)), began + seconds
     notes = look.columns(setup.x)
     trial = Trial(bench, setup, moved=not int(optimizer.iterations), until=until, longest=seconds / 10)
@@ -274,10 +280,13 @@ def _same_length(setup: Setup, runs: list[Run]) -> Setup:
     return replace(setup, updates=min(len(run.loss) for run in runs))
 
 
-def _width(model: Any) -> int:
-    """Return how many numbers a model gives for each place, 1 if that cannot be told."""
-    shape = getattr(model, "output_shape", None)
-    return int(shape[-1]) if isinstance(shape, tuple) and len(shape) > 1 and isinstance(shape[-1], int) else 1
+def _width(model: Any, problem: core.Problem | None = None) -> int:
+    """Return how many numbers a model gives for each place, 0 if that cannot be told."""
+    shape: Any = getattr(model, "output_shape", None)
+    if shape is None and problem is not None:  # a subclass
+        shape = getattr(problem.predict(problem.tensors(np.arange(1))[0], training=False), "shape", None)
+    known = shape is not None and all(side is None or isinstance(side, int) for side in shape)
+    return int(shape[-1] if len(shape) > 1 else 1) if known and shape[-1:] != (None,) else 0
 
 
 def _evidence(

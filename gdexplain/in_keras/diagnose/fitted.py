@@ -30,7 +30,7 @@ class Fitted:
         self._rate = getattr(problem.model.optimizer, "_learning_rate", None)
         self._rate = float(self._rate) if isinstance(self._rate, keras.Variable) else None
 
-    def train(self, setup: Setup, seed: int, until: float) -> tuple[list[Array], list[Array], bool]:
+    def train(self, setup: Setup, seed: int, seconds: float) -> tuple[list[Array], list[Array], bool]:
         """Fit on as many batches; return losses and sizes as far as they are finite, and whether all are."""
         model, size = self.problem.model, sum(variable.size for variable in setup.start)
         if setup.loss is not self.loss or (setup.rate != 1 and self._rate is None):
@@ -46,21 +46,22 @@ class Fitted:
             warnings.simplefilter("ignore")
             x, y = core.take((setup.x, setup.y), order)
             model.fit(
-                x, y, batch_size=self.width, shuffle=False, verbose=0, callbacks=[recorder, _Stop(until)], epochs=1
+                x, y, batch_size=self.width, shuffle=False, verbose=0, callbacks=[recorder, _Stop(seconds)], epochs=1
             )
         run = recorder.trajectory
         return [run.loss], [_sizes(run, setup)], not run.diverged
 
 
 class _Stop(keras.callbacks.Callback):  # type: ignore[misc]  # Keras has no types
-    """Stop a fit when the time is over."""
+    """Stop a fit when its time is over, from the end of its first batch on, which compiles."""
 
-    def __init__(self, until: float) -> None:
+    def __init__(self, seconds: float) -> None:
         super().__init__()
-        self.until = until
+        self.seconds, self.until = seconds, np.inf
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002  # Keras' signature
         """Look at the clock; Keras calls this."""
+        self.until = time.perf_counter() + self.seconds if batch == 0 else self.until
         self.model.stop_training = self.model.stop_training or time.perf_counter() > self.until
 
 

@@ -95,7 +95,7 @@ class Task:
 
 def task_of(y: Any, width: int, loss: str) -> Task:
     """Say what kind of problem targets are, for a model with `width` outputs and a loss of this name."""
-    if not isinstance(y, np.ndarray) or y.size == 0:
+    if not isinstance(y, np.ndarray) or y.size == 0 or not width:
         return Task("", 1.0)
     t = y.astype(np.float64)
     if np.all((t == 0) | (t == 1)):
@@ -112,6 +112,14 @@ def task_of(y: Any, width: int, loss: str) -> Task:
     if "crossentropy" in loss and width > 1 and np.all(t >= 0) and t.max() <= 1:
         return Task("", 1.0)  # soft targets
     return Task("regression", max(float(np.mean(t.reshape(len(t), -1).var(0))), 1e-30))
+
+
+def classes_of_one_output(y: Any, width: int, loss: Any) -> int:
+    """Return how many classes a cross-entropy is asked to tell by one output; 0 if it is asked nothing of the kind."""
+    if width != 1 or not isinstance(y, np.ndarray) or "cross" not in str(getattr(loss, "name", loss)).lower():
+        return 0
+    found = np.unique(y)
+    return len(found) if len(found) > 2 and np.array_equal(found, np.arange(len(found))) else 0
 
 
 def _entropy(share: Array) -> float:

@@ -138,12 +138,12 @@ class Bench:
         self._first = tuple(np.array(variable.numpy()) for variable in model.variables)
         self._normalised = any(isinstance(one, keras.layers.BatchNormalization) for one in model._flatten_layers())
 
-    def run(self, setup: Setup, seed: int, *, until: float = np.inf) -> Run:
+    def run(self, setup: Setup, seed: int, *, seconds: float = np.inf) -> Run:
         """Train from the setup's start, with batches in the order of a seed, and put nothing back."""
         with activated(setup.activations, self.model):
             way = self._way(setup)
             self._begin(setup, way)
-            losses, sizes, finite = way.train(setup, seed, until)
+            losses, sizes, finite = way.train(setup, seed, seconds)
             error, accuracy = self.judge(setup, way)
         done = np.concatenate(losses) if losses else np.zeros(0)
         return Run(
@@ -273,7 +273,7 @@ class Way:
         self._rate = float(self.optimizer.learning_rate) if number else None
         self._loop: Callable[..., Any] | None = None
 
-    def train(self, setup: Setup, seed: int, until: float) -> tuple[list[Array], list[Array], bool]:
+    def train(self, setup: Setup, seed: int, seconds: float) -> tuple[list[Array], list[Array], bool]:
         """Make the updates in chunks; return losses and sizes as far as they are finite, and whether all are."""
         for variable, value in zip(self.optimizer.variables, self._fresh, strict=True):
             variable.assign(value)
@@ -281,9 +281,10 @@ class Way:
         if self._rate is not None:
             self.optimizer.learning_rate.assign(self._rate * setup.rate)
         x, y = core.map_arrays(tf.constant, (setup.x, setup.y))
-        losses, sizes = list[Array](), list[Array]()
+        losses, sizes, loop = list[Array](), list[Array](), self._compiled(x, y)
+        until = time.perf_counter() + seconds  # compiling does not count
         for chunk in batches(self.problem.examples, self.width, setup.updates, seed):
-            loss, size, good = self._compiled(x, y)(x, y, _filled(chunk), np.int32(len(chunk)))
+            loss, size, good = loop(x, y, _filled(chunk), np.int32(len(chunk)))
             losses.append(loss.numpy()[: int(good)])
             sizes.append(np.sqrt(2 * size.numpy()[: int(good)]))
             if int(good) < len(chunk):

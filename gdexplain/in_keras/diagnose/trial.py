@@ -140,7 +140,7 @@ class Trial:
         base = replace(self.setup, start=look.drawn_anew(start, kernels, seed)) if change.drawn else self.seeded(seed)
         try:
             setup = change.make(base)
-            return self.bench.run(setup, seed, until=min(self.until, time.perf_counter() + self.longest))
+            return self.bench.run(setup, seed, seconds=min(self.longest, max(self.until - time.perf_counter(), 0)))
         except Exception:  # whatever Keras or TensorFlow raise
             if change is AS_IT_IS:
                 raise

@@ -230,6 +230,13 @@ def bench(session: nox.Session) -> None:
     session.run("python", "-m", "benchmarks", *words)
 
 
+@nox.session(name="diagnose-score", default=False)
+def diagnose_score(session: nox.Session) -> None:
+    """Count how often `diagnose` names the fault, and where there is none, and renew its table (`-- mutants`: a part)."""
+    _install(session, "tests")
+    session.run("python", "-W", "ignore", "-m", "benchmarks.diagnose_score", *session.posargs)
+
+
 @nox.session(default=False)
 def robust(session: nox.Session) -> None:
     """Run every page under other arithmetic and other chance (`-- plot_edge seed` runs a part)."""

@@ -15,6 +15,10 @@ from .data import make_moons as make_moons
 from .in_keras.builders import as_layers as as_layers
 from .in_keras.builders import build_linear as build_linear
 from .in_keras.builders import build_mlp as build_mlp
+from .in_keras.diagnose.diagnosing import diagnose as diagnose
+from .in_keras.diagnose.locate import NotFinite as NotFinite
+from .in_keras.diagnose.say import Diagnosis as Diagnosis
+from .in_keras.diagnose.trial import Finding as Finding
 from .in_keras.gradient_check import GradientReport as GradientReport
 from .in_keras.gradient_check import check_gradients as check_gradients
 from .in_keras.objective import KerasObjective as KerasObjective

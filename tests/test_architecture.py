@@ -28,7 +28,7 @@ RANKS = [
     {"in_keras.builders", "in_keras.objective", "in_keras.eye", "in_keras.program", "in_keras.training"},
     {"in_keras.gradient_check", "in_keras.tap", "in_keras.tiling"},
     {"in_keras.recorder", "in_keras.task"},
-    {"in_keras.sweeping"},
+    {"in_keras.sweeping", "in_keras.diagnose"},
     {"plotting", "rules", "schedules", "tape"},
 ]
 PLACES = {place: rank for rank, places in enumerate(RANKS) for place in places}

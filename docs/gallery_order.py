@@ -33,6 +33,7 @@ ORDER = {
     ],
     "theory": [
         "plot_initialisation.py",
+        "plot_network_surface.py",
         "plot_deep_linear.py",
         "plot_edge_of_stability.py",
         "plot_fractal_boundary.py",

@@ -192,5 +192,4 @@ assert 1 < growth < 8 * ratio
 plt.show()
 
 # %%
-# Next: a deep network simple enough for its whole training to be written down,
-# :ref:`sphx_glr_gallery_theory_plot_deep_linear.py`.
+# Next: what a surface with more than one layer looks like, :ref:`sphx_glr_gallery_theory_plot_network_surface.py`.

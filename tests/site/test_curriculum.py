@@ -216,6 +216,16 @@ CURRICULUM = (
         ),
     ),
     Lesson(
+        13,
+        "gradient accumulation is a larger batch",
+        "gallery/variants/plot_accumulation.html",
+        (
+            r"120 batches of 2: the weights moved 30 times",
+            r"batch normalisation\s+(?:\de[+-]0[0-2]\s*){4}\n",
+            r"no normalisation\s+(?:\de-0[678]\s*){4}\n",
+        ),
+    ),
+    Lesson(
         14,
         "two replicas make the update of one bigger batch",
         "gallery/variants/plot_data_parallel.html",
@@ -283,6 +293,17 @@ CURRICULUM = (
             r"he_normal, relu: log2 [+-]0\.0[0-4] a layer, predicted \+0\.00",
             r"glorot_uniform, relu: log2 -(?:1\.0[0-4]|0\.9[6-9]) a layer, predicted -1\.00",
             r"keeps 0\.2[34]\d a layer, predicted 0\.2[34]\d, bound 0\.25",
+        ),
+    ),
+    Lesson(
+        20,
+        "a network's surface has copies and saddles, and a wider one has no shelves",
+        "gallery/theory/plot_network_surface.html",
+        (
+            r"at the saddle: loss 0\.689",
+            r"8 units: 10,321,920 copies",
+            r"2 units: (?:[12]\d|9)% of 200 runs",
+            r"3 units: [01]% of 200 runs",
         ),
     ),
     Lesson(

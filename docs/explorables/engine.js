@@ -220,6 +220,7 @@ const gdxEngine = (() => {
       this.settings = settings;
       this.world = world;
       this.order = batchOrder(world.data.length, settings.batch, settings.seed);
+      this.bowl = bowl(world.data);
       const v = settings.opt === "adagrad" ? f32(0.1) : 0;
       const { loss } = lossAndGradient(world.data, world.w, world.b);
       /** @type {Row[]} */
@@ -241,6 +242,17 @@ const gdxEngine = (() => {
     /** @returns {boolean} whether the loss is more than a thousand times what it was, or no number at all */
     get diverged() {
       return this.ended || this.last.loss > 1e3 * this.rows[0].loss + 1;
+    }
+
+    /** @returns {boolean} whether the loss is within 1e-10 of the way to its minimum */
+    get converged() {
+      const { least } = this.bowl;
+      return this.last.update > 0 && this.last.loss - least <= 1e-10 * (this.rows[0].loss - least);
+    }
+
+    /** @returns {boolean} whether nothing new is to be seen: the run is at the bottom, at its end, or far out and leaving */
+    get settled() {
+      return this.ended || this.converged || this.rows.length > MAX_UPDATES || this.last.loss > 1e12 * this.rows[0].loss + 1;
     }
 
     /** @param {number} update @returns {number} the learning rate that the given update uses */

@@ -173,7 +173,7 @@ class GdxMap extends HTMLElement {
     const d = this.line().map(([lr, other], i) => `${i ? "L" : "M"}${plot.x(lr)} ${plot.y(other)}`).join("");
     gdxUi.set(ui.boundary, { d });
     gdxUi.set(ui.boundaryBack, { d });
-    surface.look(this.world);
+    surface.look(this.world, []);
     surface.frame(this.world);
     this.point(this.at);
   }
@@ -206,6 +206,7 @@ class GdxMap extends HTMLElement {
       : Number.isNaN(k) ? `Not there after ${this.limit} updates.` : `Converges: the loss is a millionth of its start after ${k} updates.`;
     const run = new gdxEngine.Run(this.settings(rate, second), this.world);
     for (let i = 0; i < Math.min(80, Number.isFinite(k) ? k : 80); i++) if (!run.step()) break;
+    if (surface.look(this.world, [run])) surface.frame(this.world);
     surface.update(this.world, [{ run, kind: gdxPlots.kindOf(run.settings, this.count), mark: 0 }], -1);
   }
 

@@ -1,6 +1,9 @@
-// <gdx-playground>: gradient descent on one neuron, to be touched.
+// <gdx-playground>: gradient descent on one neuron, to be touched. With the attribute `small` it shows its surface, its
+// line, Play and the rate, and no more.
 //
 // For tests and pages that embed it: configure({opt, batch, lr, beta, w, b, seed, data}), step(n), reset(), and trace.
+
+const GDX_ASKS = /[#&](opt|batch|lr|beta|w|b|seed|data|step|also)=/; // what makes the part after # a setting of the playground
 
 class GdxPlayground extends HTMLElement {
   constructor() {
@@ -13,6 +16,7 @@ class GdxPlayground extends HTMLElement {
     this.plots = {
       surface: new gdxPlots.Surface(),
       fit: new gdxPlots.Fit({
+        grab: () => (this.held = true),
         move: (i, to) => this.edit((data) => (data[i] = [gdxUi.round(to[0], 3), gdxUi.round(to[1], 3)], data), true),
         done: () => this.reframe(),
         remove: (i) => this.removePoint(i),
@@ -20,33 +24,78 @@ class GdxPlayground extends HTMLElement {
       }),
       curve: new gdxPlots.Curve(),
     };
+    this.held = false; // something is being dragged: the picture stays where it is
     this.playing = 0;
+    this.writing = 0;
+    this.written = ""; // what the address last held
     this.speed = 12;
-    this.pending = 0;
     this.built = false;
+    this.follow = () => this.address() && this.open();
   }
 
   connectedCallback() {
     if (this.built) return;
     this.built = true;
-    const notes = gdxSettings.read(this.getAttribute("settings") || "", this.setup);
-    const mine = document.querySelector("gdx-playground") === /** @type {Element} */ (this) && /[#&](opt|batch|lr|beta|w|b|seed|data|step|also)=/.test(location.hash);
-    if (mine) {
-      const { world, runs, active, steps } = this.setup;
-      this.setup = { world, runs: [runs[active]], active: 0, steps };
-      notes.push(...gdxSettings.read(location.hash, this.setup));
-    }
+    this.small = this.hasAttribute("small");
+    if (this.small) this.speed = 30;
+    // The address belongs to the first playground of a page that has room for all settings.
+    this.first = !this.small && document.querySelector("gdx-playground:not([small])") === /** @type {Element} */ (this);
     this.build();
-    this.restart(this.setup.steps);
-    this.note(notes);
+    this.open();
     this.resizing = new ResizeObserver(() => this.fit());
     this.resizing.observe(this);
-    if (mine) this.scrollIntoView({ block: "start" });
+    const again = performance.getEntriesByType("navigation")[0];
+    if (this.address() && /** @type {any} */ (again)?.type !== "reload") this.scrollIntoView({ block: "start" });
+    addEventListener("hashchange", this.follow);
     this.badge();
   }
 
   disconnectedCallback() {
     this.pause();
+    removeEventListener("hashchange", this.follow);
+  }
+
+  // ---- The address ---------------------------------------------------------------------------------------------------
+
+  /** @returns {string} what the address asks of this playground, or nothing */
+  address() {
+    return this.first && GDX_ASKS.test(location.hash) ? location.hash : "";
+  }
+
+  /** Begins as the page says, and then as the address does. */
+  open() {
+    this.pause();
+    this.setup = gdxSettings.standard();
+    const notes = gdxSettings.read(this.getAttribute("settings") || "", this.setup);
+    if (this.address()) {
+      const { world, runs, active, steps } = this.setup;
+      this.setup = { world, runs: [runs[active]], active: 0, steps };
+      notes.push(...gdxSettings.read(this.address(), this.setup));
+    }
+    this.restart(this.setup.steps);
+    this.note(notes);
+    this.written = this.state();
+  }
+
+  /** @returns {string} everything that a link holds */
+  state() {
+    return gdxSettings.write({ ...this.setup, steps: this.updates });
+  }
+
+  /** Writes the state into the address when nothing has moved for a moment, so that a reload brings it back. */
+  remember() {
+    if (!this.first) return;
+    clearTimeout(this.writing);
+    this.writing = setTimeout(() => {
+      const state = this.state();
+      if (state === this.written) return;
+      this.written = state;
+      try {
+        history.replaceState(history.state, "", `#${state}`);
+      } catch {
+        // a browser that allows no more changes of the address, or none on a file: Copy link still works
+      }
+    }, 300);
   }
 
   // ---- The contract --------------------------------------------------------------------------------------------------
@@ -95,6 +144,10 @@ class GdxPlayground extends HTMLElement {
     return this.runs[this.setup.active];
   }
 
+  get settled() {
+    return this.runs.every((run) => run.settled);
+  }
+
   get updates() {
     return Math.max(...this.runs.map((run) => run.last.update));
   }
@@ -108,10 +161,11 @@ class GdxPlayground extends HTMLElement {
     this.draw();
   }
 
-  /** @param {number} count */
-  advance(count) {
+  /** @param {number} count @param {boolean} [playing] stop where nothing new is to be seen @returns {boolean} whether it moved */
+  advance(count, playing = false) {
     let moved = false;
     for (let k = 0; k < count; k++) {
+      if (playing && this.settled) break;
       const went = this.runs.map((run) => run.step());
       if (!went.some(Boolean)) break;
       moved = true;
@@ -129,10 +183,12 @@ class GdxPlayground extends HTMLElement {
     this.draw();
   }
 
+  /** Plays until nothing new is to be seen; a run that is there already plays again from its start. */
   play() {
     if (this.playing) return this.pause();
+    if (this.settled) this.restart(0);
     if (gdxUi.calm()) {
-      this.step(this.speed * 4);
+      this.advance(this.speed * 4, true);
       return undefined;
     }
     let before = performance.now();
@@ -144,7 +200,7 @@ class GdxPlayground extends HTMLElement {
       const whole = Math.floor(owed);
       owed -= whole;
       this.playing = requestAnimationFrame(frame);
-      if (whole && !this.advance(whole)) this.pause();
+      if (whole && (!this.advance(whole, true) || this.settled)) this.pause();
     };
     this.playing = requestAnimationFrame(frame);
     this.ui.play.textContent = "Pause";
@@ -164,7 +220,7 @@ class GdxPlayground extends HTMLElement {
   /** Takes one change made by hand: the run goes as far as it had gone. @param {Record<string, unknown>} change @param {boolean} [keep] */
   change(change, keep = true) {
     const steps = this.updates;
-    if ("lr" in change && steps && !this.ui.replay.checked) return this.changeRate(change.lr);
+    if ("lr" in change && steps && !this.small && !this.ui.replay.checked) return this.changeRate(change.lr);
     const run = this.setup.runs[this.setup.active];
     if ("lr" in change) run.rates = [];
     if ("opt" in change) this.freeRoom();
@@ -219,7 +275,9 @@ class GdxPlayground extends HTMLElement {
     const like = setup.runs[setup.active];
     const count = setup.world.data.length;
     const batch = [count, Math.max(1, Math.floor(count / 2)), 1].find((size) => !setup.runs.some((run) => run.opt === like.opt && run.batch === size));
-    setup.runs.push({ ...like, batch: batch ?? like.batch, rates: [] });
+    // When every kind of batch is there, another rule is worth seeing.
+    const opt = batch ? like.opt : ["momentum", "adam", "sgd"].find((rule) => !setup.runs.some((run) => run.opt === rule));
+    setup.runs.push({ ...like, opt: opt ?? like.opt, batch: batch ?? count, rates: [] });
     setup.active = setup.runs.length - 1;
     this.restart(steps, true);
   }
@@ -249,22 +307,36 @@ class GdxPlayground extends HTMLElement {
     ui.notes = h("p", { class: "gdx-notes", role: "alert" });
     ui.equations = h("div", { class: "gdx-equations" });
     ui.badge = h("p", { class: "gdx-badge" });
+    ui.reset = button("Reset", () => this.reset());
+    const form = this.form();
+    const extras = this.extras();
+    const still = this.querySelectorAll(":scope > .gdx-static"); // the still figure is what is printed
+    const label = { class: "gdx-card", role: "region", "aria-label": "Gradient-descent playground" };
+    if (this.small) {
+      this.replaceChildren(
+        h("div", { ...label, class: "gdx-card gdx-small" },
+          h("div", { class: "gdx-surface" }, this.plots.surface.svg), ui.rateField,
+          h("div", { class: "gdx-bar" }, ui.play, ui.reset, ui.count), h("div", { class: "gdx-fit" }, this.plots.fit.svg), ui.say),
+        ui.badge, ...still);
+      return;
+    }
     const zoom = h("div", { class: "gdx-zoom" },
       button("+", () => this.zoom(1 / 1.5), { "aria-label": "Zoom in" }), button("−", () => this.zoom(1.5), { "aria-label": "Zoom out" }));
-    const edits = h("div", { class: "gdx-zoom" },
-      button("+", () => this.addPoint(), { "aria-label": "Add a point" }),
-      button("−", () => this.removePoint(Math.min(this.plots.fit.chosen ?? 1e9, this.setup.world.data.length - 1)), { "aria-label": "Remove the point chosen last" }));
+    const edits = h("div", { class: "gdx-edits" },
+      button("Add a point", () => this.addPoint()),
+      button("Remove", () => this.removePoint(Math.min(this.plots.fit.chosen ?? 1e9, this.setup.world.data.length - 1)), { "aria-label": "Remove the point chosen last" }));
     this.replaceChildren(
-      h("div", { class: "gdx-card", role: "region", "aria-label": "Gradient-descent playground" },
+      h("div", label,
         ui.runs,
         h("div", { class: "gdx-plots" },
           h("div", { class: "gdx-surface" }, this.plots.surface.svg, zoom),
+          ui.rateField,
           h("div", { class: "gdx-bar" },
-            button("Reset", () => this.reset()), ui.back, button("Step", () => this.step(1), { class: "gdx-main" }), ui.play, ui.speed, ui.count),
+            ui.reset, ui.back, button("Step", () => this.step(1), { class: "gdx-main" }), ui.play, ui.speed, ui.count),
           h("div", { class: "gdx-fit" }, this.plots.fit.svg, edits),
           h("div", { class: "gdx-curve" }, this.plots.curve.svg)),
-        ui.equations, ui.say, ui.notes, this.form(), this.extras(), ui.badge),
-      ...this.querySelectorAll(":scope > .gdx-static")); // the still figure is what is printed
+        ui.equations, ui.say, ui.notes, form, extras, ui.badge),
+      ...still);
   }
 
   /** The handle of the start, on the surface. */
@@ -278,6 +350,7 @@ class GdxPlayground extends HTMLElement {
       at: (event) => surface.at(event),
       now: () => [this.setup.world.w, this.setup.world.b],
       unit: () => [0.1, 0.1],
+      grab: () => (this.held = true),
       move: ([w, b]) => this.change({ w: gdxUi.round(w, 3), b: gdxUi.round(b, 3) }),
       done: () => this.reframe(),
     });
@@ -287,7 +360,7 @@ class GdxPlayground extends HTMLElement {
   form() {
     const { h, button, fresh } = gdxUi;
     const { ui } = this;
-    /** @param {string} name @param {any} label @param {...Node} fields */
+    /** @param {string} name @param {any} label @param {...(Node | string)} fields */
     const row = (name, label, ...fields) => {
       const id = fields[0] instanceof HTMLElement ? (fields[0].id ||= fresh()) : fresh();
       return h("div", { class: `gdx-field gdx-field-${name}` }, h("label", { for: id }, label), h("div", {}, ...fields));
@@ -302,18 +375,19 @@ class GdxPlayground extends HTMLElement {
       ...Object.entries(gdxEngine.OPTIMIZERS).map(([key, { name }]) => h("option", { value: key }, name)));
     ui.batch = h("input", { type: "range", name: "batch", min: 1, step: 1, oninput: () => this.change({ batch: Number(ui.batch.value) }) });
     ui.batchName = h("output", {});
-    ui.rate = h("input", { type: "range", min: -4, max: 0.5, step: 0.01, "aria-label": "Learning rate, log scale", oninput: () => this.change({ lr: Number((10 ** Number(ui.rate.value)).toPrecision(3)) }) });
-    ui.limitMark = h("span", { class: "gdx-limit-mark", "aria-hidden": "true" });
+    const [slow, fast] = this.small ? [-2.3, -0.5] : [-4, 0.5]; // powers of ten
+    ui.rate = h("input", { type: "range", min: slow, max: fast, step: 0.01, "aria-label": "Learning rate, log scale", oninput: () => this.change({ lr: Number((10 ** Number(ui.rate.value)).toPrecision(3)) }) });
+    ui.limitMark = h("span", { class: "gdx-limit-mark", "aria-hidden": "true" }, this.small ? h("span", {}, "the limit") : "");
     ui.limit = h("p", { class: "gdx-limit" });
     ui.replay = h("input", { type: "checkbox", id: fresh() });
     ui.betaRange = h("input", { type: "range", min: 0, max: 0.99, step: 0.01, "aria-label": "Beta", oninput: () => this.change({ beta: Number(ui.betaRange.value) }) });
     ui.betaName = h("span", {}, "momentum β");
+    ui.rateField = row("lr", "learning rate η", numeric("lr", { min: 0 }), h("span", { class: "gdx-slider" }, ui.rate, ui.limitMark), ui.limit,
+      this.small ? "" : h("p", { class: "gdx-replay" }, ui.replay, h("label", { for: ui.replay.id }, "Start the run again when the rate changes")));
     const next = button("Next", () => this.change({ seed: (Number(ui.seed.value) + 1) % 2 ** 32 }), { "aria-label": "Next seed" });
     return h("form", { class: "gdx-form", "aria-label": "Settings of the run", onsubmit: (/** @type {Event} */ event) => event.preventDefault() },
       row("opt", "optimizer", ui.opt),
       row("batch", "batch size", ui.batch, ui.batchName),
-      row("lr", "learning rate η", numeric("lr", { min: 0 }), h("span", { class: "gdx-slider" }, ui.rate, ui.limitMark),
-        ui.limit, h("p", { class: "gdx-replay" }, ui.replay, h("label", { for: ui.replay.id }, "a new rate runs again from the start (else it holds from here on)"))),
       row("beta", ui.betaName, numeric("beta", { min: 0, max: 0.9999 }), ui.betaRange),
       h("div", { class: "gdx-pair" },
         row("start", "start w, b", numeric("w", { "aria-label": "Start weight w" }), numeric("b", { "aria-label": "Start bias b" })),
@@ -363,6 +437,7 @@ class GdxPlayground extends HTMLElement {
   }
 
   reframe() {
+    this.held = false;
     this.look();
     this.draw();
   }
@@ -371,7 +446,7 @@ class GdxPlayground extends HTMLElement {
   look() {
     const { surface, fit } = this.plots;
     for (const plot of Object.values(this.plots)) plot.measure();
-    surface.look(this.setup.world);
+    surface.look(this.setup.world, this.runs);
     fit.look(this.setup.world.data);
     this.framed = null;
   }
@@ -381,6 +456,7 @@ class GdxPlayground extends HTMLElement {
     const { surface, fit, curve } = this.plots;
     const { world, active } = this.setup;
     const count = world.data.length;
+    if (!this.held && surface.look(world, this.runs)) this.framed = null;
     if (this.framed !== world) {
       this.framed = world;
       surface.frame(world);
@@ -397,13 +473,14 @@ class GdxPlayground extends HTMLElement {
     });
     this.ui.count.value = `update ${this.updates}`;
     this.ui.back.disabled = this.updates === 0;
-    this.written();
+    this.spell();
     this.say();
     this.drawTable();
+    this.remember();
   }
 
   /** The update just made (or, at the start, the first one), written out. */
-  written() {
+  spell() {
     const { h, show } = gdxUi;
     const { run } = this;
     const at = run.last.update;
@@ -489,7 +566,7 @@ class GdxPlayground extends HTMLElement {
       : `${{ sgd: "2/λ", momentum: "2(1 + β)/λ", nesterov: "2(1 + β)/((1 + 2β)λ)" }[settings.opt]} = ${show(limit)}: ${rate < limit ? "the rate is below the stability limit" : "the rate is above the stability limit"}${settings.batch < count ? " of the full batch" : ""}.`;
     ui.limit.classList.toggle("gdx-above", limit !== null && rate >= limit);
     ui.limitMark.hidden = limit === null;
-    if (limit !== null) ui.limitMark.style.setProperty("--at", String(Math.max(0, Math.min(1, (Math.log10(limit) + 4) / 4.5))));
+    if (limit !== null) ui.limitMark.style.setProperty("--at", String(Math.max(0, Math.min(1, (Math.log10(limit) - Number(ui.rate.min)) / (ui.rate.max - ui.rate.min)))));
     const held = document.activeElement;
     const place = held && ui.runs.contains(held) ? [...ui.runs.querySelectorAll("button")].indexOf(/** @type {any} */ (held)) : -1;
     ui.runs.replaceChildren(
@@ -523,8 +600,7 @@ class GdxPlayground extends HTMLElement {
   }
 
   copyLink() {
-    this.setup.steps = this.updates;
-    const link = `${location.href.split("#")[0]}#${gdxSettings.write(this.setup)}`;
+    const link = `${location.href.split("#")[0]}#${this.state()}`;
     return this.copyOut(link, "The link");
   }
 

@@ -4,7 +4,6 @@
 
 const gdxPlots = (() => {
   const { s, set, show, ticks, raised } = gdxUi;
-  const LEVELS = [1e-3, 0.01, 0.1, 0.3, 1, 3, 10, 30, 100, 300, 1e3, 3e3, 1e4, 1e5, 1e6];
   const MARKS = ["M-5 0a5 5 0 1 0 10 0a5 5 0 1 0-10 0Z", "M-4.5-4.5h9v9h-9Z", "M0-6L5.5 4.5h-11Z", "M0-6.5L5.5 0L0 6.5L-5.5 0Z"];
 
   /** @param {number} pixels kept where SVG can still draw it */
@@ -27,7 +26,7 @@ const gdxPlots = (() => {
       this.height = 0;
       /** @type {Pair} */ this.xs = [0, 1];
       /** @type {Pair} */ this.ys = [0, 1];
-      this.edge = { left: 40, right: 8, top: 8, bottom: 30 };
+      this.edge = { left: 42, right: 8, top: 8, bottom: 30 };
       const id = gdxUi.fresh();
       this.box = s("rect");
       this.under = s("g", { "clip-path": `url(#${id})` });
@@ -80,23 +79,28 @@ const gdxPlots = (() => {
     }
 
     /** @param {(v: number) => string} [yText] @param {number[]} [yTicks] */
-    drawAxes(yText = (v) => show(v), yTicks) {
+    drawAxes(yText, yTicks) {
       const { left, top } = this.edge;
       const [width, height] = this.inner;
       const parts = [];
+      // Far out, or close by, the numbers at an axis are multiples of a power of ten, which its name says.
+      const powers = [this.xs, this.ys].map((ends) => Math.floor(Math.log10(Math.max(...ends.map(Math.abs))))).map((k) => (k > 3 || k < -2 ? k : 0));
+      const names = this.names.map((name, i) => (powers[i] ? `${name} / 10${raised(powers[i])}` : name));
       for (const v of ticks(this.xs[0], this.xs[1], Math.max(2, width / 70))) {
         const x = this.x(v);
         parts.push(s("line", { x1: x, x2: x, y1: top + height, y2: top + height + 4 }));
-        parts.push(s("text", { x, y: top + height + 15, "text-anchor": "middle" }, show(v)));
+        const text = show(v / 10 ** powers[0]);
+        const half = 3.3 * text.length; // a name at an end stays in the picture
+        parts.push(s("text", { x: Math.max(half, Math.min(this.width - half, x)), y: top + height + 15, "text-anchor": "middle" }, text));
       }
-      for (const v of yTicks || ticks(this.ys[0], this.ys[1], Math.max(2, height / 45))) {
+      for (const v of yTicks || ticks(this.ys[0], this.ys[1], Math.max(2, height / 36))) {
         const y = this.y(v);
         parts.push(s("line", { x1: left - 4, x2: left, y1: y, y2: y }));
-        parts.push(s("text", { x: left - 7, y: y + 4, "text-anchor": "end" }, yText(v)));
+        parts.push(s("text", { x: left - 7, y: y + 4, "text-anchor": "end" }, yText ? yText(v) : show(v / 10 ** powers[1])));
       }
       parts.push(s("path", { d: `M${left} ${top}v${height}h${width}`, fill: "none" }));
-      parts.push(s("text", { class: "gdx-name", x: left + width, y: top + height + 27, "text-anchor": "end" }, this.names[0]));
-      parts.push(s("text", { class: "gdx-name", x: left + 6, y: top + 12 }, this.names[1]));
+      parts.push(s("text", { class: "gdx-name", x: left + width, y: top + height + 27, "text-anchor": "end" }, names[0]));
+      parts.push(s("text", { class: "gdx-name", x: left + 6, y: top + 12 }, names[1]));
       this.axes.replaceChildren(...parts);
     }
   }
@@ -172,14 +176,32 @@ const gdxPlots = (() => {
       this.inside.append(this.cross);
     }
 
-    /** Puts the start, the bottom and room for overshooting in the picture, with one scale for both axes. @param {World} world */
-    look(world) {
+    /**
+     * Puts the bottom, the start and the paths in the picture, with one scale for both axes. A path that leaves is followed
+     * in steps, so that the picture does not move at every update.
+     * @param {World} world @param {InstanceType<typeof gdxEngine.Run>[]} runs @returns {boolean} whether it moved
+     */
+    look(world, runs) {
       const [cw, cb] = gdxEngine.bowl(world.data).centre;
       const [width, height] = this.inner;
-      const reach = 1.3 * this.zoom;
-      const halfW = Math.max(reach * Math.abs(world.w - cw), (reach * Math.abs(world.b - cb) * width) / height, 0.6 * this.zoom);
+      const far = (/** @type {{w: number, b: number}} */ { w, b }) => Math.max(Math.abs(w - cw), (Math.abs(b - cb) * width) / height);
+      const least = Math.max(1.3 * far(world), 0.6);
+      let reach = least;
+      for (const run of runs) for (const row of run.rows) reach = Math.max(reach, 1.06 * far(row));
+      const halfW = this.zoom * least * 1.25 ** Math.ceil(Math.log(reach / least) / Math.log(1.25) - 1e-9);
       const halfB = (halfW * height) / width;
+      const before = [...this.xs, ...this.ys].join();
       this.window([cw - halfW, cw + halfW], [cb - halfB, cb + halfB]);
+      return before !== [...this.xs, ...this.ys].join();
+    }
+
+    /** The losses that have a contour, two a decade as far as the picture reaches. @param {Bowl} bowl @returns {number[]} */
+    levels(bowl) {
+      const far = Math.hypot(this.xs[1] - this.xs[0], this.ys[1] - this.ys[0]);
+      const found = [];
+      const top = Math.min(1e300, bowl.curvature[0] * far * far + bowl.least);
+      for (let level = 1e-3; level < top; level *= 10) found.push(level, 3 * level);
+      return found.filter((level) => level > bowl.least * 1.02).map((level) => Number(level.toPrecision(1)));
     }
 
     /** @param {SVGGElement} layer @param {Bowl} bowl @param {boolean} full */
@@ -191,8 +213,8 @@ const gdxPlots = (() => {
       const far = 4 * Math.hypot(this.xs[1] - this.xs[0], this.ys[1] - this.ys[0]);
       const flat = bowl.curvature[1] <= 1e-9 * bowl.curvature[0];
       const parts = [];
-      const levels = full ? LEVELS : [1, 10, 100, 1e3, 1e4]; // a batch's own are fewer: they lie over the others
-      for (const level of levels.filter((l) => l > bowl.least * 1.02).reverse()) {
+      // A batch's own are fewer: they lie over the others.
+      for (const level of this.levels(bowl).filter((l) => full || (l >= 1 && String(l)[0] === "1")).reverse()) {
         const height = 2 * (level - bowl.least);
         const a = Math.sqrt(height / bowl.curvature[0]);
         const c = flat ? far : Math.sqrt(height / bowl.curvature[1]);
@@ -219,11 +241,13 @@ const gdxPlots = (() => {
       const curve = bowl.axes[0][0] ** 2 * bowl.curvature[0] + bowl.axes[1][0] ** 2 * bowl.curvature[1];
       const names = [];
       let last = 0;
-      for (const level of LEVELS.filter((l) => l > bowl.least * 1.02)) {
+      for (const level of this.levels(bowl)) {
         const x = this.x(w + Math.sqrt((2 * (level - bowl.least)) / curve));
-        if (x - last < 34 || x - this.x(w) < 22 || x > this.width - 24) continue;
-        last = x;
-        names.push(s("text", { x, y: this.y(b) + 4, "text-anchor": "middle" }, show(level)));
+        const text = show(level);
+        const half = 3.3 * text.length;
+        if (x - half - last < 14 || x - this.x(w) < 22 || x > this.width - half - 10) continue;
+        last = x + half;
+        names.push(s("text", { x, y: this.y(b) + 4, "text-anchor": "middle" }, text));
       }
       return names;
     }
@@ -290,7 +314,7 @@ const gdxPlots = (() => {
 
   /** The data with the line of every run; the points are handles. */
   class Fit extends Plot {
-    /** @param {{move: (i: number, to: Pair) => void, done: () => void, remove: (i: number) => void, add: (at: Pair) => void}} edit */
+    /** @param {{grab: () => void, move: (i: number, to: Pair) => void, done: () => void, remove: (i: number) => void, add: (at: Pair) => void}} edit */
     constructor(edit) {
       super("Data and fitted line. Points can be dragged, or moved with the arrow keys.", "x", "y");
       this.edit = edit;
@@ -324,6 +348,7 @@ const gdxPlots = (() => {
         at: (event) => this.at(event),
         now: () => this.data[i],
         unit: () => [0.1, 0.1],
+        grab: () => this.edit.grab(),
         move: (to) => this.edit.move(i, to),
         done: () => this.edit.done(),
       });

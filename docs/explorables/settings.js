@@ -43,11 +43,11 @@ const gdxSettings = (() => {
       : value;
     if (!Array.isArray(pairs) || pairs.length < 1 || pairs.length > MAX_POINTS) {
       const count = Array.isArray(pairs) ? `${pairs.length.toLocaleString("en")} points` : shown(value);
-      throw new RangeError(`data must be 1 to ${MAX_POINTS} points “x, y”, not ${count}`);
+      throw new RangeError(`The data must be 1 to ${MAX_POINTS} points “x, y”, not ${count}`);
     }
     return pairs.map((pair) => {
-      if (!Array.isArray(pair) || pair.length !== 2) throw new RangeError(`data must be points “x, y”, not ${shown(pair)}`);
-      return [number("x", pair[0], -1e6, 1e6), number("y", pair[1], -1e6, 1e6)];
+      if (!Array.isArray(pair) || pair.length !== 2) throw new RangeError(`The data must be points “x, y”, not ${shown(pair)}`);
+      return [number("An x", pair[0], -1e6, 1e6), number("A y", pair[1], -1e6, 1e6)];
     });
   }
 
@@ -55,16 +55,17 @@ const gdxSettings = (() => {
   const CHECKS = {
     opt(value) {
       if (typeof value === "string" && Object.hasOwn(gdxEngine.OPTIMIZERS, value)) return value;
-      throw new RangeError(`opt must be one of ${Object.keys(gdxEngine.OPTIMIZERS).join(", ")}, not ${shown(value)}`);
+      throw new RangeError(`The optimizer must be one of ${Object.keys(gdxEngine.OPTIMIZERS).join(", ")}, not ${shown(value)}`);
     },
-    batch: (value, count) => number("batch", value, 1, count, true),
-    lr: (value) => number("lr", value, 1e-9, 1000),
-    beta: (value) => number("beta", value, 0, 0.9999),
-    seed: (value) => number("seed", value, 0, 2 ** 32 - 1, true),
-    w: (value) => number("w", value, -1e6, 1e6),
-    b: (value) => number("b", value, -1e6, 1e6),
+    batch: (value, count) => number("The batch size", value, 1, count, true),
+    lr: (value) => number("The learning rate", value, 1e-9, 1000),
+    beta: (value) => number("β", value, 0, 0.9999),
+    seed: (value) => number("The seed", value, 0, 2 ** 32 - 1, true),
+    w: (value) => number("The start’s weight w", value, -1e6, 1e6),
+    b: (value) => number("The start’s bias b", value, -1e6, 1e6),
     data: (value) => points(value),
-    step: (value) => number("step", value, 0, gdxEngine.MAX_UPDATES, true),
+    step: (value) => number("The number of updates", value, 0, gdxEngine.MAX_UPDATES, true),
+    show: (value, count) => number("The run that is shown", value, 0, count - 1, true),
   };
 
   /**
@@ -122,6 +123,7 @@ const gdxSettings = (() => {
     const parts = [["opt", opt], ["batch", batch], ["lr", lr], ["beta", beta], ["w", world.w], ["b", world.b]];
     parts.push(["seed", seed], ["data", data], ["step", setup.steps]);
     if (rates.length) parts.push(["rates", writeRates(rates)]);
+    if (active) parts.push(["show", active]);
     runs.forEach((run, i) => {
       if (i === active) return;
       parts.push(["also", [run.opt, run.batch, run.lr, run.beta, run.seed, writeRates(run.rates)].join("~")]);
@@ -137,7 +139,7 @@ const gdxSettings = (() => {
     const query = new URLSearchParams(text.replace(/^[#?]/, "").replace(/\+/g, "%2B"));
     /** @type {Record<string, string>} */
     const wanted = Object.create(null);
-    for (const [name, value] of query) if (name !== "also" && name !== "rates") wanted[name] = value;
+    for (const [name, value] of query) if (!["also", "rates", "show"].includes(name)) wanted[name] = value;
     const notes = apply(setup, wanted);
     try {
       if (query.has("rates")) setup.runs[setup.active].rates = readRates(query.get("rates") || "");
@@ -148,6 +150,11 @@ const gdxSettings = (() => {
           opt: CHECKS.opt(opt, count), batch: CHECKS.batch(batch, count), lr: CHECKS.lr(lr, count),
           beta: CHECKS.beta(beta, count), seed: CHECKS.seed(seed, count), rates: readRates(rates),
         });
+      }
+      if (query.has("show")) { // the run shown comes first in a link; here it takes its place among the others again
+        const active = CHECKS.show(query.get("show"), setup.runs.length);
+        setup.runs.splice(active, 0, ...setup.runs.splice(setup.active, 1));
+        setup.active = active;
       }
     } catch (error) {
       notes.push(`${error instanceof Error ? error.message : error}. That part of the link was left out.`);

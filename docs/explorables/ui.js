@@ -44,7 +44,7 @@ const gdxUi = (() => {
     const size = Math.abs(value);
     if (size >= 1e5 || size < 1e-3) {
       const [mantissa, exponent] = value.toExponential(Math.max(digits - 2, 0)).split("e");
-      return `${mantissa.replace("-", "−")}×10${raised(Number(exponent))}`;
+      return `${String(Number(mantissa)).replace("-", "−")}×10${raised(Number(exponent))}`;
     }
     return String(Number(value.toPrecision(digits + (size >= 1000 ? 1 : 0)))).replace("-", "−");
   }

@@ -57,7 +57,7 @@ const gdxWords = (() => {
   /** @param {OneRun} run @returns {string} what has become of the run, in a sentence or two */
   function verdict(run) {
     const { last, rows, world, settings } = run;
-    const { curvature, least, centre } = gdxEngine.bowl(world.data);
+    const { curvature, centre } = run.bowl;
     const rate = run.rateAt(last.update);
     const limit = gdxEngine.stableRate(settings.opt, settings.beta, curvature[0]);
     if (run.diverged) {
@@ -71,7 +71,7 @@ const gdxWords = (() => {
       return text;
     }
     if (last.update >= gdxEngine.MAX_UPDATES) return `${gdxEngine.MAX_UPDATES.toLocaleString("en")} updates: the page stops here.`;
-    if (last.update && last.loss - least <= 1e-10 * (rows[0].loss - least)) {
+    if (run.converged) {
       return `Converged: the loss is within 10⁻¹⁰ of the way to its minimum at w = ${show(centre[0])}, b = ${show(centre[1])}.`;
     }
     if (!last.update) return "";

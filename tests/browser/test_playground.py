@@ -58,7 +58,7 @@ def test_the_rate_changes_in_the_middle_of_a_run_or_from_its_start(open_page: An
     page.get_by_role("button", name="Step", exact=True).click()
     step = trace(page)[6]
     assert step["w"] == pytest.approx(before[5]["w"] - 0.01 * step["gradW"], abs=1e-8)
-    page.get_by_label("a new rate runs again").check()
+    page.get_by_label("Start the run again when the rate changes").check()
     rate.fill("0.02")
     rate.press("Enter")
     assert trace(page)[1]["w"] == pytest.approx(0.02 * 30, abs=1e-6)
@@ -164,6 +164,9 @@ def test_runs_are_compared_from_one_start(open_page: Any) -> None:
     assert chips.count() == 4
     assert page.get_by_role("button", name="+ Compare with another run").is_disabled()
     assert "stochastic" in chips.nth(2).inner_text()
+    assert "Momentum" in chips.nth(3).inner_text()  # not a third run over again
+    records = page.evaluate(f"{PLAY}.runs.map((run) => JSON.stringify(run.rows))")
+    assert len(set(records)) == 4
     assert page.evaluate(f"{PLAY}.runs.map((run) => [run.rows.length, run.rows[0].w])") == [[5, 0]] * 4
     page.get_by_role("button", name="Remove run 4").click()
     assert chips.count() == 3
@@ -237,11 +240,12 @@ def test_a_hostile_link_leaves_a_working_page(open_page: Any, hash_: str) -> Non
 @pytest.mark.parametrize(
     ("hash_", "word"),
     [
-        ("opt=constructor", "opt must be one of"),
-        ("lr=1e999", "lr must be a number from"),
+        ("opt=constructor", "The optimizer must be one of"),
+        ("lr=1e999", "The learning rate must be a number from"),
         ("lr=", "not nothing"),
         ("data=" + ";".join("1,2" for _ in range(10_000)), "not 10,000 points"),
-        ("also=constructor~1~1~1~1", "opt must be one of"),
+        ("also=constructor~1~1~1~1", "The optimizer must be one of"),
+        ("also=sgd~4~0.1~0.9~0&show=7", "The run that is shown must be a whole number from 0 to 1"),
     ],
 )
 def test_a_hostile_link_gets_a_clear_word(open_page: Any, hash_: str, word: str) -> None:
@@ -283,6 +287,87 @@ def test_play_runs_and_stands_still_for_readers_who_asked_for_less_motion(open_p
     calm.get_by_role("button", name="Play", exact=True).click()
     assert len(trace(calm)) > 20  # all at once
     assert calm.get_by_role("button", name="Pause").count() == 0
+
+
+def test_play_ends_where_nothing_new_is_to_be_seen(open_page: Any) -> None:
+    page = open_page(bypass_csp=True)
+    page.get_by_label("Speed of Play").select_option("very fast")
+    for rate, word in ((0.1, "Converged"), (0.14, "This run diverges")):
+        page.evaluate(f"{PLAY}.configure({{lr: {rate}}})")
+        page.get_by_role("button", name="Play", exact=True).click()
+        page.wait_for_function(f"{PLAY}.trace.length > 9 && !{PLAY}.playing")
+        assert word in page.locator("gdx-playground [role=status]").inner_text()
+        ended = len(trace(page))
+        assert ended < 1000
+        page.get_by_role("button", name="Step", exact=True).click()  # who wants to go on can
+        assert len(trace(page)) == ended + 1
+    page.get_by_role("button", name="Play", exact=True).click()  # again, from the start
+    assert len(trace(page)) < ended
+
+
+def test_the_picture_follows_a_path_that_leaves(open_page: Any) -> None:
+    page = open_page()
+    page.evaluate(f"{PLAY}.configure({{lr: 0.16}})")
+    for _ in range(4):
+        page.evaluate(f"{PLAY}.step(20)")
+        last = trace(page)[-1]
+        places = page.evaluate(
+            f"(() => {{ const s = {PLAY}.plots.surface; return [s.x({last['w']}), s.width, s.y({last['b']}), s.height]; }})()"
+        )
+        assert 0 < places[0] < places[1]
+        assert 0 < places[2] < places[3]
+    turns = page.locator(".gdx-surface .gdx-line").get_attribute("d").count("L")
+    assert turns < 40  # what is too small to see is not drawn, and no band stays
+    page.get_by_role("button", name="Reset").click()
+    assert page.evaluate(f"{PLAY}.plots.surface.xs[1]") < 6
+
+
+def test_a_reload_brings_the_state_back(open_page: Any) -> None:
+    page = open_page(bypass_csp=True)
+    assert page.evaluate("location.hash") == ""
+    for _ in range(2):
+        page.get_by_role("button", name="+ Compare with another run").click()
+    page.locator(".gdx-chip button[aria-pressed]").nth(1).click()
+    page.evaluate(f"{PLAY}.step(7)")
+    page.get_by_label("learning rate η", exact=True).fill("0.021")
+    page.keyboard.press("Enter")
+    page.evaluate(f"{PLAY}.step(3)")
+    page.wait_for_function("location.hash.includes('step=10')")
+    numbers = f"[{PLAY}.setup.active, ...{PLAY}.runs.map((run) => run.rows.map((row) => [row.w, row.b, row.lr]))]"
+    before = page.evaluate(numbers)
+    page.reload()
+    assert page.evaluate(numbers) == before
+    page.evaluate("location.hash = '#opt=adam&lr=0.5&step=4'")  # a link followed in the same page
+    page.wait_for_function(f"{PLAY}.run.settings.opt === 'adam' && {PLAY}.trace.length === 5")
+
+
+def test_a_double_click_on_a_picture_chooses_no_text(open_page: Any) -> None:
+    page = open_page()
+    page.locator(".gdx-surface").scroll_into_view_if_needed()
+    for plot in (".gdx-surface svg", ".gdx-fit svg", ".gdx-curve svg"):
+        for text in page.locator(f"{plot} .gdx-axes text").all()[:3]:
+            x, y = centre(text)
+            page.mouse.dblclick(x, y)
+            assert page.evaluate("getSelection().toString()") == ""
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_names_at_the_ends_of_axes_stay_in_the_picture(open_page: Any, width: int) -> None:
+    page = open_page(viewport={"width": width, "height": 740})
+    for rate, updates in ((0.05, 10), (0.2, 30), (0.2, 300)):
+        page.evaluate(f"{PLAY}.configure({{lr: {rate}}})")
+        page.evaluate(f"{PLAY}.step({updates})")
+        outside = page.evaluate("""() => [...document.querySelectorAll("gdx-playground .gdx-axes text")].filter((name) => {
+          const [it, all] = [name.getBoundingClientRect(), name.closest("svg").getBoundingClientRect()];
+          return it.left < all.left - 0.5 || it.right > all.right + 0.5; }).map((name) => name.textContent)""")
+        assert not outside
+
+
+def test_on_a_phone_the_rate_stands_under_the_surface(open_page: Any) -> None:
+    page = open_page(viewport={"width": 360, "height": 740})
+    top = page.locator(".gdx-surface svg").bounding_box()["y"]
+    slider = page.get_by_label("Learning rate, log scale").bounding_box()
+    assert slider["y"] + slider["height"] - top < 480
 
 
 def test_the_stepper_steps_by_key_and_links_to_its_step(open_page: Any) -> None:
@@ -419,11 +504,16 @@ def test_after_200_random_acts_every_number_shown_is_that_of_the_trace(open_page
         page.locator("input[name=lr]").fill(str(chance.choice([0.001, 0.02, 0.05, 0.11, 0.13, 0.5])))
         page.keyboard.press("Enter")
 
+    def pause() -> None:
+        button = page.get_by_role("button", name="Pause", exact=True)
+        if button.count():  # a run that arrives stops by itself
+            button.click()
+
     def play_a_while() -> None:
         press("Play")
         page.wait_for_timeout(chance.randrange(20, 120))
         assert stale(page.evaluate(SHOWN)) == []
-        chance.choice([lambda: press("Pause"), lambda: press("Reset"), drag, choose_batch, choose_rate])()
+        chance.choice([pause, lambda: press("Reset"), drag, choose_batch, choose_rate])()
         assert stale(page.evaluate(SHOWN)) == []
         page.evaluate(f"{PLAY}.pause()")
 

@@ -108,6 +108,7 @@ def tests(session: nox.Session) -> None:
     session.run(
         "pytest",
         *NO_SITE,
+        *("-n2", "--dist=loadfile"),
         "--cov",
         "--cov-report=term-missing:skip-covered",
         *session.posargs,

@@ -52,7 +52,7 @@ for path in paths:
     print(f"from {path[0].round(1)} to {path[-1].round(2)}")
 np.testing.assert_allclose([path[-1] for path in paths], [[1.5, 1], [-1.5, -1], [1.5, 1]], atol=0.05)
 
-# sphinx_gallery_alt = "Contours of the loss over two weights. Two basins, one at w = 1.5, v = 1 and its twin on the opposite "
+# sphinx_gallery_alt = "Contours of the loss over two weights. Two basins, one where both are positive and its twin on the opposite "
 # sphinx_gallery_alt = "side of the origin, with a mountain pass between them at (0, 0). Two paths start close to each other, below "
 # sphinx_gallery_alt = "the pass, and part: one to each basin. A third ends where the first does."
 fig, ax = plt.subplots()
@@ -119,7 +119,7 @@ ax.set(xlabel="from a minimum (0) to its copy (1)", ylabel="loss")
 # Do runs end in a local minimum?
 # -------------------------------
 #
-# Fit one wave of a sine from 200 random starts, with two, three and eight hidden units.
+# Fit one wave of a sine from 200 random starts, with two, three and eight hidden units, and look at the last :term:`loss`.
 ends = {}
 for units in (2, 3, 8):
     starts = np.random.default_rng(0).normal(size=(200, 3 * units + 1))

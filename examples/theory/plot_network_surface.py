@@ -22,7 +22,7 @@ import numpy as np
 from keras import layers
 from keras.optimizers import SGD, Adam
 
-from gdexplain import KerasObjective, build_mlp, evaluate, loss_along, pca_plane, sweep, train
+from gdexplain import KerasObjective, build_mlp, loss_grid, loss_between, pca_plane, sweep, train
 from gdexplain.plotting import COLORS, INK, draw_loss_surface, use_style
 
 use_style()
@@ -52,7 +52,7 @@ for path in paths:
     print(f"from {path[0].round(1)} to {path[-1].round(2)}")
 np.testing.assert_allclose([path[-1] for path in paths], [[1.5, 1], [-1.5, -1], [1.5, 1]], atol=0.05)
 
-# sphinx_gallery_alt = "Contours of the loss over two weights. Two basins, one upper right and its twin on the opposite "
+# sphinx_gallery_alt = "Contours of the loss over two weights. Two basins, one where both are positive and its twin on the opposite "
 # sphinx_gallery_alt = "side of the origin, with a mountain pass between them at (0, 0). Two paths start close to each other, below "
 # sphinx_gallery_alt = "the pass, and part: one to each basin. A third ends where the first does."
 fig, ax = plt.subplots()
@@ -99,9 +99,9 @@ def loss_of(rows):
 
 
 np.testing.assert_allclose(
-    loss_of(found[np.newaxis])[0], model.evaluate(x, waves, verbose=0), rtol=0.01
+    loss_of(found[np.newaxis])[0], model.loss_grid(x, waves, verbose=0), rtol=0.01
 )  # Keras': float32
-along, barrier = loss_along(loss_of, found, copy, vectorized=True)
+along, barrier = loss_between(loss_of, found, copy)
 print(f"loss of the minimum {barrier[0]:.4f}, of its copy {barrier[-1]:.4f}, half-way {barrier[50]:.2f}")
 np.testing.assert_allclose(barrier[-1], barrier[0], atol=1e-6)
 assert barrier.max() > 100 * barrier[0]
@@ -119,7 +119,7 @@ ax.set(xlabel="from a minimum (0) to its copy (1)", ylabel="loss")
 # Do runs end in a local minimum?
 # -------------------------------
 #
-# Fit one wave of a sine from 200 random starts, with two, three and eight hidden units.
+# Fit one wave of a sine from 200 random starts, with two, three and eight hidden units, and look at the last :term:`loss`.
 ends = {}
 for units in (2, 3, 8):
     starts = np.random.default_rng(0).normal(size=(200, 3 * units + 1))
@@ -169,7 +169,7 @@ assert share > 0.6
 # sphinx_gallery_alt = "Contours of the loss in the plane in which the run moved most, with the path of the run: a curved way "
 # sphinx_gallery_alt = "through a bent valley, which ends in a basin."
 fig, ax = plt.subplots()
-draw_loss_surface(ax, evaluate(loss_of, plane, around=run, vectorized=True))
+draw_loss_surface(ax, loss_grid(loss_of, plane, around=run))
 ax.plot(*shown.T, "o-", color=COLORS["adam"], ms=4, lw=1.2)
 ax.plot(0, 0, "x", color=INK, ms=13, mew=3)
 

@@ -22,7 +22,7 @@ import numpy as np
 from keras import layers
 from keras.optimizers import SGD, Adam
 
-from gdexplain import KerasObjective, build_mlp, loss_grid, loss_between, pca_plane, sweep, train
+from gdexplain import KerasObjective, build_mlp, loss_between, loss_grid, pca_plane, sweep, train
 from gdexplain.plotting import COLORS, INK, draw_loss_surface, use_style
 
 use_style()
@@ -99,7 +99,7 @@ def loss_of(rows):
 
 
 np.testing.assert_allclose(
-    loss_of(found[np.newaxis])[0], model.loss_grid(x, waves, verbose=0), rtol=0.01
+    loss_of(found[np.newaxis])[0], model.evaluate(x, waves, verbose=0), rtol=0.01
 )  # Keras': float32
 along, barrier = loss_between(loss_of, found, copy)
 print(f"loss of the minimum {barrier[0]:.4f}, of its copy {barrier[-1]:.4f}, half-way {barrier[50]:.2f}")

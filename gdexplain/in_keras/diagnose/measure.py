@@ -286,7 +286,7 @@ class Way:
         for chunk in batches(self.problem.examples, self.width, setup.updates, seed):
             loss, size, good = loop(x, y, _filled(chunk), np.int32(len(chunk)))
             losses.append(loss.numpy()[: int(good)])
-            sizes.append(np.sqrt(2 * size.numpy()[: int(good)]))
+            sizes.append(np.sqrt(2) * np.sqrt(size.numpy()[: int(good)]))
             if int(good) < len(chunk):
                 return losses, sizes, False
             if time.perf_counter() > until:

@@ -1,6 +1,7 @@
 """The explorables: figures that can be touched, each with a static one and words that stand in for it.
 
-``.. explorable:: playground`` (or ``backprop``, or ``map``) puts one on a page; its content is the caption. Browsers
+``.. explorable:: playground`` (or ``backprop``, ``rule`` or ``map``) puts one on a page; its content is the caption, and
+``:small:`` leaves of the playground what fits a first screen. Browsers
 with scripts get a custom element of ``docs/explorables``; without scripts a figure and its text stay; other builders
 write the text. What Keras computes for them is kept in the doctree folder and made again when the package changes.
 Pages without an explorable load nothing.
@@ -114,6 +115,7 @@ class ExplorableDirective(SphinxDirective):
     has_content = True
     option_spec: ClassVar[dict[str, Any]] = {
         "settings": directives.unchanged,
+        "small": directives.flag,
         "graph": lambda value: directives.choice(value, tuple(LEAVES)),
         "alt": directives.unchanged_required,
     }
@@ -125,7 +127,8 @@ class ExplorableDirective(SphinxDirective):
             raise self.error(f"explorable must be playground, backprop or map, not {kind!r}.")
         graph = self.options.get("graph", "net") if kind == "backprop" else ""
         wanted = Wanted(kind, graph, self.options.get("settings", ""))
-        node = Explorable(wanted=wanted, alt=self.options.get("alt", ALT[graph or kind]))
+        alt = self.options.get("alt", ALT[graph or kind])
+        node = Explorable(wanted=wanted, alt=alt, small="small" in self.options)
         self.set_source_info(node)
         self.state.nested_parse(self.content, self.content_offset, node)
         _pages(self.env).setdefault(self.env.docname, []).append(wanted)
@@ -546,6 +549,7 @@ def visit_html(self: Any, node: Explorable) -> None:
     static = os.path.normpath(f"{self.builder.imgpath}/../_static/explorables").replace(os.sep, "/")
     given = {"settings": wanted.settings, "graph": wanted.graph, "data-playground": _playground_page(self.builder)}
     attributes = "".join(f' {name}="{html.escape(value)}"' for name, value in given.items() if value)
+    attributes += " small" * node["small"]
     self.body.append(
         f'<figure class="gdx-figure"><gdx-{wanted.kind}{attributes}><img class="gdx-static" width="648" height="288" '
         f'src="{static}/{wanted.picture}" alt="{html.escape(node["alt"])}"></gdx-{wanted.kind}>{"<figcaption>" if node.children else ""}'

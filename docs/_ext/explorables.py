@@ -35,11 +35,12 @@ from sphinx.util.docutils import SphinxDirective
 HERE = Path(__file__).resolve()
 SCRIPTS = HERE.parents[1] / "explorables"
 PACKAGE = HERE.parents[2] / "gdexplain"
-ORDER = ["engine", "settings", "ui", "plots", "words", "playground", "net", "backprop", "map"]
+ORDER = ["engine", "settings", "ui", "plots", "words", "playground", "net", "backprop", "rule", "map"]
 LINE = [[1.0, 2.0], [2.0, 4.0], [3.0, 6.0], [4.0, 8.0]]
 CLOUD = [[-1.5, -2.0], [0.0, 1.5], [0.5, 0.25], [1.0, 3.0], [2.0, 2.5]]
 CHECKPOINTS = [1, 2, 3, 5, 10, 20, 50]  # the updates whose (w, b) a page carries
 RATES = {"sgd": 0.05, "momentum": 0.02, "nesterov": 0.02, "adagrad": 0.5, "rmsprop": 0.1, "adam": 0.1, "adamw": 0.1}
+GRADIENTS = [4.0, 4.0, -2.0, 0.5, 0.0, 1e-3, 3.0]  # what the rules are given, one weight's, an update each
 UPDATES = 400  # what the map grants each place
 PLACES = {
     "beta": [(0.1, 0.6), (0.186, 0.58), (0.05, 0.9), (0.15, 0.2), (0.02, 0.3), (0.119, 0.0)],
@@ -68,6 +69,10 @@ ALT = {
     "circuit": (
         "The computational graph of (x + y) z: x and y feed the sum q; q and z feed the product f. Each node carries "
         "its value and its gradient."
+    ),
+    "rule": (
+        "Steps against updates for three rules that are given one gradient ten times, and then none. Momentum's step "
+        "grows with every update and dies out slowly, RMSProp's begins too long, Adam's is one rate from the first on."
     ),
     "map": (
         "A map over learning rate and momentum. The colour says how many updates the neuron needs to converge. Beyond "
@@ -101,7 +106,7 @@ class Wanted(NamedTuple):
         return numbers | {name: float(text) for name, text in {**given, **flat}.items() if name in numbers}
 
 
-LONG = Wanted("playground", "", ""), Wanted("map", "", "")  # their figures take seconds
+LONG = Wanted("playground", "", ""), Wanted("rule", "", ""), Wanted("map", "", "")  # their figures take seconds
 
 
 class Explorable(nodes.General, nodes.Element):
@@ -123,8 +128,8 @@ class ExplorableDirective(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         """Build the node, and remember for the page what it needs."""
         kind = self.arguments[0]
-        if kind not in ("playground", "backprop", "map"):
-            raise self.error(f"explorable must be playground, backprop or map, not {kind!r}.")
+        if kind not in ("playground", "backprop", "rule", "map"):
+            raise self.error(f"explorable must be playground, backprop, rule or map, not {kind!r}.")
         graph = self.options.get("graph", "net") if kind == "backprop" else ""
         wanted = Wanted(kind, graph, self.options.get("settings", ""))
         alt = self.options.get("alt", ALT[graph or kind])
@@ -149,6 +154,7 @@ def reference() -> dict[str, Any]:
     return {
         "keras": version("keras"),
         "runs": reference_runs(),
+        "rules": reference_rules(),
         "map": {"limit": UPDATES, "limits": limits, "places": places},
     }
 
@@ -209,6 +215,23 @@ def reference_runs() -> list[dict[str, Any]]:
             path = train_line(settings, max(CHECKPOINTS)).parameters
             runs.append({"settings": settings, "at": CHECKPOINTS, "path": [path[k].tolist() for k in CHECKPOINTS]})
     return runs
+
+
+def reference_rules() -> list[dict[str, Any]]:
+    """Have three rules of Keras move one weight in float64, each by the same gradients."""
+    import keras
+    import tensorflow as tf
+
+    rules = []
+    for opt in ("momentum", "rmsprop", "adam"):
+        weight, optimizer = keras.Variable(1.0, dtype="float64"), optimizer_of(opt, 0.1, 0.9)
+        optimizer.build([weight])
+        path = []
+        for gradient in GRADIENTS:
+            optimizer.apply([tf.constant(gradient, tf.float64)], [weight])
+            path.append(weight.numpy().item())
+        rules.append({"opt": opt, "lr": 0.1, "beta": 0.9, "w": 1.0, "gradients": GRADIENTS, "path": path})
+    return rules
 
 
 def updates_needed(by: str, lr: float, other: float) -> int | None:
@@ -325,6 +348,24 @@ def draw_graph(wanted: Wanted) -> Any:
     return figure
 
 
+def draw_rule(_: Wanted) -> Any:
+    """Draw the steps of three rules that are given one gradient ten times, and then none."""
+    from gdexplain.by_hand import rules
+    from gdexplain.plotting import COLORS
+
+    figure, ax = _subplots()
+    kinds = {"momentum": (rules.momentum(0.1), "s-"), "RMSProp": (rules.rmsprop(0.1), "^:"), "Adam": (rules.adam(0.1), "o-")}
+    for name, (rule, look) in kinds.items():
+        state, steps = rule.init(np.zeros(1)), []
+        for gradient in [1.0] * 10 + [0.0] * 10:
+            step, state = rule.update(np.array([gradient]), state, np.zeros(1))
+            steps.append(-step.item() / 0.1)
+        ax.plot(range(1, 21), steps, look, color=COLORS["momentum" if name == "momentum" else "adam"], label=name)
+    ax.set(xlabel="update", ylabel="step / rate")
+    ax.legend()
+    return figure
+
+
 def draw_map(_: Wanted) -> Any:
     """Draw how many updates each learning rate and momentum needs, and the boundary of theory."""
     from gdexplain.by_hand.descent import descend
@@ -365,7 +406,7 @@ def svg(wanted: Wanted) -> bytes:
 
     from gdexplain import use_style
 
-    draw = {"playground": draw_playground, "backprop": draw_graph, "map": draw_map}[wanted.kind]
+    draw = {"playground": draw_playground, "backprop": draw_graph, "rule": draw_rule, "map": draw_map}[wanted.kind]
     with mpl.rc_context():
         use_style()
         mpl.rcParams["svg.hashsalt"] = "gdexplain"

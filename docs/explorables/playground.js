@@ -490,7 +490,7 @@ class GdxPlayground extends HTMLElement {
     const points = all ? `all ${batch.length} points` : `point${batch.length > 1 ? "s" : ""} ${batch.length > 12 ? `${batch.slice(0, 12).join(", ")}, …` : batch.join(", ")}`;
     const block = (/** @type {0 | 1} */ i) => h("div", {},
       h("p", {}, h("span", { class: "gdx-formula" }, `g = ∂L/∂${"wb"[i]}`), ` = ${show(/** @type {number} */ (i ? row.gradB : row.gradW), 6)}`),
-      ...gdxWords.equations(run, before, row, i).map(([formula, numbers]) => h("p", {}, h("span", { class: "gdx-formula" }, formula), h("span", {}, ` = ${numbers}`))));
+      ...gdxWords.equations(run.settings.opt, run.settings.beta, before, row, i).map(([formula, numbers]) => h("p", {}, h("span", { class: "gdx-formula" }, formula), h("span", {}, ` = ${numbers}`))));
     this.ui.equations.replaceChildren(
       h("p", { class: "gdx-what" }, h("b", {}, at ? `Update ${row.update}` : "The first update"), ` ${at ? "used" : "will use"} ${points}; loss of the batch ${show(row.batchLoss ?? 0)}`),
       block(0), block(1));

@@ -162,5 +162,5 @@ const gdxSettings = (() => {
     return notes;
   }
 
-  return Object.freeze({ MAX_POINTS, MAX_RUNS, FIELDS, CHECKS, standard, apply, setData, points, read, write });
+  return Object.freeze({ MAX_POINTS, MAX_RUNS, FIELDS, CHECKS, number, standard, apply, setData, points, read, write });
 })();

@@ -385,6 +385,32 @@ def test_the_stepper_steps_by_key_and_links_to_its_step(open_page: Any) -> None:
     assert again.locator("gdx-backprop .gdx-chain").inner_text() == stepper.locator(".gdx-chain").inner_text()
 
 
+def test_the_stepper_of_a_rule_fills_slot_by_slot_with_the_numbers_put_in(open_page: Any) -> None:
+    page = open_page()
+    rule = page.locator("gdx-rule")
+    rule.get_by_label("Rule", exact=True).select_option("adam")
+    said, seen = rule.get_by_role("status"), []
+    for _ in range(5):
+        rule.get_by_role("button", name="Next").click()
+        seen.append(said.inner_text())
+        assert rule.locator("[aria-current=step]").count() == 1
+    words = ["Gradient", "Memory: mean", "Memory: mean square", "Correction", "Step"]
+    assert [text.partition(" of update 1")[0] for text in seen] == words
+    assert rule.locator(".gdx-empty").count() == 0
+    first = page.evaluate("document.querySelector('gdx-rule').updates[0]")
+    assert first["step"] == pytest.approx(-0.1, rel=1e-4)  # one rate, whatever the gradient
+    assert shows(seen[-1].rpartition("= ")[2], first["w"], 6)
+    field = rule.get_by_label("gradient of this update")
+    field.fill("-4000")
+    field.press("Enter")
+    assert page.evaluate("document.querySelector('gdx-rule').updates[0].step") == pytest.approx(0.1, rel=1e-4)
+    rule.get_by_role("button", name="Next").click()
+    assert "Gradient of update 2" in said.inner_text()
+    page.evaluate("document.querySelector('gdx-rule').configure({opt: '__proto__', lr: 'x', gradients: [NaN]})")
+    assert rule.get_by_role("alert").inner_text().count("It was left as it is.") == 3
+    assert re.search(r"NaN|undefined|Infinity", rule.inner_text().replace("not NaN", "")) is None
+
+
 def test_the_sum_over_two_paths_is_written_out(open_page: Any) -> None:
     page = open_page()
     k = page.evaluate("""() => { const e = document.querySelector("gdx-backprop");

@@ -35,7 +35,7 @@ from sphinx.util.docutils import SphinxDirective
 HERE = Path(__file__).resolve()
 SCRIPTS = HERE.parents[1] / "explorables"
 PACKAGE = HERE.parents[2] / "gdexplain"
-ORDER = ["engine", "settings", "ui", "plots", "words", "playground", "net", "backprop", "rule", "map"]
+ORDER = ["engine", "ui", "settings", "plots", "words", "playground", "net", "backprop", "rule", "map"]
 LINE = [[1.0, 2.0], [2.0, 4.0], [3.0, 6.0], [4.0, 8.0]]
 CLOUD = [[-1.5, -2.0], [0.0, 1.5], [0.5, 0.25], [1.0, 3.0], [2.0, 2.5]]
 CHECKPOINTS = [1, 2, 3, 5, 10, 20, 50]  # the updates whose (w, b) a page carries

@@ -79,9 +79,9 @@ def _install_without_locks(session: nox.Session, *options: str) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Build the site, strictly, and say where it is."""
+    """Build the site, strictly, and say where it is (`-- --fresh` begins from nothing)."""
     _install(session, "docs")
-    session.run("python", "docs/_ext/build_site.py")
+    session.run("python", "docs/_ext/build_site.py", *session.posargs)
 
 
 @nox.session(default=False)
@@ -92,9 +92,9 @@ def serve(session: nox.Session) -> None:
     if "--port" in words[:-1]:  # `--port 0` takes a free one
         session.run("python", "tools/check_port.py", words[words.index("--port") + 1])
     out = ROOT / "docs" / "_build" / "serve"
-    ignored = [f"docs/{name}" for name in ("_build", "gallery", "reference/generated", "sg_execution_times.rst")]
+    ignored = [f"docs/{name}" for name in ("_build", "gallery", "sg_execution_times.rst")]
     session.run(
-        *("sphinx-autobuild", "-n", "-q", "-d", str(out / "doctrees"), "docs", str(out / "html")),
+        *("sphinx-autobuild", "-n", "-d", str(out / "doctrees"), "docs", str(out / "html")),
         *("--host", "127.0.0.1", "--watch", "gdexplain", "--watch", "examples"),
         *(word for name in ignored for word in ("--ignore", str(ROOT / name))),
         *words,
@@ -108,6 +108,7 @@ def tests(session: nox.Session) -> None:
     session.run(
         "pytest",
         *NO_SITE,
+        *("-n2", "--dist=loadfile"),
         "--cov",
         "--cov-report=term-missing:skip-covered",
         *session.posargs,
@@ -159,7 +160,7 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "format", "--check", ".")
     session.run("codespell")
     session.run("zizmor", "--offline", "--quiet", "--persona=pedantic", ".github")
-    session.run("python", "docs/_ext/check_prose.py")
+    session.run("python", "tools/check_prose.py")
     session.run("repo-review", ".")
 
 
@@ -203,7 +204,7 @@ def reproducible(session: nox.Session) -> None:
         for entry in ("pyproject.toml", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "CITATION.cff", "LICENSE"):
             if (ROOT / entry).exists():
                 shutil.copy(ROOT / entry, copy)
-        made = shutil.ignore_patterns("__pycache__", "_build", "gallery", "generated", "sg_execution_times.rst")
+        made = shutil.ignore_patterns("__pycache__", "_build", "gallery", "sg_execution_times.rst")
         # The tests too: a script that is no page names its test.
         for entry in ("docs", "examples", "gdexplain", "requirements", "tests"):
             shutil.copytree(ROOT / entry, copy / entry, ignore=made)
@@ -228,6 +229,13 @@ def bench(session: nox.Session) -> None:
         words.remove("--torch")
         session.install("torch")
     session.run("python", "-m", "benchmarks", *words)
+
+
+@nox.session(name="diagnose-score", default=False)
+def diagnose_score(session: nox.Session) -> None:
+    """Count how often `diagnose` names the fault, and where there is none, and renew its table (`-- mutants`: a part)."""
+    _install(session, "tests")
+    session.run("python", "-W", "ignore", "-m", "benchmarks.diagnose_score", *session.posargs)
 
 
 @nox.session(default=False)

@@ -175,13 +175,12 @@ def jax_vmap(x, y, rate, updates):
 
 
 def sweep(data, rate, updates):
-    """`gdexplain.sweep` as it is called, with everything that a call does but the compiling."""
+    """`gdexplain.sweep` as it is called, checks included, with everything that a call does but the compiling.
 
-    def run():
-        options = {"optimizer": "sgd", "steps": updates, "learning_rate": rate, "tile": TILE}
-        return sweeping.sweep(build_linear(), data, **options).parameters
-
-    return run
+    The model is its pattern and stays as it is: it is made once, as JAX's function is written once.
+    """
+    model, options = build_linear(), {"optimizer": "sgd", "steps": updates, "learning_rate": rate, "tile": TILE}
+    return lambda: sweeping.sweep(model, data, **options).parameters
 
 
 def compiled_tiles(data, rate, updates):

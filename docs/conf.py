@@ -4,24 +4,14 @@ import os
 import re
 import sys
 import tomllib
-import warnings
 from pathlib import Path
 
 DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
-WORK = DOCS / "_build"  # caches live here too; `nox -s docs` publishes to _build/html
+WORK = DOCS / "_build"  # what Sphinx keeps from build to build; `nox -s docs` publishes to _build/html
 sys.path[:0] = [str(DOCS / "_ext"), str(DOCS), str(ROOT)]
 
-import build_state  # it and `recovery` are found through the line above
-import recovery
-
-build_state.prepare_environment(WORK)  # before anything imports TensorFlow or starts a kernel
-build_state.hold_lock(WORK / "lock")
-recovery.begin(WORK, DOCS / "gallery")
-FINGERPRINT = build_state.fingerprint(ROOT)
-build_state.forget_stale_gallery(DOCS / "gallery", FINGERPRINT)
-
-import publishing
+import publishing  # it is found through the line above
 from gallery_order import COMPANIONS
 
 # -- the project ------------------------------------------------------------------------------------------------------
@@ -36,8 +26,8 @@ html_baseurl = publishing.base_url()  # GDEXPLAIN_BASE_URL, the one place that s
 
 extensions = [
     "myst_nb",
-    "notebooks",  # it begins what goes on beside the others: before them
-    "explorables",  # it too
+    "execute",  # after MyST-NB, whose settings it needs, and before sphinx-gallery, which reads what it has made
+    "explorables",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.extlinks",
@@ -73,6 +63,10 @@ if html_baseurl:  # a card for shared links is an absolute address or nothing
     extensions.append("sphinxext.opengraph")
     ogp_site_url = html_baseurl
     ogp_social_cards = {"line_color": "#0072b2"}
+    extensions.append("sphinx_sitemap")
+    sitemap_url_scheme = "{link}"
+    sitemap_locales = [None]  # a translated page is a page of the site, with its own address
+    sitemap_excludes = [f"{name}.html" for name in publishing.UNLISTED]
 nitpicky = True
 nitpick_ignore_regex = [
     # The build reads nothing from the network, so no inventory of other projects is at hand: their names stay plain text.
@@ -82,9 +76,12 @@ nitpick_ignore_regex = [
         r"(Path|PathLike|Axes|Figure|Artist|Line2D|Animation|FuncAnimation|DataFrame|optional|array_like|ndarray)",
     ),
 ]
-suppress_warnings = ["config.cache"]  # the fingerprint below is meant to change
 
-# -- pages that run: MyST-NB ------------------------------------------------------------------------------------------
+# -- code that runs ---------------------------------------------------------------------------------------------------
+
+execute_imports = ["keras", "sklearn.datasets"]  # slow; TensorFlow comes with Keras
+
+# -- pages with cells: MyST-NB ------------------------------------------------------------------------------------------
 
 myst_enable_extensions = [
     "amsmath",
@@ -98,17 +95,12 @@ myst_enable_extensions = [
 myst_heading_anchors = 3
 myst_links_external_new_tab = False
 nb_execution_mode = "cache"
-nb_execution_cache_path = str(WORK / "cache" / f"notebooks-{FINGERPRINT}")
-nb_execution_raise_on_error = True
-nb_execution_show_tb = True
-nb_execution_timeout = 120
+nb_execution_cache_path = str(WORK / "cache")  # `execute` puts the results here
 nb_merge_streams = True
 nb_output_stderr = "warn"  # C++ log lines and Python warnings land here; -W makes them errors
 
-# -- scripts that run: sphinx-gallery ---------------------------------------------------------------------------------
+# -- scripts: sphinx-gallery -----------------------------------------------------------------------------------------
 
-# joblib replaces a worker that has grown, as TensorFlow makes each of them do, and says so; no script is lost.
-warnings.filterwarnings("ignore", "A worker stopped while some jobs", module="joblib")
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "gallery",
@@ -116,14 +108,12 @@ sphinx_gallery_conf = {
     "ignore_pattern": "|".join(re.escape(Path(name).name) for name in COMPANIONS),  # no pages; gallery_order says why
     "subsection_order": "gallery.section_order",
     "within_subsection_order": "gallery.ScriptOrder",
-    "image_scrapers": ("gallery.scrape",),
-    "reset_modules": ("matplotlib", "gallery.reset"),
-    "abort_on_example_error": True,
-    "only_warn_on_example_error": False,
+    "plot_gallery": False,  # `execute` has run the scripts, side by side
+    "image_scrapers": ("figures.scrape",),
+    "reset_modules": ("matplotlib", "figures.reset"),
     "capture_repr": ("_repr_html_",),
     "remove_config_comments": True,
     "image_srcset": ["2x"],
-    "parallel": min(4, os.cpu_count() or 1),  # in processes of their own; the pages are the same, bit for bit
     "thumbnail_size": (400, 280),
     "backreferences_dir": "gallery/backreferences",  # which script uses which name: shown on the name's page
     "doc_module": ("gdexplain",),
@@ -137,8 +127,7 @@ sphinx_gallery_conf = {
 
 # -- the API ----------------------------------------------------------------------------------------------------------
 
-autosummary_generate = True
-autosummary_imported_members = False
+autosummary_generate = False  # a page a room, written by hand, not one a name
 autodoc_inherit_docstrings = False  # Keras writes its docstrings in another format
 autodoc_typehints = "none"  # numpydoc's Parameters carry types, shapes and units
 autodoc_member_order = "bysource"
@@ -179,15 +168,9 @@ html_show_sourcelink = True
 html_show_sphinx = False
 html_show_copyright = False
 html_last_updated_fmt = None
-pygments_style = "code_styles.Light"  # Tango and One Dark, each colour with the contrast that WCAG asks for
-pygments_dark_style = "code_styles.Dark"
+pygments_style = "github-light-high-contrast"  # of accessible-pygments: each colour has the contrast that WCAG asks for
+pygments_dark_style = "github-dark-high-contrast"
 copybutton_exclude = ".linenos, .gp, .go"
 linkcheck_timeout = 20
 linkcheck_retries = 2
 linkcheck_anchors = False  # many sites build their anchors with scripts
-
-
-def setup(app):
-    """Have every page read again when the fingerprint changes (the value itself is used nowhere)."""
-    app.add_config_value("gdexplain_fingerprint", FINGERPRINT, "env", str)
-    app.connect("build-finished", lambda _, error: recovery.end(WORK) if error is None else None)

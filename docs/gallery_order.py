@@ -20,6 +20,7 @@ ORDER = {
         "plot_noise_floor.py",
         "plot_shuffling.py",
         "plot_batch_size_and_rate.py",
+        "plot_accumulation.py",
         "plot_data_parallel.py",
         "plot_adam_on_the_notebook.py",
     ],
@@ -32,6 +33,7 @@ ORDER = {
     ],
     "theory": [
         "plot_initialisation.py",
+        "plot_network_surface.py",
         "plot_deep_linear.py",
         "plot_edge_of_stability.py",
         "plot_fractal_boundary.py",

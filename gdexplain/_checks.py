@@ -183,6 +183,14 @@ def finite_array(
     return array
 
 
+def vector(name: str, value: ArrayLike, size: int) -> NDArray[np.float64]:
+    """Return `value` as a vector of `size` finite numbers."""
+    array = finite_array(name, value)
+    if array.shape != (size,):
+        raise ValueError(f"{name} must have shape ({size},), not {array.shape}.")
+    return array
+
+
 def symmetric(name: str, value: ArrayLike) -> NDArray[np.float64]:
     """Return `value` as a square matrix of finite numbers that equals its transpose, to rounding."""
     matrix = finite_array(name, value, ndim=2)
@@ -217,6 +225,12 @@ def frozen(array: NDArray[Any]) -> NDArray[Any]:
     copy = np.array(array)
     copy.flags.writeable = False
     return copy
+
+
+def keep(record: Any, **values: Any) -> None:
+    """Set fields of a frozen record to what was checked: arrays to read-only copies."""
+    for name, value in values.items():
+        object.__setattr__(record, name, frozen(value) if isinstance(value, np.ndarray) else value)
 
 
 def _is_real(value: Any) -> bool:

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from gdexplain._checks import (
     finite_array,
     flag,
-    frozen,
+    keep,
     number_array,
     positive_int,
     real,
@@ -72,9 +72,7 @@ class Dataset:
         targets = _as_targets(self.targets)
         if len(inputs) != len(targets):
             raise ValueError(f"inputs and targets must have as many rows, not {len(inputs)} and {len(targets)}.")
-        text("name", self.name)
-        object.__setattr__(self, "inputs", frozen(inputs))
-        object.__setattr__(self, "targets", frozen(targets))
+        keep(self, inputs=inputs, targets=targets, name=text("name", self.name))
 
     def __len__(self) -> int:
         """Return the number of examples N."""
@@ -293,40 +291,12 @@ def load_digits() -> Dataset:
     .. [1] E. Alpaydin and C. Kaynak, "Optical recognition of handwritten digits", UCI Machine Learning Repository,
        1998. :doi:`10.24432/C50P49`
     """
-    bunch = _sklearn_datasets().load_digits()
-    return Dataset(bunch.data / 16.0, bunch.target, "digits")
-
-
-def load_diabetes() -> Dataset:
-    """Load the 442 patients of the diabetes study that scikit-learn carries, features standardised.
-
-    Returns
-    -------
-    Dataset
-        Inputs (442, 10), each column of mean 0 and variance 1; targets (442, 1), disease progression after a year.
-
-    Raises
-    ------
-    ImportError
-        If scikit-learn is not installed (the extra ``gdexplain[data]``).
-
-    References
-    ----------
-    .. [1] B. Efron, T. Hastie, I. Johnstone and R. Tibshirani, "Least angle regression", Annals of Statistics 32
-       (2004), 407-499. :doi:`10.1214/009053604000000067`
-    """
-    bunch = _sklearn_datasets().load_diabetes()
-    centred = bunch.data - bunch.data.mean(axis=0)
-    return Dataset(centred / centred.std(axis=0), bunch.target[:, np.newaxis].astype(float), "diabetes")
-
-
-def _sklearn_datasets() -> Any:
-    """Import scikit-learn's data sets, which need no download."""
     try:
         import sklearn.datasets
     except ImportError as error:
-        raise ImportError("This data set comes with scikit-learn: pip install 'gdexplain[data]'.") from error
-    return sklearn.datasets
+        raise ImportError("The digits come with scikit-learn: pip install 'gdexplain[data]'.") from error
+    bunch = sklearn.datasets.load_digits()
+    return Dataset(bunch.data / 16.0, bunch.target, "digits")
 
 
 def batch_order(

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import combinations
 from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
+from scipy.special import comb
 
 from gdexplain._checks import (
     called,
     finite_array,
-    flag,
-    frozen,
     instance,
     items,
+    keep,
     number_array,
     positive_int,
     real,
@@ -26,11 +25,10 @@ from gdexplain._checks import (
     seed_of,
     text,
 )
-from gdexplain.by_hand.objectives import Objective
+from gdexplain.by_hand.objectives import Array, Objective
 from gdexplain.data import Data, line_columns
 from gdexplain.record import Trajectory
 
-Array: TypeAlias = NDArray[np.float64]
 LossFunction: TypeAlias = Callable[[Array], Any] | Objective
 
 
@@ -82,9 +80,9 @@ class Plane:
             lengths = directions @ directions.T
         if not np.allclose(lengths, np.eye(2), atol=1e-6):
             raise refused(ValueError, "directions", "orthogonal and of length 1", directions.tolist())
-        object.__setattr__(self, "labels", _labels("labels", self.labels))
-        object.__setattr__(self, "origin", frozen(origin))
-        object.__setattr__(self, "directions", frozen(directions))
+        first, second = items("labels", self.labels, "two names", at_least=2, at_most=2)
+        labels = text("labels", first), text("labels", second)
+        keep(self, origin=origin, directions=directions, labels=labels)
 
     @classmethod
     def of_parameters(
@@ -230,8 +228,7 @@ class Slice:
                 raise ValueError(f"{name} must hold at least two rising numbers, not {array}.")
         if loss.shape != (len(b), len(a)):
             raise ValueError(f"loss must have shape ({len(b)}, {len(a)}), not {loss.shape}.")
-        for name, array in (("a", a), ("b", b), ("loss", loss)):
-            object.__setattr__(self, name, frozen(array))
+        keep(self, a=a, b=b, loss=loss)
 
 
 def pca_plane(path: Trajectory | ArrayLike) -> Plane:
@@ -291,7 +288,7 @@ def pca_plane(path: Trajectory | ArrayLike) -> Plane:
     return Plane(rows[-1], directions[:2] * signs[:, np.newaxis], labels)
 
 
-def evaluate(
+def loss_grid(
     loss_function: LossFunction,
     plane: Plane | None = None,
     *,
@@ -299,14 +296,14 @@ def evaluate(
     b_range: tuple[float, float] | None = None,
     around: Trajectory | Sequence[Trajectory] | ArrayLike | None = None,
     resolution: int = 101,
-    vectorized: bool = False,
 ) -> Slice:
     r"""Evaluate a loss on a grid over a plane: :math:`L(\theta_0 + a u + b v)`.
 
     Parameters
     ----------
     loss_function : Objective or callable
-        Takes one flat theta (P,) and returns its loss; with ``vectorized=True`` takes rows (M, P) and returns (M,).
+        An objective, such as `LeastSquares` or `KerasObjective`; or a function from rows of parameters (M, P) to their
+        losses (M,), such as `line_loss` returns.
     plane : Plane, optional
         The plane; by default that of the neuron w x + b.
     a_range, b_range : (float, float), optional
@@ -315,8 +312,6 @@ def evaluate(
         Gives the ranges that are left out: all of these points, with a margin of 15 %.
     resolution : int
         How many grid points along each direction.
-    vectorized : bool
-        Whether `loss_function` takes many rows at once.
 
     Returns
     -------
@@ -331,9 +326,9 @@ def evaluate(
     Examples
     --------
     >>> from gdexplain.data import make_line
-    >>> from gdexplain.landscape import evaluate
+    >>> from gdexplain.landscape import loss_grid
     >>> from gdexplain.by_hand.objectives import LeastSquares
-    >>> surface = evaluate(LeastSquares(make_line()), a_range=(0, 4), b_range=(-2, 2), resolution=5)
+    >>> surface = loss_grid(LeastSquares(make_line()), a_range=(0, 4), b_range=(-2, 2), resolution=5)
     >>> surface.loss[2].tolist()  # b = 0, w = 0, 1, ..., 4
     [30.0, 7.5, 0.0, 7.5, 30.0]
     """
@@ -344,18 +339,17 @@ def evaluate(
     a = _grid("a_range", a_range, a_around, resolution)
     b = _grid("b_range", b_range, b_around, resolution)
     # One row of the grid at a time: memory stays at A x P, however fine the grid is.
-    loss = np.stack([_losses(loss_function, plane.point(a, height), vectorized=vectorized) for height in b])
+    loss = np.stack([_losses(loss_function, plane.point(a, height)) for height in b])
     return Slice(plane, a, b, loss)
 
 
-def loss_along(
+def loss_between(
     loss_function: LossFunction,
     start: ArrayLike,
     end: ArrayLike,
     *,
     span: tuple[float, float] = (0.0, 1.0),
     points: int = 101,
-    vectorized: bool = False,
 ) -> tuple[Array, Array]:
     r"""Evaluate a loss on the straight line between two points of parameter space.
 
@@ -364,15 +358,13 @@ def loss_along(
     Parameters
     ----------
     loss_function : Objective or callable
-        As in `evaluate`.
+        As in `loss_grid`.
     start, end : array_like, shape (P,)
         The points at :math:`\alpha = 0` and 1.
     span : (float, float)
         From which :math:`\alpha` to which; past 0 and 1 the line goes on.
     points : int
         How many values of :math:`\alpha`.
-    vectorized : bool
-        As in `evaluate`.
 
     Returns
     -------
@@ -394,9 +386,9 @@ def loss_along(
     Examples
     --------
     >>> from gdexplain.data import make_line
-    >>> from gdexplain.landscape import loss_along
+    >>> from gdexplain.landscape import loss_between
     >>> from gdexplain.by_hand.objectives import LeastSquares
-    >>> alpha, loss = loss_along(LeastSquares(make_line()), [0, 0], [2, 0], points=3)
+    >>> alpha, loss = loss_between(LeastSquares(make_line()), [0, 0], [2, 0], points=3)
     >>> loss.tolist()
     [30.0, 7.5, 0.0]
     """
@@ -406,7 +398,7 @@ def loss_along(
     room("points", 4 * positive_int("points", points, at_least=2) * (1 + len(start)))
     alpha = _grid("span", span, None, points)
     line = (1 - alpha)[:, np.newaxis] * start + alpha[:, np.newaxis] * end
-    return alpha, _losses(loss_function, line, vectorized=vectorized)
+    return alpha, _losses(loss_function, line)
 
 
 def line_loss(dataset: Data) -> Callable[[ArrayLike], Array]:
@@ -422,7 +414,7 @@ def line_loss(dataset: Data) -> Callable[[ArrayLike], Array]:
     Returns
     -------
     callable
-        Takes theta of shape (..., 2) and returns the loss, shape (...): use it with ``vectorized=True``.
+        Takes theta of shape (..., 2) and returns the loss, shape (...).
 
     Raises
     ------
@@ -519,29 +511,13 @@ def batch_gradients(gradients: ArrayLike, batch_size: int, *, at_most: int = 200
     rows = _rows("gradients", gradients)
     batch_size = positive_int("batch_size", batch_size, at_most=len(rows))
     at_most, rng = positive_int("at_most", at_most), np.random.default_rng(seed_of("seed", seed))
-    count = _count_batches(len(rows), batch_size, at_most)
-    room("at_most", min(count, at_most) * batch_size * (8 + rows.shape[1]))
+    count = np.rint(comb(len(rows), batch_size))  # a float: the whole number may have a million digits
+    room("at_most", int(min(count, at_most)) * batch_size * (8 + rows.shape[1]))
     if count <= at_most:
         batches = np.array(list(combinations(range(len(rows)), batch_size)))
     else:
         batches = np.stack([rng.choice(len(rows), batch_size, replace=False) for _ in range(at_most)])
     return np.asarray(rows[batches].mean(axis=1))
-
-
-def _count_batches(n: int, batch_size: int, limit: int) -> int:
-    """Return how many batches there are, or a number above the limit: the whole one may have a million digits."""
-    count = 1
-    for place in range(min(batch_size, n - batch_size)):
-        count = count * (n - place) // (place + 1)
-        if count > limit:
-            break
-    return count
-
-
-def _labels(name: str, labels: Any) -> tuple[str, str]:
-    """Return two names of axes."""
-    first, second = items(name, labels, "two names", at_least=2, at_most=2)
-    return text(name, first), text(name, second)
 
 
 def _rows(name: str, path: Any) -> Array:
@@ -579,21 +555,18 @@ def _grid(name: str, given: Any, default: tuple[float, float] | None, count: int
     return grid
 
 
-def _losses(loss_function: LossFunction, thetas: Array, *, vectorized: bool) -> Array:
+def _losses(loss_function: LossFunction, rows: Array) -> Array:
     """Return the loss of each row."""
-    vectorized = flag("vectorized", vectorized)
     with np.errstate(over="ignore"):  # far out a loss may overflow: infinity is then the answer
         if callable(loss_function):
-            take = partial(called, "loss_function", loss_function)
-            losses = take(thetas) if vectorized else [take(theta) for theta in thetas]
+            losses = called("loss_function", loss_function, rows)
         elif hasattr(loss_function, "value_and_grad"):
-            losses = [loss_function.value_and_grad(theta)[0] for theta in thetas]
+            losses = [loss_function.value_and_grad(row)[0] for row in rows]
         else:
             raise refused(TypeError, "loss_function", "a function or an Objective", loss_function)
     array = number_array("what loss_function returns", losses).astype(np.float64)
-    if array.shape != (len(thetas),):
-        takes = f"rows {thetas.shape}" if vectorized else f"one theta ({thetas.shape[1]},)"
-        wants = f"({len(thetas)},)" if vectorized else "one number"
-        got = array.shape if vectorized else array.shape[1:]
-        raise ValueError(f"loss_function was given {takes} and must return {wants}, not an array of shape {got}.")
+    if array.shape != (len(rows),):
+        raise ValueError(
+            f"loss_function was given rows {rows.shape} and must return ({len(rows)},), not {array.shape}."
+        )
     return array

@@ -36,7 +36,7 @@ from gdexplain._checks import (
 )
 from gdexplain.by_hand.objectives import LeastSquares
 from gdexplain.data import Data, as_dataset, line_columns
-from gdexplain.landscape import Plane, Slice, batch_gradients, coordinates, evaluate, line_loss
+from gdexplain.landscape import Plane, Slice, batch_gradients, coordinates, line_loss, loss_grid
 from gdexplain.record import Sweep, Trajectory
 
 Array: TypeAlias = NDArray[np.float64]
@@ -246,10 +246,10 @@ def draw_loss_surface(ax: Axes, surface: Slice, *, levels: int = 9, numbers: boo
     --------
     >>> from matplotlib.figure import Figure
     >>> from gdexplain.data import make_line
-    >>> from gdexplain.landscape import evaluate
+    >>> from gdexplain.landscape import loss_grid
     >>> from gdexplain.by_hand.objectives import LeastSquares
     >>> from gdexplain.plotting import draw_loss_surface
-    >>> surface = evaluate(LeastSquares(make_line()), a_range=(-1, 4), b_range=(-2, 3))
+    >>> surface = loss_grid(LeastSquares(make_line()), a_range=(-1, 4), b_range=(-2, 3))
     >>> draw_loss_surface(Figure().subplots(), surface, levels=4).levels.tolist()
     [0.1, 1.0, 10.0, 100.0]
     """
@@ -659,7 +659,7 @@ def draw_descent(
     minimum, ends = LeastSquares(data).minimum, _ends(x)
     if surface is None:
         around = [_in_view(run.diverged, theta, minimum) for run, theta in zip(trajectories, rows, strict=True)]
-        surface = evaluate(line_loss(data), around=np.concatenate([*around, [minimum]]), vectorized=True)
+        surface = loss_grid(line_loss(data), around=np.concatenate([*around, [minimum]]))
     draw_loss_surface(left, surface)
     draw_minimum(left, minimum)
     draw_data(right, data)

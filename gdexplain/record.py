@@ -6,9 +6,9 @@ import json
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from gdexplain._checks import (
     frozen,
     instance,
     items,
+    keep,
     number_array,
     positive_int,
     real,
@@ -30,8 +31,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Layout = tuple[tuple[str, tuple[int, ...]], ...]
+R = TypeVar("R", "Trajectory", "Sweep")
 _FORMAT = 1
-_SWEEP_ARRAYS = ("loss", "diverged", "parameters", "updates", "learning_rate", "steps_to_target", "seed")
+_NESTED = "hyperparameters/"  # before the names of a sweep's options in its file
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,9 +106,8 @@ class Trajectory:
         total, updates = len(arrays["loss"]), _vector("updates", self.updates, "iu", "whole numbers")
         updates = updates.astype(np.int64) if updates.size else np.arange(total + 1)
         _check_shapes(arrays["parameters"], arrays["gradients"], updates, total)
-        _set_frozen(self, arrays | {"updates": updates})
-        object.__setattr__(self, "updates_per_epoch", positive_int("updates_per_epoch", self.updates_per_epoch))
-        object.__setattr__(self, "diverged", flag("diverged", self.diverged))
+        epoch = positive_int("updates_per_epoch", self.updates_per_epoch)
+        keep(self, **arrays, updates=updates, updates_per_epoch=epoch, diverged=flag("diverged", self.diverged))
         _check_words(self, arrays["parameters"].shape[1])
 
     def __len__(self) -> int:
@@ -204,17 +205,7 @@ class Trajectory:
         pathlib.Path
             The file written.
         """
-        target = _npz(path)
-        text = {
-            "updates_per_epoch": self.updates_per_epoch,
-            "diverged": self.diverged,
-            "label": self.label,
-            "batch_size": self.batch_size,
-            "layout": self.layout,
-            "provenance": dict(self.provenance),
-        }
-        _write(target, text, parameters=self.parameters, loss=self.loss, gradients=self.gradients, updates=self.updates)
-        return target
+        return _save(self, path)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Trajectory:
@@ -237,8 +228,7 @@ class Trajectory:
         ValueError
             If the file is not a record of this format.
         """
-        arrays, text = _read(path, cls.__name__, ("parameters", "loss", "gradients", "updates"))
-        return cls(**arrays, **text)
+        return _load(path, cls)
 
 
 @dataclass(frozen=True, eq=False)
@@ -329,9 +319,9 @@ class Sweep:
             missing = name in ("learning_rate", "steps_to_target", "seed") and array.shape == (0,)
             if array.shape != shape and not missing:
                 raise ValueError(f"{name} must have shape {shape}, not {array.shape}.")
-        _set_frozen(self, arrays | {"hyperparameters": {name: frozen(array) for name, array in options.items()}})
-        object.__setattr__(self, "steps", positive_int("steps", self.steps))
-        object.__setattr__(self, "target", None if self.target is None else real("target", self.target))
+        target = None if self.target is None else real("target", self.target)
+        keep(self, **arrays, steps=positive_int("steps", self.steps), target=target)
+        keep(self, hyperparameters={name: frozen(array) for name, array in options.items()})
         _check_words(self, size)
 
     def __len__(self) -> int:
@@ -400,15 +390,7 @@ class Sweep:
         pathlib.Path
             The file written.
         """
-        target = _npz(path)
-        names = ("steps", "label", "target", "batch_size", "layout")
-        text = {name: getattr(self, name) for name in names} | {
-            "provenance": dict(self.provenance),
-            "hyperparameters": list(self.hyperparameters),
-        }
-        options = {f"hyperparameters/{name}": values for name, values in self.hyperparameters.items()}
-        _write(target, text, **{name: getattr(self, name) for name in _SWEEP_ARRAYS}, **options)
-        return target
+        return _save(self, path)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Sweep:
@@ -431,16 +413,7 @@ class Sweep:
         ValueError
             If the file is not a record of this format.
         """
-        arrays, text = _read(path, cls.__name__, _SWEEP_ARRAYS)
-        names = text.pop("hyperparameters")
-        options, _ = _read(path, cls.__name__, tuple(f"hyperparameters/{name}" for name in names))
-        return cls(**arrays, **text, hyperparameters=dict(zip(names, options.values(), strict=True)))
-
-
-def _npz(path: str | os.PathLike[str]) -> Path:
-    """Return the path, with ``.npz`` at its end."""
-    target = _path(path)
-    return target if target.suffix == ".npz" else target.with_name(target.name + ".npz")
+        return _load(path, cls)
 
 
 def _path(path: str | os.PathLike[str]) -> Path:
@@ -453,31 +426,39 @@ def _path(path: str | os.PathLike[str]) -> Path:
     return target
 
 
-def _write(target: Path, text: Mapping[str, Any], **arrays: NDArray[Any]) -> None:
-    """Write arrays and text into one archive; what was there is replaced once the new one is whole."""
+def _save(record: Trajectory | Sweep, path: str | os.PathLike[str]) -> Path:
+    """Write the record's arrays, and the rest of it as JSON, into one archive: beside the old file, then in its place."""
+    target = _path(path)
+    target = target if target.suffix == ".npz" else target.with_name(target.name + ".npz")
+    values = {entry.name: getattr(record, entry.name) for entry in fields(record)}
+    options = {f"{_NESTED}{name}": values for name, values in values.pop("hyperparameters", {}).items()}
+    arrays = {name: value for name, value in values.items() if isinstance(value, np.ndarray)} | options
+    about = json.dumps({"format": _FORMAT, **{name: values[name] for name in values if name not in arrays}})
     draft = target.with_name(f"{target.name}.{os.getpid()}.part")
     try:
         with draft.open("wb") as file:
-            np.savez_compressed(
-                file, allow_pickle=False, about=np.array(json.dumps({"format": _FORMAT, **text})), **arrays
-            )
+            np.savez_compressed(file, allow_pickle=False, about=np.array(about), **arrays)
         draft.replace(target)
     finally:
         draft.unlink(missing_ok=True)
+    return target
 
 
-def _read(path: str | os.PathLike[str], kind: str, names: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Read what `_write` wrote."""
+def _load(path: str | os.PathLike[str], kind: type[R]) -> R:
+    """Read what `_save` wrote."""
     with _path(path).open("rb") as file:
         try:
             with np.load(file, allow_pickle=False) as archive:
-                arrays = {name: archive[name] for name in names}
-                text = json.loads(str(archive["about"]))
-            if text.pop("format") != _FORMAT:
+                values: dict[str, Any] = dict(archive)
+            values |= json.loads(str(values.pop("about")))
+            if values.pop("format") != _FORMAT:
                 raise ValueError("another format")
+            options = {name.removeprefix(_NESTED): values.pop(name) for name in [*values] if name.startswith(_NESTED)}
+            if options:
+                values["hyperparameters"] = options
+            return kind(**values)
         except Exception as error:
-            raise ValueError(f"{os.fspath(path)!r} is not a {kind} saved by gdexplain ({error}).") from error
-    return arrays, text
+            raise ValueError(f"{os.fspath(path)!r} is not a {kind.__name__} saved by gdexplain ({error}).") from error
 
 
 def _vector(name: str, value: Any, kinds: str, allowed: str) -> NDArray[Any]:
@@ -488,19 +469,13 @@ def _vector(name: str, value: Any, kinds: str, allowed: str) -> NDArray[Any]:
     return array
 
 
-def _set_frozen(record: Trajectory | Sweep, values: Mapping[str, Any]) -> None:
-    """Keep what was checked: arrays as read-only copies."""
-    for name, value in values.items():
-        object.__setattr__(record, name, frozen(value) if isinstance(value, np.ndarray) else value)
-
-
 def _check_words(record: Trajectory | Sweep, size: int) -> None:
     """Check what the two records share besides their arrays, and keep it in the kinds that a file can hold."""
     text("label", record.label)
     about = instance("provenance", record.provenance, Mapping, "a mapping from text to text")
     words = {text("provenance", name): text(f"provenance[{name!r}]", about[name]) for name in about}
     batch = None if record.batch_size is None else positive_int("batch_size", record.batch_size)
-    _set_frozen(record, {"provenance": words, "batch_size": batch, "layout": _checked_layout(record.layout, size)})
+    keep(record, provenance=words, batch_size=batch, layout=_checked_layout(record.layout, size))
 
 
 def _checked_layout(layout: Any, size: int) -> Layout:

@@ -1,4 +1,4 @@
-"""The API page names every public name, and each name says what it takes and what it returns."""
+"""The API's pages name every public name, and each name says what it takes and what it returns."""
 
 import importlib
 import inspect
@@ -9,9 +9,14 @@ import pytest
 
 import gdexplain
 
-PAGE = pathlib.Path(__file__).parents[1] / "docs" / "reference" / "api.md"
+PAGES = sorted((pathlib.Path(__file__).parents[1] / "docs" / "reference" / "api").glob("*.md"))
 # Modules whose names are too short to stand alone, such as `momentum` and `constant`, are public as they are.
-MODULES = ["gdexplain.by_hand.rules", "gdexplain.by_hand.schedules", "gdexplain.by_hand.tape"]
+MODULES = [
+    "gdexplain.by_hand.rules",
+    "gdexplain.by_hand.schedules",
+    "gdexplain.by_hand.tape",
+    "gdexplain.by_hand.graph",
+]
 
 
 def names_of(module):
@@ -30,14 +35,14 @@ PUBLIC |= {
 }
 
 
-def names_on_the_page():
-    """What the page's autosummary tables list, each name with the module that stands above it."""
+def names_on_the_pages(pattern):
+    """What the pages list in lines of one form, each name with the module that stands above it."""
     module, names = "", []
-    for line in PAGE.read_text(encoding="utf-8").splitlines():
+    for line in "\n".join(page.read_text(encoding="utf-8") for page in PAGES).splitlines():
         if line.startswith(".. currentmodule:: "):
             module = line.split()[-1]
-        elif re.fullmatch(r"   \w+", line):
-            names.append(f"{module}.{line.strip()}")
+        elif found := re.fullmatch(pattern, line):
+            names.append(f"{module}.{found[1]}")
     return names
 
 
@@ -54,14 +59,22 @@ def parameters_in(text):
 
 
 def called_with(value):
-    """The parameters of a public name; none for what nobody calls (an interface) or what a built-in makes (a tuple)."""
-    if inspect.isclass(value) and (getattr(value, "_is_protocol", False) or not hasattr(value.__init__, "__code__")):
+    """The parameters of a public name; of a named tuple its fields."""
+    if inspect.isclass(value) and not hasattr(value.__init__, "__code__"):
         return set(getattr(value, "_fields", ()))
     return set(inspect.signature(value).parameters)
 
 
-def test_the_api_page_lists_every_public_name_once_and_nothing_else():
-    assert sorted(names_on_the_page()) == sorted(PUBLIC)
+@pytest.mark.parametrize("pattern", [r"   (\w+)", r"\.\. auto(?:class|function):: (\w+)"], ids=["table", "description"])
+def test_the_apis_pages_list_every_public_name_once_and_nothing_else(pattern):
+    assert sorted(names_on_the_pages(pattern)) == sorted(PUBLIC)
+
+
+def test_the_api_lists_every_page_of_a_room():
+    listed = re.findall(
+        r"^api/(\w+)$", PAGES[0].parents[1].joinpath("api.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert sorted(listed) == [page.stem for page in PAGES]
 
 
 @pytest.mark.parametrize("name", sorted(PUBLIC))

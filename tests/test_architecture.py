@@ -18,6 +18,7 @@ RANKS = [
         "by_hand.objectives",
         "by_hand.rules",
         "by_hand.explain",
+        "by_hand.graph",
         "in_keras.arrays",
         "in_keras.backend",
         "in_keras.ledger",
@@ -27,8 +28,8 @@ RANKS = [
     {"in_keras.builders", "in_keras.objective", "in_keras.eye", "in_keras.program", "in_keras.training"},
     {"in_keras.gradient_check", "in_keras.tap", "in_keras.tiling"},
     {"in_keras.recorder", "in_keras.task"},
-    {"in_keras.sweeping"},
-    {"plotting"},
+    {"in_keras.sweeping", "in_keras.diagnose"},
+    {"plotting", "rules", "schedules", "tape"},
 ]
 PLACES = {place: rank for rank, places in enumerate(RANKS) for place in places}
 # Data are what theory speaks of; a record is not. A plot reads records, and may not look at a runner.

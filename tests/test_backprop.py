@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import re
 
 import keras
 import numpy as np
@@ -295,15 +296,16 @@ def test_a_chain_is_told_with_its_numbers_put_in():
 def test_fan_in_is_told_as_a_sum_of_paths():
     layers = [Dense([[0.5]], [0.0], "tanh"), Dense([[1.0, -2.0]], [0.0, 0.0])]
     step = by_name(tell(layers, [[1.0]], [[2.0, 1.0]]))["dL/da1"]
-    assert step.text.endswith(" (2 paths)")
     assert "dL/dz2[1] · dz2[1]/da1 + dL/dz2[2] · dz2[2]/da1" in step.text
 
 
 def test_several_rows_are_told_as_a_sum_over_the_rows():
     data = make_line()
-    steps = by_name(tell([Dense([[0.0]], [0.0])], data.inputs, data.targets))
+    story = tell([Dense([[0.0]], [0.0])], data.inputs, data.targets)
+    steps = by_name(story)
     assert steps["dL/dw"].text.endswith("= -1 × 1 + (-2) × 2 + (-3) × 3 + (-4) × 4 = -30")
     assert steps["L"].text == "L = mean of (a - t)² = ((0 - 2)² + (0 - 4)² + (0 - 6)² + (0 - 8)²) / 4 = 30"
+    assert r"L &= \operatorname{mean} (a - t)^2 = " in story.latex
 
 
 @pytest.mark.parametrize(("loss", "activation"), [*ENDS, ("mean_squared_error", "tanh")])
@@ -326,7 +328,7 @@ def test_every_step_ends_in_the_number_that_the_trace_holds(loss, activation):
     for step in steps.values():
         assert step.text.startswith(f"{step.name} = ")
         assert step.latex.count("{") == step.latex.count("}")
-        assert step.text.split(" (prob")[0].split(" (2 p")[0].split(" (3 p")[0].endswith(f"= {step.value + 0.0:.4g}")
+        assert step.text.endswith(f"= {step.value + 0.0:.4g}")
 
 
 def evaluate(numbers):
@@ -343,16 +345,10 @@ def test_the_numbers_of_a_step_work_out_to_its_result(loss, activation):
     rng = np.random.default_rng(8)
     layers, x, y = random_problem(rng, widths=[2, 2, 3], rows=2, activations=["tanh", activation], loss=loss)
     for step in tell(layers, x, y, loss):
-        equation = step.text.split(" (2 p")[0].split(" (3 p")[0]
-        if (
-            "clipped" in equation
-            or "…" in equation
-            or any(f"{name}(" in equation.split(" = ")[-2] for name in ACTIVATIONS)
-        ):
-            continue
-        if step.name.startswith("a") and equation.count(" = ") == 2:
-            continue
-        assert evaluate(equation.split(" = ")[-2]) == pytest.approx(step.value, rel=2e-2, abs=2e-3), equation
+        *_, numbers, _ = step.text.split(" = ")
+        named = any(f"{name}(" in numbers for name in [*ACTIVATIONS, loss])
+        if "…" not in numbers and not named and not re.search(r"[adz]\d", numbers):
+            assert evaluate(numbers) == pytest.approx(step.value, rel=2e-2, abs=2e-3), step.text
 
 
 def test_a_long_sum_keeps_its_ends():
@@ -360,26 +356,8 @@ def test_a_long_sum_keeps_its_ends():
     assert "w[4] · x[4] + … + b = 1 × 1" in text
 
 
-def test_a_larger_net_is_told_layer_by_layer():
-    rng = np.random.default_rng(0)
-    activations = ["relu", "softmax"]
-    loss = "sparse_categorical_crossentropy"
-    layers, x, y = random_problem(rng, widths=[8, 20, 3], rows=32, activations=activations, loss=loss)
-    trace = trace_backprop(layers, x, y, loss=loss)
-    steps = by_name(trace.explain())
-    assert len(steps) == 4 + 1 + 7
-    assert steps["z1"].text == f"z1 = x · W1 + b1: 32 × 20, norm {np.linalg.norm(trace.layers[0].pre_activation):.4g}"
-    assert steps["dL/dz2"].text.startswith(f"dL/dz2 = derivative of {loss}: 32 × 3, norm ")
-    assert steps["dL/da1"].value == pytest.approx(np.linalg.norm(trace.layers[0].d_output))
-    assert steps["dL/dW1"].value == np.linalg.norm(trace.layers[0].d_weights)
-    assert steps["dL/dW1"].latex.startswith(r"\lVert \frac{\partial L}{\partial W^{(1)}} \rVert = ")
-    assert steps["L"].value == trace.loss
-
-
 def test_a_stack_without_biases_is_told_without_them():
-    for limit in (1, 1000):
-        text = str(tell([Dense([[2.0]], None, "tanh")], [[1.0]], [[0.0]], limit=limit))
-        assert "b" not in text.replace("bias", "")
+    assert "b" not in str(tell([Dense([[2.0]], None, "tanh")], [[1.0]], [[0.0]]))
 
 
 def test_the_story_prints_one_step_a_line_and_is_one_block_of_latex():
@@ -399,24 +377,20 @@ def test_a_small_number_is_a_power_of_ten_in_latex():
     assert r"\operatorname{leaky\_relu}(z)" in steps["a"].latex
 
 
-def test_clipped_probabilities_are_told_as_such():
-    step = by_name(tell([Dense([[-1.0]], [0.0])], [[1.0]], [[1.0]], "binary_crossentropy"))["dL/da"]
-    assert step.text == "dL/da = 0 (probabilities are clipped here)"
-
-
-def test_the_limit_is_a_whole_number():
+def test_a_net_too_large_to_read_is_refused_and_the_limit_is_a_whole_number():
+    with pytest.raises(ValueError, match="limit must be at least 19 to tell a net and data of this size, not 18"):
+        tell(small_net(), [[1.0]], [[2.0]], limit=18)
+    assert len(tell(small_net(), [[1.0]], [[2.0]], limit=19)) == 20
     with pytest.raises(ValueError, match="limit must be a whole number of at least 1, not 0"):
         tell(small_net(), [[1.0]], [[2.0]], limit=0)
 
 
-@pytest.mark.parametrize("loss", ["categorical_crossentropy", "sparse_categorical_crossentropy"])
-def test_probabilities_of_no_squashing_layer_are_told_with_their_sum(loss):
-    targets = [1] if loss.startswith("sparse") else [[0.0, 1.0]]
-    steps = by_name(tell([Dense([[0.2, 0.4]], None, "relu")], [[1.0]], targets, loss))
-    assert steps["L"].text == "L = -Σ t × log(a / Σ a) = -1 × log(0.6667) = 0.4055"
-    assert steps["dL/da[2]"].text == "dL/da[2] = (1 / Σ a - t[2] / a[2]) = (1 / 0.6 - 1 / 0.4) = -0.8333"
-
-
-def test_a_probability_near_1_is_told_with_the_digits_that_matter():
-    text = by_name(tell([Dense([[0.99999]], [0.0])], [[1.0]], [[0.0]], "binary_crossentropy"))["dL/da"].text
-    assert text == "dL/da = ((1 - t) / (1 - a) - t / a) = ((1 - 0) / (1 - 0.99999) - 0 / 0.99999) = 1e+05"
+def test_a_cross_entropy_is_told_by_its_name_and_its_slope_at_the_logits_in_numbers():
+    loss = "binary_crossentropy"
+    steps = by_name(tell([Dense([[2.0]], [0.0], "sigmoid")], [[1.0]], [[1.0]], loss))
+    assert steps["L"].text == "L = binary_crossentropy(z, t) = 0.1269"
+    assert steps["dL/dz"].text == "dL/dz = (a - t) = (0.8808 - 1) = -0.1192"
+    steps = by_name(tell([Dense([[2.0]], [0.0])], [[1.0]], [[1.0]], f"{loss}_from_logits"))
+    assert steps["dL/da"].text == "dL/da = (sigmoid(a) - t) = (0.8808 - 1) = -0.1192"
+    step = by_name(tell([Dense([[0.5]], [0.0])], [[1.0]], [[1.0]], loss))["dL/da"]
+    assert step.text == "dL/da = -2"

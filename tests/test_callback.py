@@ -12,6 +12,7 @@ import tensorflow as tf
 from gdexplain import RecordTrajectory, build_linear, build_mlp, make_line, train
 from gdexplain.in_keras import backend
 from gdexplain.in_keras.tap import Tap
+from tests.alone import run_alone
 from tests.fit import fit
 
 O, L = keras.optimizers, keras.layers
@@ -423,7 +424,7 @@ def test_a_fit_that_another_callback_ends_leaves_its_record_and_nothing_else(hoo
     assert model.train_function is function
 
 
-def test_ctrl_c_leaves_the_record_as_far_as_it_came():
+def press_ctrl_c():
     class Press(keras.callbacks.Callback):
         def on_train_batch_begin(self, batch, **_):
             if batch == 3:
@@ -431,14 +432,14 @@ def test_ctrl_c_leaves_the_record_as_far_as_it_came():
 
     model, recorder = mlp(), RecordTrajectory()
     model.compile("sgd", "mse")
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            model.fit(X, Y, batch_size=4, epochs=3, verbose=0, callbacks=[Press(), recorder])
-    finally:
-        signal.signal(signal.SIGINT, before)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X, Y, batch_size=4, epochs=3, verbose=0, callbacks=[Press(), recorder])
     assert len(recorder.trajectory) == 3
     assert_untouched(model)
+
+
+def test_ctrl_c_leaves_the_record_as_far_as_it_came():
+    run_alone(press_ctrl_c)
 
 
 def test_data_that_fails_in_the_first_batch_leaves_nothing_behind():

@@ -96,6 +96,17 @@ def frozen_first():
     return model
 
 
+def patched():
+    model = sequential(keras.layers.Dense(2, name="other"))
+    model.layers[0].call = lambda x: 2 * x
+    return model
+
+
+class OwnLoss(keras.Sequential):
+    def compute_loss(self, *given, **options):
+        return 2 * super().compute_loss(*given, **options)
+
+
 @pytest.mark.parametrize(
     ("model", "error", "words"),
     [
@@ -114,11 +125,18 @@ def frozen_first():
         (shared, ValueError, "one chain of layers"),
         (lambda: branching()[1], ValueError, "one chain of layers"),
         (subclassed, ValueError, "Sequential or functional, but Subclass is a subclass"),
+        (patched, ValueError, "the call of 'other' is another"),
+        (lambda: OwnLoss([keras.Input((2,)), keras.layers.Dense(1)]), ValueError, "own compute_loss, but OwnLoss overrides"),
     ],
 )  # fmt: skip
 def test_what_is_no_plain_stack_is_refused_by_name(model, error, words):
     with pytest.raises(error, match=words):
         as_layers(model())
+
+
+def test_a_keras_model_where_layers_belong_is_told_the_way():
+    with pytest.raises(TypeError, match="as_layers makes it of a Keras model"):
+        trace_backprop(build_linear(), [[1.0]], [[2.0]])
 
 
 # KerasObjective
@@ -215,8 +233,16 @@ def test_a_product_with_the_hessian_is_the_change_of_the_gradient():
             TypeError,
             r"dataset must be a Dataset or a pair \(x, y\) of arrays, not list",
         ),
-        (lambda: KerasObjective(frozen_first(), some_data()), ValueError, "built and have a trainable weight"),
-        (lambda: KerasObjective(Subclass(), make_line()), ValueError, "built and have a trainable weight"),
+        (
+            lambda: KerasObjective(frozen_first(), some_data()),
+            ValueError,
+            "must have a trainable weight.*: set trainable = True",
+        ),
+        (
+            lambda: KerasObjective(Subclass(), make_line()),
+            ValueError,
+            "must be built: start it with keras.Input, or call it",
+        ),
         (
             lambda: KerasObjective(build_linear(), some_data()),
             ValueError,
@@ -233,6 +259,17 @@ def test_a_product_with_the_hessian_is_the_change_of_the_gradient():
         (lambda: KerasObjective(build_linear(), make_line()).value([1.0]), ValueError, "theta must have the model's 2"),
         (lambda: KerasObjective(build_linear(), make_line()).value([1.0, np.nan]), ValueError, "theta must be finite"),
         (lambda: sharpness(build_linear(), make_line(), parameters=np.ones((1, 1, 2))), ValueError, "parameters must"),
+        (
+            lambda: sharpness(build_mlp([3, 1], inputs=1, seed=0), make_line(), parameters=np.full(10, 1e30)),
+            ValueError,
+            "parameters must be a point with a finite second derivative",
+        ),
+        (
+            lambda: keras_gradient(build_linear(), make_line(), loss=[]),
+            ValueError,
+            r"loss must be one loss, .* not \[\]",
+        ),
+        (lambda: keras_gradient(build_linear(), make_line(), loss={}), ValueError, "loss must be one loss, .* not {}"),
     ],
 )
 def test_what_does_not_fit_is_refused_in_words(call, error, words):

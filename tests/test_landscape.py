@@ -5,16 +5,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gdexplain.by_hand.objectives import LeastSquares, Quadratic
+from gdexplain.by_hand.objectives import LeastSquares, NoisyQuadratic
 from gdexplain.data import Dataset, make_line, make_moons
 from gdexplain.landscape import (
     Plane,
     Slice,
     batch_gradients,
-    evaluate,
     example_gradients,
     line_loss,
-    loss_along,
+    loss_between,
+    loss_grid,
     pca_plane,
 )
 from gdexplain.record import Trajectory
@@ -154,48 +154,42 @@ def test_a_path_without_two_directions_is_refused(path, words):
 
 def test_a_slice_holds_the_loss_at_each_grid_point():
     plane = random_plane(8)
-    surface = evaluate(lambda theta: theta @ theta, plane, a_range=(-1, 2), b_range=(0, 5), resolution=4)
+    surface = loss_grid(lambda rows: (rows**2).sum(axis=1), plane, a_range=(-1, 2), b_range=(0, 5), resolution=4)
     for i, a in enumerate(surface.a):
         for j, b in enumerate(surface.b):
             assert surface.loss[j, i] == pytest.approx(plane.point(a, b) @ plane.point(a, b))
     assert (surface.a[0], surface.a[-1], surface.b[0], surface.b[-1]) == (-1, 2, 0, 5)
 
 
-def test_a_function_of_one_a_function_of_many_and_an_objective_give_one_slice():
+def test_a_function_of_rows_and_an_objective_give_one_slice():
     options = {"a_range": (-1, 4), "b_range": (-3, 3), "resolution": 7}
-    objective = LeastSquares(LINE)
-    surfaces = [
-        evaluate(line_loss(LINE), vectorized=True, **options),
-        evaluate(line_loss(LINE), **options),
-        evaluate(objective, **options),
-    ]
-    for surface in surfaces[1:]:
-        np.testing.assert_allclose(surface.loss, surfaces[0].loss, rtol=1e-12)
+    rows, objective = (loss_grid(loss, **options) for loss in (line_loss(LINE), LeastSquares(LINE)))
+    np.testing.assert_allclose(objective.loss, rows.loss, rtol=1e-12)
 
 
 def test_the_surface_of_a_line_is_the_quadratic_that_its_hessian_says():
     least = LeastSquares(LINE)
     lowest = least.value_and_grad(least.minimum)[0]
-    quadratic = Quadratic(line_hessian(LINE), least.minimum)
-    surface = evaluate(line_loss(LINE), a_range=(0, 4), b_range=(-2, 2), resolution=9, vectorized=True)
-    expected = evaluate(quadratic, a_range=(0, 4), b_range=(-2, 2), resolution=9)
+    quadratic = NoisyQuadratic(line_hessian(LINE), [least.minimum])
+    surface = loss_grid(line_loss(LINE), a_range=(0, 4), b_range=(-2, 2), resolution=9)
+    expected = loss_grid(quadratic, a_range=(0, 4), b_range=(-2, 2), resolution=9)
     np.testing.assert_allclose(surface.loss, lowest + expected.loss, rtol=1e-10)
 
 
 def test_the_ranges_that_are_left_out_hold_all_points_with_a_margin():
     first, second = run([[0.0, 0.0], [1.0, 1.0]]), run([[0.0, 0.0], [2.0, -4.0]])
-    surface = evaluate(line_loss(LINE), around=[first, second], resolution=3, vectorized=True)
+    surface = loss_grid(line_loss(LINE), around=[first, second], resolution=3)
     assert (surface.a[0], surface.a[-1]) == pytest.approx((-0.3, 2.3))
     assert (surface.b[0], surface.b[-1]) == pytest.approx((-4.75, 1.75))
-    one = evaluate(line_loss(LINE), around=second, a_range=(5, 6), resolution=3, vectorized=True)
+    one = loss_grid(line_loss(LINE), around=second, a_range=(5, 6), resolution=3)
     assert (one.a[0], one.a[-1], one.b[0]) == pytest.approx((5, 6, -4.6))
-    rows = evaluate(line_loss(LINE), around=[[1.0, 2.0]], resolution=3, vectorized=True)
+    rows = loss_grid(line_loss(LINE), around=[[1.0, 2.0]], resolution=3)
     assert (rows.a[0], rows.a[-1], rows.b[0], rows.b[-1]) == (0, 2, 1, 3)
 
 
 def test_a_loss_that_overflows_far_out_is_infinite_without_a_warning():
     far = {"a_range": (0, 1e200), "b_range": (0, 1), "resolution": 2}
-    for surface in (evaluate(line_loss(LINE), vectorized=True, **far), evaluate(lambda theta: theta[0] ** 2, **far)):
+    for surface in (loss_grid(line_loss(LINE), **far), loss_grid(lambda rows: rows[:, 0] ** 2, **far)):
         assert np.isinf(surface.loss[:, 1]).all()
     assert np.isinf(line_loss(LINE)([1e200, 0.0]))
 
@@ -214,20 +208,20 @@ def test_a_loss_that_overflows_far_out_is_infinite_without_a_warning():
 )
 def test_a_slice_that_cannot_be_laid_is_refused(options, error, words):
     with pytest.raises(error, match=words):
-        evaluate(line_loss(LINE), **options)
+        loss_grid(line_loss(LINE), **options)
 
 
 @pytest.mark.parametrize(
-    ("function", "vectorized", "error", "words"),
+    ("function", "error", "words"),
     [
-        (lambda theta: theta, False, ValueError, r"given one theta \(2,\) and must return one number.* \(2,\)"),
-        (lambda rows: rows.sum(), True, ValueError, r"given rows \(3, 2\) and must return \(3,\).* \(\)"),
-        ("mse", False, TypeError, "must be a function or an Objective, not 'mse'"),
+        (lambda rows: rows, ValueError, r"given rows \(3, 2\) and must return \(3,\), not \(3, 2\)"),
+        (lambda rows: rows.sum(), ValueError, r"given rows \(3, 2\) and must return \(3,\), not \(\)"),
+        ("mse", TypeError, "must be a function or an Objective, not 'mse'"),
     ],
 )
-def test_a_loss_function_of_another_kind_is_refused(function, vectorized, error, words):
+def test_a_loss_function_of_another_kind_is_refused(function, error, words):
     with pytest.raises(error, match=words):
-        evaluate(function, a_range=(0, 1), b_range=(0, 1), resolution=3, vectorized=vectorized)
+        loss_grid(function, a_range=(0, 1), b_range=(0, 1), resolution=3)
 
 
 @pytest.mark.parametrize(
@@ -250,7 +244,7 @@ def test_a_slice_whose_arrays_disagree_is_refused(a, loss, error, words):
 
 def test_the_loss_along_a_line_starts_and_ends_at_its_two_points():
     least = LeastSquares(LINE)
-    alpha, loss = loss_along(least, [-1.0, 3.0], least.minimum, points=11)
+    alpha, loss = loss_between(least, [-1.0, 3.0], least.minimum, points=11)
     assert (alpha[0], alpha[-1]) == (0, 1)
     assert loss[0] == pytest.approx(least.value_and_grad([-1.0, 3.0])[0])
     assert loss[-1] == pytest.approx(least.value_and_grad(least.minimum)[0])
@@ -258,7 +252,7 @@ def test_the_loss_along_a_line_starts_and_ends_at_its_two_points():
 
 
 def test_past_its_two_points_the_line_goes_on():
-    alpha, loss = loss_along(lambda theta: theta[0] + theta[1], [0, 0], [1, 2], span=(-1, 2), points=4)
+    alpha, loss = loss_between(lambda rows: rows.sum(axis=1), [0, 0], [1, 2], span=(-1, 2), points=4)
     np.testing.assert_allclose(loss, 3 * alpha, atol=1e-12)
     assert alpha.tolist() == [-1, 0, 1, 2]
 
@@ -274,7 +268,7 @@ def test_past_its_two_points_the_line_goes_on():
 )
 def test_a_line_that_is_none_is_refused(end, options, words):
     with pytest.raises(ValueError, match=words):
-        loss_along(line_loss(LINE), [0.0, 0.0], end, **options)
+        loss_between(line_loss(LINE), [0.0, 0.0], end, **options)
 
 
 @pytest.mark.parametrize("dataset", [make_moons(4), Dataset([[1.0, 2.0]], [1.0]), Dataset([[1.0]], [[1.0, 2.0]])])

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from gdexplain.by_hand.objectives import LeastSquares
 from gdexplain.data import Dataset, batch_order, make_line, make_moons
-from gdexplain.landscape import Plane, Slice, batch_gradients, evaluate, example_gradients, line_loss, pca_plane
+from gdexplain.landscape import Plane, Slice, batch_gradients, example_gradients, line_loss, loss_grid, pca_plane
 from gdexplain.plotting import (
     COLORS,
     INK,
@@ -250,7 +250,7 @@ def test_losses_that_cannot_be_drawn_are_refused(ax, runs, options, error, words
 
 
 def surface(low=-1.0, high=4.0, resolution=41):
-    return evaluate(line_loss(LINE), a_range=(low, high), b_range=(-2, 3), resolution=resolution, vectorized=True)
+    return loss_grid(line_loss(LINE), a_range=(low, high), b_range=(-2, 3), resolution=resolution)
 
 
 def test_a_contour_runs_where_the_loss_is_its_level(ax):

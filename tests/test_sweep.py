@@ -8,7 +8,6 @@ from gdexplain import (
     Dataset,
     build_linear,
     build_mlp,
-    gradient_descent_trajectory,
     line_hessian,
     make_line,
     sweep,
@@ -139,8 +138,9 @@ def test_on_a_quadratic_every_run_follows_the_closed_form():
     begin = np.random.default_rng(2).normal(size=(3, 2))
     runs = sweep(model, data, optimizer="sgd", steps=30, learning_rate=[0.01, 0.02, 0.0375], start=begin)
     for row, rate in enumerate(runs.learning_rate):
-        expected = gradient_descent_trajectory(line_hessian(data), begin[row], [1.5, 0.5], rate, 30)
-        np.testing.assert_allclose(runs.parameters[row], expected[-1], rtol=1e-12)
+        update = np.linalg.matrix_power(np.eye(2) - rate * line_hessian(data), 30)
+        expected = [1.5, 0.5] + update @ (begin[row] - [1.5, 0.5])
+        np.testing.assert_allclose(runs.parameters[row], expected, rtol=1e-12)
         residual = data.inputs[:, 0] * runs.parameters[row, 0] + runs.parameters[row, 1] - data.targets[:, 0]
         np.testing.assert_allclose(runs.loss[row], np.mean(residual**2), rtol=1e-12)
     np.testing.assert_array_equal(model.get_weights()[0], 0)  # a pattern, and not the one that is trained
@@ -549,6 +549,11 @@ def excluding():
         ({"jit": 1}, TypeError, "jit must be True or False, not 1"),
         ({"progress": None}, TypeError, "progress must be True or False"),
         ({"checkpoint": 3}, TypeError, "checkpoint must be a path, not 3"),
+        ({"checkpoint": True}, TypeError, "checkpoint must be a path, not True"),
+        ({"checkpoint": b"tiles"}, TypeError, "checkpoint must be a path, not b'tiles'"),
+        ({"checkpoint": ""}, ValueError, "checkpoint must be the path of a folder, not ''"),
+        ({"checkpoint": " "}, ValueError, "checkpoint must be the path of a folder, not ' '"),
+        ({"checkpoint": "a\0b"}, ValueError, "checkpoint must be a folder that can be written"),
         ({"hyperparameters": ["momentum"]}, TypeError, "hyperparameters must be a Mapping"),
         ({"learning_rate": [0.1j]}, TypeError, "learning_rate must be an array of numbers, not of complex numbers"),
         ({"loss": {"nowhere": "mse"}}, ValueError, "y must fit the model's outputs and the loss"),
@@ -559,10 +564,14 @@ def excluding():
         ({"hyperparameters": {"momentum": [0.1, 0.2]}}, ValueError, "learning_rate has 4, momentum has 2"),
     ],
 )  # fmt: skip
-def test_bad_input_is_refused_in_words_and_the_model_is_left_alone(changes, error, words):
+def test_bad_input_is_refused_in_words_and_model_and_folder_are_left_alone(
+    changes, error, words, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
     model = changes.get("model") or build_linear(0.25)
     with pytest.raises(error, match=words):
-        few(**changes | {"model": model})
+        few(**{"checkpoint": tmp_path / "tiles"} | changes | {"model": model})
+    assert list(tmp_path.iterdir()) == []
     if isinstance(model, keras.Model):
         assert not getattr(model, "compiled", False)
 

@@ -60,6 +60,14 @@ def test_worker_processes_give_the_same_sweep_of_a_model_and_a_loss_that_they_ca
     assert_equal(mine, runs(loss=lambda y, prediction: 2.0 * keras.ops.mean((y - prediction) ** 2)))
 
 
+def test_a_backend_that_gives_nothing_back_before_the_end_is_refused_at_the_door(tmp_path):
+    said = "joblib's backend must give each tile back as soon as it is done"
+    # Ray's is of the same kind
+    with joblib.parallel_config(backend="multiprocessing", n_jobs=2), pytest.raises(ValueError, match=said):
+        runs(checkpoint=tmp_path / "tiles")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_three_processes_may_open_one_checkpoint_at_once(serial, tmp_path):
     def sweep_there(place):
         # it travels by value, and so imports what it needs

@@ -1,8 +1,7 @@
-"""The tape gives exact derivatives at any depth, twice the same, one node at a time, and draws itself."""
+"""The tape gives exact derivatives at any depth, twice the same, one node at a time, and says where to draw them."""
 
 import dataclasses
 import math
-import xml.etree.ElementTree as ET
 
 import numpy as np
 import pytest
@@ -10,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gdexplain.by_hand.backprop import trace_backprop
+from gdexplain.by_hand.graph import layout
 from gdexplain.by_hand.network import Dense
-from gdexplain.by_hand.tape import Value, backward, backward_steps, forward_steps, in_order, layout, to_svg
+from gdexplain.by_hand.tape import Value, backward, in_order, walk_back
 
 
 def circuit():
@@ -77,8 +77,6 @@ OPERATIONS = {
     "/": (2, lambda a, b: a / (b * b + 1)),
     "neg": (1, lambda a: -a),
     "** 3": (1, lambda a: (a * 0.3) ** 3),
-    "power": (2, lambda a, b: (a * a + 0.5) ** (0.3 * b)),
-    "base": (1, lambda a: 2 ** (0.3 * a)),
     "right": (1, lambda a: 1 - 2 / (3 + a * a) + 0.5 * (1 + a)),
 }
 FUNCTIONS = {
@@ -158,7 +156,7 @@ def test_the_slope_of_relu_at_0_is_0_and_a_power_of_0_is_flat():
         (lambda: Value(1000).exp(), ValueError, "'exp' must have a finite result and slope, but has none at 1000"),
         (lambda: Value(1e200) * 1e200, ValueError, r"'\*' must have a finite result"),
         (lambda: Value(-2) ** 0.5, ValueError, r"'\*\* 0.5' must have a finite result"),
-        (lambda: Value(-2) ** Value(0.5), ValueError, r"'\*\*' must have a finite result"),
+        (lambda: Value(2) ** Value(0.5), TypeError, "exponent must be a finite number, not Value"),
         (lambda: Value(0) ** 0.5, ValueError, r"'\*\* 0.5' must have a finite result and slope, but has none at 0"),
         (lambda: Value(1) ** math.inf, ValueError, "exponent must be a finite number, not inf"),
         (lambda: backward(3.0), TypeError, "root must be a gdexplain.by_hand.tape.Value, not 3.0"),
@@ -169,30 +167,27 @@ def test_what_has_no_finite_result_is_refused_in_words(call, error, words):
         call()
 
 
-def test_the_forward_pass_replays_each_node_after_its_parents():
+def test_the_order_of_the_forward_pass_holds_each_node_once_after_its_parents():
     *_, g = readme()
-    seen = set()
-    for step in forward_steps(g):
-        assert step.value == step.node.number
-        assert step.local_derivatives == step.node.local_derivatives
-        assert set(step.node.parents) <= seen
-        assert step.node not in seen
-        seen.add(step.node)
-    assert step.node is g
+    order = in_order(g)
+    assert order[-1] is g
+    assert len(set(order)) == len(order)
+    for place, node in enumerate(order):
+        assert set(node.parents) <= set(order[:place])
 
 
 def test_the_backward_pass_replays_what_each_node_hands_to_its_parents():
     x, _y, z, q, f = circuit()
-    steps = list(backward_steps(f))
-    assert next(step.node for step in steps) is f
-    handed = {(step.node, part.parent): part for step in steps for part in step.contributions}
+    visits = list(walk_back(f))
+    assert next(visit.node for visit in visits) is f
+    handed = {(visit.node, part.parent): part for visit in visits for part in visit.contributions}
     assert handed[f, q].local_derivative == z.number
     assert handed[q, x].amount == handed[q, x].running == -4
     a, _b, g = readme()
     running = {}
-    for step in backward_steps(g):
-        for part in step.contributions:
-            assert part.amount == step.gradient * part.local_derivative
+    for visit in walk_back(g):
+        for part in visit.contributions:
+            assert part.amount == visit.gradient * part.local_derivative
             running[part.parent] = running.get(part.parent, 0) + part.amount
             assert part.running == running[part.parent]
     assert running[a] == backward(g)[a]
@@ -201,10 +196,10 @@ def test_the_backward_pass_replays_what_each_node_hands_to_its_parents():
 def test_a_node_is_replayed_only_when_its_gradient_is_complete():
     *_, g = readme()
     final, done = backward(g), set()
-    for step in backward_steps(g):
-        assert step.gradient == final[step.node]
-        assert not done & set(step.node.parents)
-        done.add(step.node)
+    for visit in walk_back(g):
+        assert visit.gradient == final[visit.node]
+        assert not done & set(visit.node.parents)
+        done.add(visit.node)
 
 
 def test_every_node_stands_right_of_its_parents_and_alone_in_its_place():
@@ -237,30 +232,9 @@ def test_a_number_written_down_stands_just_before_its_first_use():
     assert layout(z).positions == {z: (0.0, 0.0)}
 
 
-def test_the_drawing_is_valid_svg_in_the_colour_of_the_text():
-    *_, g = readme()
-    svg = to_svg(g, gradients=backward(g), title="a < b & c")
-    root = ET.fromstring(svg)
-    assert root.get("aria-label") == "a < b & c"
-    kinds = [element.tag.split("}")[1] for element in root]
-    assert kinds.count("rect") == len(in_order(g))
-    assert kinds.count("path") == len(layout(g).edges)
-    words = [element.text for element in root if element.tag.endswith("text")]
-    assert {"a = -4", "grad 138.8", "[+] 24.7", "[×] -8"} <= set(words)
-    assert "id=" not in svg
-    assert {part.split('"')[1] for part in svg.split("stroke=")[1:]} == {"currentColor", "none"}
-
-
-def test_a_drawing_without_gradients_shows_values_only_and_escapes_names():
-    svg = to_svg((Value(1.0, "<x>") * 2).named("f"))
-    assert "&lt;x&gt; = 1" in svg
-    assert "[×] f = 2" in svg
-    assert "grad" not in svg
-
-
 def test_a_graph_too_large_to_read_is_not_drawn():
     node = Value(1.0)
     for _ in range(300):
         node = node + 1
     with pytest.raises(ValueError, match="root must have at most 400 nodes to be drawn, not 601"):
-        to_svg(node)
+        layout(node)

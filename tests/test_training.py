@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from gdexplain import Dataset, Trajectory, batch_order, build_linear, build_mlp, make_line, train
 from gdexplain.in_keras import backend, training
+from tests.alone import run_alone
 from tests.fit import Batches, fit, largest_difference
 
 RNG = np.random.default_rng(0)
@@ -253,21 +254,23 @@ def test_a_run_that_is_stopped_in_a_chunk_leaves_model_and_record_at_its_start(m
     np.testing.assert_array_equal(backend.flat_parameters(model), run.parameters[-1])
 
 
-def test_ctrl_c_is_answered_after_the_chunk_under_way():
+def press_ctrl_c():
     class Press(O.SGD):
         def update_step(self, gradient, variable, learning_rate):
             tf.py_function(lambda k: os.kill(os.getpid(), signal.SIGINT) if k == 30 else None, [self.iterations], [])
             super().update_step(gradient, variable, learning_rate)
 
-    model, before = build_linear(), signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        with pytest.raises(KeyboardInterrupt) as stopped:
-            train(model, make_line(), optimizer=Press(0.01), batch_size=None, epochs=10**6, record="parameters")
-    finally:
-        signal.signal(signal.SIGINT, before)
+    model = build_linear()
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        train(model, make_line(), optimizer=Press(0.01), batch_size=None, epochs=10**6, record="parameters")
     run = stopped.value.trajectory
     assert len(run) < 10**6
     np.testing.assert_array_equal(backend.flat_parameters(model), run.parameters[-1])
+    assert np.all(np.isfinite(run.parameters))
+
+
+def test_ctrl_c_is_answered_after_the_chunk_under_way():
+    run_alone(press_ctrl_c)
 
 
 def test_a_record_beyond_its_budget_is_refused_with_its_bytes_and_nothing_is_touched():

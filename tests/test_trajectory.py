@@ -5,7 +5,7 @@ import builtins
 import numpy as np
 import pytest
 
-from gdexplain import Trajectory
+from gdexplain import Sweep, Trajectory
 
 
 def make(total=4, size=2, **changes):
@@ -58,6 +58,8 @@ def test_loading_something_else_says_so(tmp_path):
     np.savez(path, parameters=1, loss=1, gradients=1, updates=1, about='{"format": 99}')
     with pytest.raises(ValueError, match="another format"):
         Trajectory.load(path)
+    with pytest.raises(ValueError, match=r"run.npz' is not a Sweep"):
+        Sweep.load(make().save(tmp_path / "run"))
     with pytest.raises(FileNotFoundError):
         Trajectory.load(tmp_path / "missing.npz")
 

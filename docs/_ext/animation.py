@@ -1,4 +1,4 @@
-"""The `animation` directive: an mp4 for each theme, with a poster, without scripts.
+"""The `animation` directive: a film for each theme, with a poster, no scripts; sphinxcontrib-video has one for both.
 
 `.. animation:: /gallery/variants/images/name` shows `name.mp4` on light pages, `name_dark.mp4` on dark ones, and
 `name.png` before it plays. With `:autoplay:` it runs by itself, muted and in a loop, but stands still for readers who

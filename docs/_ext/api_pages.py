@@ -1,18 +1,10 @@
-"""The API reference: every public name has a page and a docstring, and an unchanged one costs nothing to build."""
+"""At each name of the API the pages that use it, in words: sphinx-gallery offers a picture of each, on every name."""
 
 from __future__ import annotations
 
-import hashlib
-import inspect
-import shutil
+import json
 from pathlib import Path
 from typing import NamedTuple
-
-from sphinx.util import logging
-
-import gdexplain
-
-logger = logging.getLogger(__name__)
 
 
 class _Pair(NamedTuple):
@@ -21,76 +13,38 @@ class _Pair(NamedTuple):
     field: int
 
 
-PUBLIC = sorted(set(gdexplain.__all__))
-
-
-def undocumented(name: str, value: object) -> list[str]:
-    """List what has no docstring: a public name, or one of its own methods and properties."""
-    members = {name: value}
-    if inspect.isclass(value):
-        members |= {f"{name}.{key}": member for key, member in vars(value).items() if _is_public(key, member)}
-    return [key for key, member in members.items() if not inspect.getdoc(member)]
-
-
-def _is_public(name: str, member: object) -> bool:
-    """Tell methods and properties that a reader may use from private ones and from fields."""
-    return not name.startswith("_") and (callable(member) or isinstance(member, (property, classmethod, staticmethod)))
-
-
-def check_docstrings(app, what, name, obj, options, lines):
-    """Warn about what is undocumented in a name that is being read."""
-    if what in {"class", "function", "data", "exception"}:
-        for key in undocumented(name, obj):
-            logger.warning("%s is public and has no docstring", key, type="gdexplain", subtype="api")
-
-
 def skip_fields(app, what, name, obj, skip, options):
     """Leave out a named tuple's fields: its Parameters section describes them."""
     return True if isinstance(obj, type(_Pair.field)) else None
 
 
-def check_pages(app, env):
-    """Warn about every public name that has no page."""
-    documented = {name for name, *_ in env.get_domain("py").get_objects()}
-    for name in PUBLIC:
-        if f"gdexplain.{name}" not in documented:
-            logger.warning(
-                "gdexplain.%s is public and on no page of the API reference", name, type="gdexplain", subtype="api"
-            )
+def uses(app) -> dict[str, list[str]]:
+    """List the pages that use each name, from the file that sphinx-gallery keeps of them."""
+    path = Path(app.srcdir, app.config.sphinx_gallery_conf["backreferences_dir"], "backreferences_all.json")
+    found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return {
+        name: sorted(f"/{Path(target, script).relative_to(app.srcdir).with_suffix('').as_posix()}" for script, _, target, *_ in scripts)
+        for name, scripts in found.items()
+    }  # fmt: skip
 
 
-# autosummary imports every name to write its stub, at every build: 4 s of Keras even when nothing has changed. So it is
-# told to write stubs only when the package, the settings or the pages that ask for stubs have changed.
+def list_uses(app, what, name, obj, options, lines):
+    """List the pages that use a name, below its description."""
+    if what in {"function", "class"} and (pages := uses(app).get(name)):
+        lines += ["", ".. rubric:: Examples that use it", "", *(f"- :doc:`{page}`" for page in pages), ""]
 
 
-def _stamp(app) -> tuple[Path, str]:
-    """Name the file that says what the stubs were made from, and what it should say now."""
-    pages = sorted(Path(app.srcdir, "reference").glob("*.md"))
-    digest = hashlib.sha256(b"".join(page.read_bytes() for page in pages)).hexdigest()
-    return Path(app.srcdir, "reference", "generated", ".made-from"), f"{app.config.gdexplain_fingerprint} {digest}"
-
-
-def before_stubs(app):
-    """Switch autosummary's stubs off if those at hand are right, and remove them if not."""
-    stamp, wanted = _stamp(app)
-    app.config.autosummary_generate = not (stamp.exists() and stamp.read_text() == wanted)
-    if app.config.autosummary_generate:
-        shutil.rmtree(stamp.parent, ignore_errors=True)
-
-
-def after_stubs(app):
-    """Note what the stubs were made from, and leave the setting as Sphinx knows it."""
-    stamp, wanted = _stamp(app)
-    app.config.autosummary_generate = True
-    stamp.parent.mkdir(parents=True, exist_ok=True)
-    stamp.write_text(wanted)
+def outdated(app, env, added, changed, removed):
+    """Have the API read again when the pages use it otherwise."""
+    before, env.gdexplain_uses = getattr(env, "gdexplain_uses", None), uses(app)
+    return (
+        [] if before == env.gdexplain_uses else [name for name in env.found_docs if name.startswith("reference/api/")]
+    )
 
 
 def setup(app):
-    """Connect the checks around what autosummary does at builder-inited (priority 500)."""
-    app.connect("builder-inited", before_stubs, priority=100)
-    app.connect("builder-inited", after_stubs, priority=900)
-    app.connect("autodoc-process-docstring", check_docstrings, priority=100)
+    """Connect; numpydoc has rewritten the docstring by then."""
+    app.connect("autodoc-process-docstring", list_uses, priority=900)
     app.connect("autodoc-skip-member", skip_fields)
-    app.connect("env-check-consistency", check_pages)
+    app.connect("env-get-outdated", outdated)
     return {"parallel_read_safe": True}

@@ -1,4 +1,4 @@
-"""Renew the catalogues of translated pages: `python docs/_ext/catalogues.py [LANGUAGE PAGE]`.
+"""Renew catalogues with the words in cells' settings, which sphinx-intl misses: `catalogues.py [LANGUAGE PAGE]`.
 
 With a language and a page, such as `es tutorial/setup`, it starts a catalogue.
 """
@@ -6,35 +6,27 @@ With a language and a page, such as `es tutorial/setup`, it starts a catalogue.
 from __future__ import annotations
 
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import build_state
 from babel.messages.pofile import read_po, write_po
 from myst_nb.core.read import read_myst_markdown_notebook
-from sphinx.application import Sphinx
-from sphinx.util.docutils import docutils_namespace, patch_docutils
 from sphinx_intl.basic import update
 from translations import translations
 
 DOCS = Path(__file__).resolve().parents[1]
 WORK = DOCS / "_build" / "gettext"
-_SETTINGS = {"gettext_compact": False, "gettext_location": False, "nitpicky": True}
 
 
 def extract() -> None:
     """Have Sphinx write a template for every page; results come from the cache, or go there for the next build."""
-    with patch_docutils(DOCS), docutils_namespace():
-        app = Sphinx(
-            *(DOCS, DOCS, WORK / "templates", WORK / "doctrees", "gettext", _SETTINGS),
-            status=None,
-            warningiserror=True,
-        )
-        app.build()
-    if app.statuscode:
-        sys.exit(app.statuscode)
+    options = ["-b", "gettext", "-n", "-W", "-D", "gettext_compact=0", "-D", "gettext_location=0"]
+    command = [sys.executable, "-m", "sphinx", *options, "-d", WORK / "doctrees", DOCS, WORK / "templates"]
+    if status := subprocess.call(command):
+        sys.exit(status)
 
 
 def settings_of_cells(page: Path) -> list[str]:
@@ -65,7 +57,6 @@ def renew(language: str, page: str) -> None:
 
 def main(arguments: list[str]) -> None:
     """Extract, then renew the catalogues there are and the one that is asked for."""
-    build_state.prepare_environment(DOCS / "_build")
     extract()
     wanted = {(translation.language, translation.original) for translation in translations(DOCS)}
     wanted |= {tuple(arguments)} if arguments else set()

@@ -1,4 +1,4 @@
-"""Check a built site with the standard library alone: `python docs/_ext/check_site.py docs/_build/html [ADDRESS]`.
+"""Check a built site for what Sphinx lets pass: `python docs/_ext/check_site.py docs/_build/html [ADDRESS]`.
 
 Sphinx passes images without alt text, warnings printed by a cell, memory addresses, progress bars, style sheets from
 elsewhere, and links to ids that are not there. Here each is a fault, named by the page's source and its line.

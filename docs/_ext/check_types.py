@@ -1,4 +1,4 @@
-"""Check the JSDoc types of the explorables with TypeScript: `python docs/_ext/check_types.py`."""
+"""Check the explorables' JSDoc types with the lock's TypeScript, by this environment's node: `check_types.py`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Downloads that run anywhere: the project's wheel, every script with its metadata, every page as a notebook.
+"""Downloads that run anywhere: wheel, scripts with metadata, notebooks; sphinx-gallery's need the package installed.
 
 They lie together in `downloads/` of the site, and together in one archive, so that a folder is all that they need. Where
 the deployment gives the site's address (`html_baseurl`), they name the wheel by that address and need nothing beside
@@ -8,6 +8,7 @@ them. The sources stay clean: what makes a file run elsewhere is added here.
 from __future__ import annotations
 
 import ast
+import filecmp
 import hashlib
 import re
 import shutil
@@ -269,6 +270,9 @@ def write_downloads(app, exception) -> None:
     if exception or app.builder.name != "html":
         return
     folder = Path(app.outdir) / FOLDER
+    there = folder / app.gdexplain_wheel.name
+    if not app.gdexplain_wrote and there.exists() and filecmp.cmp(there, app.gdexplain_wheel, shallow=False):
+        return
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     package = app.gdexplain_package

@@ -1,9 +1,9 @@
-"""The explorables: figures that can be touched, each with a static one and words that stand in for it.
+"""The explorables: figures that can be touched, refereed by Keras at build, which no library has.
 
 ``.. explorable:: playground`` (or ``backprop``, ``rule`` or ``map``) puts one on a page; its content is the caption, and
 ``:small:`` leaves of the playground what fits a first screen. Browsers
 with scripts get a custom element of ``docs/explorables``; without scripts a figure and its text stay; other builders
-write the text. What Keras computes for them is kept in the doctree folder and made again when the package changes.
+write the text. What Keras computes for them is computed in a fork, beside the pages, and again when the package changes.
 Pages without an explorable load nothing.
 """
 
@@ -16,25 +16,24 @@ import json
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Callable, Iterable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 from urllib.parse import parse_qsl
 
-import ahead
+import execute
 import numpy as np
 from docutils import nodes
 from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
-from sphinx.util import logging
+from sphinx.errors import ExtensionError
 from sphinx.util.docutils import SphinxDirective
 
 HERE = Path(__file__).resolve()
 SCRIPTS = HERE.parents[1] / "explorables"
-PACKAGE = HERE.parents[2] / "gdexplain"
+NAME = "explorables"  # of this module, and of what it computes among the results of the pages
 ORDER = ["engine", "ui", "settings", "plots", "words", "playground", "net", "backprop", "rule", "map"]
 LINE = [[1.0, 2.0], [2.0, 4.0], [3.0, 6.0], [4.0, 8.0]]
 CLOUD = [[-1.5, -2.0], [0.0, 1.5], [0.5, 0.25], [1.0, 3.0], [2.0, 2.5]]
@@ -80,7 +79,6 @@ ALT = {
         "half, at a high momentum and well inside the line."
     ),
 }
-logger = logging.getLogger(__name__)
 
 
 class Wanted(NamedTuple):
@@ -145,24 +143,20 @@ class ExplorableDirective(SphinxDirective):
 
 def reference() -> dict[str, Any]:
     """Run Keras for the playground and the map."""
+    from gdexplain import max_stable_sgd_learning_rate
+
     places = [
         {"by": by, "lr": lr, "other": other, "needed": updates_needed(by, lr, other)}
         for by, pairs in PLACES.items()
         for lr, other in pairs
     ]
-    limits = [mean_square_limit(size) for size in range(1, len(LINE) + 1)]
+    limits = [max_stable_sgd_learning_rate(_dataset(LINE), size) for size in range(1, len(LINE) + 1)]
     return {
         "keras": version("keras"),
         "runs": reference_runs(),
         "rules": reference_rules(),
         "map": {"limit": UPDATES, "limits": limits, "places": places},
     }
-
-
-def make_payload(reference: bytes, graphs: Iterable[Wanted]) -> dict[str, Any]:
-    """Add to the reference what TensorFlow's tape says of the graphs that stand on the pages."""
-    tapes = [{"graph": one.graph, "leaves": one.leaves, "nodes": tape_of(one)} for one in graphs]
-    return {**json.loads(reference), "graphs": tapes}
 
 
 def optimizer_of(opt: str, rate: float, beta: float) -> Any:
@@ -248,30 +242,6 @@ def updates_needed(by: str, lr: float, other: float) -> int | None:
     return int(reached[0]) if len(reached) and not len(exploded) else None
 
 
-def mean_square_limit(batch_size: int) -> float:
-    r"""Return the rate up to which the mean square distance shrinks, for batches drawn at random from `LINE`.
-
-    It is where the spectral radius of E[(I - eta A) x (I - eta A)] is 1, with A the Hessian of a random batch.
-    """
-    from itertools import combinations
-
-    from gdexplain import line_hessian
-
-    batches = [
-        line_hessian(_dataset([LINE[row] for row in rows])) for rows in combinations(range(len(LINE)), batch_size)
-    ]
-
-    def radius(rate: float) -> float:
-        steps = [np.eye(2) - rate * hessian for hessian in batches]
-        return float(np.max(np.abs(np.linalg.eigvals(np.mean([np.kron(step, step) for step in steps], axis=0)))))
-
-    low, high = 1e-3, 1.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if radius(middle) < 1 else (low, middle)
-    return round(low, 12)
-
-
 def tape_of(wanted: Wanted) -> dict[str, tuple[float, float]]:
     """Return every node's value and gradient, as Keras layers and TensorFlow's tape give them in float64."""
     import keras
@@ -314,12 +284,12 @@ def _line_loss() -> Any:
 
 def draw_playground(_: Wanted) -> Any:
     """Draw three variants on one loss surface, and their losses."""
-    from gdexplain import draw_loss, draw_loss_surface, draw_path, evaluate
+    from gdexplain import draw_loss, draw_loss_surface, draw_path, loss_grid
 
     start = {"opt": "sgd", "lr": 0.05, "beta": 0.0, "w": 0.0, "b": 0.0, "seed": 0, "data": LINE}
     runs = [train_line({**start, "batch": size}, 40) for size in (4, 2, 1)]
     figure, (left, right) = _subplots(1, 2, width_ratios=(1.35, 1))
-    draw_loss_surface(left, evaluate(_line_loss(), a_range=(-0.4, 3.2), b_range=(-0.6, 1.6), vectorized=True))
+    draw_loss_surface(left, loss_grid(_line_loss(), a_range=(-0.4, 3.2), b_range=(-0.6, 1.6)))
     for run in runs:
         draw_path(left, run)
     lines = draw_loss(right, *runs)[: len(runs)]
@@ -399,7 +369,7 @@ def _subplots(*args: int, **options: Any) -> Any:
     return plt.subplots(*args, figsize=(9, 4), layout="constrained", gridspec_kw=options or None)
 
 
-def svg(wanted: Wanted) -> bytes:
+def svg(wanted: Wanted) -> str:
     """Draw one static figure, the same bytes at every build."""
     import matplotlib as mpl
     from matplotlib import pyplot as plt
@@ -411,7 +381,7 @@ def svg(wanted: Wanted) -> bytes:
         use_style()
         mpl.rcParams["svg.hashsalt"] = "gdexplain"
         figure = draw(wanted)
-        buffer = io.BytesIO()
+        buffer = io.StringIO()
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
         plt.close(figure)
     return buffer.getvalue()
@@ -420,33 +390,22 @@ def svg(wanted: Wanted) -> bytes:
 # ---- Files ---------------------------------------------------------------------------------------------------------
 
 
-def lighten(source: str) -> str:
-    """Leave out comments on lines of their own, types, and indentation; a string over several lines is refused."""
-    source = re.sub(r"/\*\* @(?:type|param) (?:(?!\*/).)*\*/ ?", "", source, flags=re.DOTALL)
-    source = re.sub(r"^[ \t]*/\*(?:(?!\*/).)*\*/[ \t]*\n", "", source, flags=re.MULTILINE | re.DOTALL)
-    source = re.sub(r"^[ \t]*//.*\n", "", source, flags=re.MULTILINE)
-    for line in source.splitlines():
-        if line.count("`") % 2:
-            raise ValueError(f"a template string must end on its line, but this one goes on: {line.strip()}")
-    return re.sub(r"\n\s*", "\n", source)
+def script() -> str:
+    """Return all scripts as one file, in their order: one request, and the next page has it already."""
+    return "".join((SCRIPTS / f"{name}.js").read_text(encoding="utf-8") for name in ORDER)
 
 
-def terser() -> Path | None:
-    """Find the terser of `docs/package-lock.json`, if npm has fetched it."""
-    docs = HERE.parents[1]
-    homes = [docs / "_build" / "katex" / "node_modules", docs / "node_modules"]
-    found = [home / "terser" / "bin" / "terser" for home in homes if (home / "terser").exists()]
-    return found[0] if found else None
+def style() -> str:
+    """Return the style sheet without its comments."""
+    text = (SCRIPTS / "explorables.css").read_text(encoding="utf-8")
+    return re.sub(r"/\*.*?\*/\n?", "", text, flags=re.DOTALL)
 
 
 def minify(source: str) -> str:
-    """Shorten local names with terser; without it, leave the source as it is."""
-    tool = terser()
-    if tool is None:
-        logger.info("explorables: terser is not installed, so the script stays as it is")
-        return source
+    """Have terser, which npm fetched with KaTeX, shorten a script."""
     import npm
 
+    tool = HERE.parents[1] / "_build" / "katex" / "node_modules" / "terser" / "bin" / "terser"
     done = subprocess.run(  # both paths are ours
         [npm.NODE, tool, "--compress", "passes=2", "--mangle", "--toplevel"],
         input=source, capture_output=True, text=True, encoding="utf-8", check=True,
@@ -454,58 +413,25 @@ def minify(source: str) -> str:
     return done.stdout
 
 
-def script() -> str:
-    """Return all scripts as one file, in their order: one request, and the next page has it already."""
-    return "".join(lighten((SCRIPTS / f"{name}.js").read_text(encoding="utf-8")) for name in ORDER)
+def compute() -> dict[str, Any]:
+    """Return what takes long and depends on no page; `execute` has it computed beside the pages."""
+    return {"failures": [], "reference": reference(), "pictures": {one.picture: svg(one) for one in LONG}}
 
 
-def style() -> str:
-    """Return the style sheet without its comments."""
-    return lighten((SCRIPTS / "explorables.css").read_text(encoding="utf-8"))
+def draw(graphs: list[Wanted]) -> dict[str, Any]:
+    """Return the pictures of graphs, and what TensorFlow's tape says of them."""
+    tapes = [{"graph": one.graph, "leaves": one.leaves, "nodes": tape_of(one)} for one in graphs]
+    return {"pictures": {one.picture: svg(one) for one in graphs}, "tapes": tapes}
 
 
-def source_key(*more: str) -> str:
-    """Return a hash of everything that numbers and figures are made from."""
-    digest = hashlib.sha256("\n".join([version("keras"), *more]).encode())
-    for path in [*sorted(PACKAGE.rglob("*.py")), PACKAGE / "gdexplain.mplstyle", HERE]:
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-def page_key() -> str:
-    """Return a hash of everything that a page with an explorable is made from."""
-    return source_key(script(), style())
-
-
-def cached(folder: Path, name: str, key: str, make: Callable[[], bytes]) -> bytes:
-    """Return what `make` returned when the sources were last as they are now."""
-    path = folder / f"{name}-{key}"
-    if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        for old in folder.glob(f"{name}-*"):
-            old.unlink()
-        fresh = path.with_suffix(".part")
-        fresh.write_bytes(make())
-        fresh.replace(path)
-    return path.read_bytes()
-
-
-def picture_in(folder: Path, wanted: Wanted) -> bytes:
-    """Return a static figure, drawn now if it is not kept in the folder."""
-    return cached(folder, wanted.picture, source_key(), lambda: svg(wanted))
-
-
-def reference_in(folder: Path) -> bytes:
-    """Return the reference as JSON, computed now if it is not kept in the folder."""
-    return cached(folder, "reference.json", source_key(), lambda: json.dumps(reference()).encode())
-
-
-def compute_ahead(folder: Path) -> None:
-    """Have another process fill the folder with what takes long; where it fails, `provide` meets the same error."""
-    key = source_key()
-    names = ["reference.json", *(one.picture for one in LONG)]
-    if not all((folder / f"{name}-{key}").exists() for name in names):
-        subprocess.run([sys.executable, HERE, folder], check=False, capture_output=True)
+def cached(path: Path, key: str, make: Callable[[], Any]) -> Any:
+    """Return what `make` returned when the key was last this one."""
+    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else [None, None]
+    if known[0] != key:
+        known = [key, make()]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(known), encoding="utf-8")
+    return known[1]
 
 
 # ---- Sphinx --------------------------------------------------------------------------------------------------------
@@ -519,11 +445,11 @@ def _pages(env: BuildEnvironment) -> dict[str, list[Wanted]]:
     return pages
 
 
-def outdated(_: Sphinx, env: BuildEnvironment, *__: Any) -> list[str]:
+def outdated(app: Sphinx, env: BuildEnvironment, *_: Any) -> list[str]:
     """Read the pages with an explorable again when the package or the scripts have changed."""
-    if getattr(env, "explorables_key", None) in (None, page_key()):
-        return []
-    return [name for name in _pages(env) if name in env.all_docs]
+    key = execute.key_of(app.gdexplain_results[NAME]["key"], script(), style())  # type: ignore[attr-defined]
+    before, env.explorables_key = getattr(env, "explorables_key", key), key  # type: ignore[attr-defined]
+    return [] if before == key else [name for name in _pages(env) if name in env.all_docs]
 
 
 def forget(_: Sphinx, env: BuildEnvironment, docname: str) -> None:
@@ -536,42 +462,26 @@ def merge(_: Sphinx, env: BuildEnvironment, docnames: Iterable[str], other: Buil
     _pages(env).update({name: found for name, found in _pages(other).items() if name in docnames})
 
 
-def _folder(app: Sphinx) -> Path:
-    """Return the folder in which figures and numbers are kept from build to build."""
-    return Path(app.doctreedir) / "explorables"
-
-
-def begin(app: Sphinx) -> None:
-    """Begin the long part before the pages are read: they need only the graphs that stand on them besides."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    if app.builder.format == "html":
-        app.explorables_ahead = ahead.begin(compute_ahead, _folder(app))  # type: ignore[attr-defined]
-
-
 def provide(app: Sphinx, env: BuildEnvironment) -> None:
     """Put the script, the style sheet and the figures beside the pages, and keep the payload for them."""
-    wanted = sorted({one for page in _pages(env).values() for one in page})
+    wanted = {one for page in _pages(env).values() for one in page}
     if not wanted or app.builder.format != "html":
         return
-    env.explorables_key = page_key()  # type: ignore[attr-defined]
-    app.explorables_ahead.result()  # type: ignore[attr-defined]
-    folder, target = _folder(app), Path(app.outdir) / "_static" / "explorables"
+    about = app.gdexplain_results[NAME]  # type: ignore[attr-defined]
+    if about["failures"]:
+        raise ExtensionError(f"what the explorables show could not be computed: {about['failures'][0]['measured']}")
+    folder, target = Path(app.doctreedir) / "explorables", Path(app.outdir) / "_static" / "explorables"
     target.mkdir(parents=True, exist_ok=True)
-    light = cached(
-        folder, "explorables.js", page_key() + ("-short" if terser() else ""), lambda: minify(script()).encode()
-    )
-    (target / "explorables.js").write_bytes(light)
-    (target / "explorables.css").write_text(style(), encoding="utf-8")
-    for one in wanted:
-        (target / one.picture).write_bytes(picture_in(folder, one))
     graphs = sorted({one for one in wanted if one.graph} | {Wanted("backprop", graph, "") for graph in LEAVES})
-    payload = cached(
-        folder,
-        "payload.json",
-        source_key(*map(str, graphs)),
-        lambda: json.dumps(make_payload(reference_in(folder), graphs), separators=(",", ":")).encode(),
-    )
-    app.explorables_payload = payload.decode().replace("</", "<\\/")  # type: ignore[attr-defined]
+    key = execute.key_of(about["key"], graphs)
+    drawn = cached(folder / "graphs.json", key, lambda: execute.in_fork("explorables", "draw", graphs))
+    light = cached(folder / "script.json", script(), lambda: minify(script()))
+    (target / "explorables.js").write_text(light, encoding="utf-8")
+    (target / "explorables.css").write_text(style(), encoding="utf-8")
+    for name, picture in {**about["pictures"], **drawn["pictures"]}.items():
+        (target / name).write_text(picture, encoding="utf-8", newline="\n")
+    payload = json.dumps({**about["reference"], "graphs": drawn["tapes"]}, separators=(",", ":"))
+    app.explorables_payload = payload.replace("</", "<\\/")  # type: ignore[attr-defined]
 
 
 def add_files(app: Sphinx, pagename: str, _: str, context: dict[str, Any], doctree: Any) -> None:
@@ -625,17 +535,12 @@ def setup(app: Sphinx) -> dict[str, Any]:
         Explorable, html=(visit_html, depart_html), text=words, latex=words, man=words, texinfo=words, gettext=words
     )
     app.add_directive("explorable", ExplorableDirective)
-    app.connect("builder-inited", begin)
+    execute.ALSO.append(
+        lambda base: execute.Page(NAME, HERE, execute.key_of(base, execute.code_of(HERE)), (NAME, "compute"))
+    )
     app.connect("env-get-outdated", outdated)
     app.connect("env-purge-doc", forget)
     app.connect("env-merge-info", merge)
     app.connect("env-updated", provide)
     app.connect("html-page-context", add_files)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True, "env_version": 2}
-
-
-if __name__ == "__main__":
-    HOME = Path(sys.argv[1])
-    reference_in(HOME)
-    for long in LONG:
-        picture_in(HOME, long)

@@ -1,4 +1,4 @@
-"""What is done to every page after its template: a security policy, landmarks with names, images that load late.
+"""What the theme's templates leave to be mended on every page: a security policy, names for landmarks, late images.
 
 Sphinx lets a project name its own template bridge; ours renders as Sphinx's own does and passes each page through
 `finish`. The functions here take and give text, and import nothing of Sphinx, so that the tests can call them.

@@ -1,24 +1,13 @@
-"""The gallery: its order by hand, one state before each script, and figures with alt text."""
+"""The gallery's order by hand, held to the scripts that there are, and its exercises, whose solutions are folded away."""
 
 from __future__ import annotations
 
-import ast
-import html
 import logging
-import random
 import re
-import sys
 from pathlib import Path
-from unittest import mock
 
 import gallery_order
-import matplotlib as mpl
-import matplotlib.pyplot as plt
-import numpy as np
-import slides
 from docutils import nodes
-from images import shrink
-from matplotlib.animation import Animation, FFMpegWriter
 from sphinx.errors import ConfigError, ExtensionError
 
 # -- order ------------------------------------------------------------------------------------------------------------
@@ -70,32 +59,13 @@ def check_companions(examples: Path, found: set[str]) -> None:
 class _OnlyNames(logging.Filter):
     """Let sphinx-gallery warn of spaces in the names of scripts, but not in that of the folder they lie in.
 
-    It looks at whole paths, and its warning would stop every build in a folder such as "my projects".
+    It looks at whole paths, and its warning would stop every build in a folder such as "my projects". Nor let it say that
+    no script was run: `execute` has run them.
     """
 
     def filter(self, record):
         """Say whether a message is worth showing: no script that `check_order` lets in has a space in its name."""
-        return not str(record.msg).startswith("Example file name(s) with spaces found")
-
-
-# -- the state before each script -------------------------------------------------------------------------------------
-
-
-def reset(gallery_conf, filename):
-    """Give every script the same start: seeds, Keras' session, the project's figure style."""
-    import imageio_ffmpeg
-
-    import gdexplain
-
-    random.seed(0)
-    np.random.seed(0)  # noqa: NPY002  # a script that uses the legacy state must be reproducible too
-    if "keras" in sys.modules:
-        keras = sys.modules["keras"]
-        keras.backend.clear_session()
-        keras.utils.set_random_seed(0)
-    gdexplain.use_style()
-    mpl.rcParams["savefig.transparent"] = True
-    mpl.rcParams["animation.ffmpeg_path"] = imageio_ffmpeg.get_ffmpeg_exe()
+        return not str(record.msg).startswith(("Example file name(s) with spaces found", "Sphinx-Gallery gallery_conf"))
 
 
 # -- the solutions of exercises ---------------------------------------------------------------------------------------
@@ -118,98 +88,6 @@ def fold_solutions(app, doctree):
             )
         section.insert(leads_on[-1], nodes.raw("", "</details>", format="html"))
         section.insert(questions[-1] + 1, nodes.raw("", _FOLD, format="html"))
-
-
-# -- figures ----------------------------------------------------------------------------------------------------------
-
-_ALT_LINE = r"^[ \t]*#[ \t]*sphinx_gallery_alt[ \t]*=[ \t]*(.+)\n?"
-_ALT_RUN = re.compile(rf"(?:{_ALT_LINE})+", re.MULTILINE)
-_IMAGE = """
-.. image-sg:: /{path}
-   :alt: {alt}
-   :srcset: /{path}, /{path_2x} 2.00x
-   :class: sphx-glr-single-img
-"""
-_ANIMATION = """
-.. animation:: /{stem}
-   :alt: {alt}
-"""
-
-
-def alt_texts(code: str) -> list[str]:
-    """Read the alt texts of a code block: each run of `# sphinx_gallery_alt = "..."` lines is one text."""
-    runs = (run.group() for run in _ALT_RUN.finditer(code))
-    return ["".join(ast.literal_eval(line) for line in re.findall(_ALT_LINE, run, re.MULTILINE)) for run in runs]
-
-
-def scrape(block, block_vars, gallery_conf):
-    """Save the open figures of a code block, and its animations, each with the alt text written in the block."""
-    numbers = plt.get_fignums()
-    alts = alt_texts(block[1])
-    if len(alts) != len(numbers):
-        raise ExtensionError(
-            f"{block_vars['src_file']}:{block[2]}: the code block that starts here draws {len(numbers)} figure(s) and has "
-            f'{len(alts)} alt text(s); write one `# sphinx_gallery_alt = "..."` comment for each'
-        )
-    animations = {value._fig: value for value in block_vars["example_globals"].values() if isinstance(value, Animation)}
-    rst = []
-    for number, alt, path in zip(numbers, alts, map(Path, block_vars["image_path_iterator"]), strict=False):
-        figure = plt.figure(number)
-        paths = {"path": path, "path_2x": path.with_name(f"{path.stem}_2_00x.png"), "stem": path.with_suffix("")}
-        if figure in animations:
-            _save_animation(animations[figure], path)
-        else:
-            _save_figure(figure, paths["path"], paths["path_2x"])
-            slides.save(figure, path, Path(block_vars["src_file"]).parent.name)
-        names = {key: value.relative_to(gallery_conf["src_dir"]).as_posix() for key, value in paths.items()}
-        template = _ANIMATION if figure in animations else _IMAGE
-        rst.append(template.format(alt=html.escape(alt), **names))
-    plt.close("all")
-    return "".join(rst)
-
-
-def _save_figure(figure, path, path_2x):
-    """Save a figure in plain and in double resolution."""
-    for name, factor in ((path, 1), (path_2x, 2)):
-        dpi = mpl.rcParams["savefig.dpi"]
-        figure.savefig(name, dpi=factor * (figure.dpi if dpi == "figure" else dpi), metadata={"Software": None})
-        shrink(name)
-
-
-_FILM_DPI = 120  # wider than the text on a phone and on a page; each frame is drawn anew, so size is build time
-
-
-def _save_animation(animation, path):
-    """Save an animation on both themes' backgrounds, and its last frame as the poster."""
-    figure = animation._fig
-    flags = [
-        "-fflags",
-        "+bitexact",
-        "-flags",
-        "+bitexact",
-        "-threads",
-        "1",
-        "-pix_fmt",
-        "yuv420p",
-        "-movflags",
-        "+faststart",
-    ]
-    # Each frame would be laid out and drawn for a window, laid out again, and drawn for the film: two thirds of the time.
-    figure.set_dpi(_FILM_DPI)
-    animation._init_draw()  # the first frame's title needs room
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")
-    with mpl.rc_context({"savefig.transparent": False}), mock.patch.object(figure.canvas, "draw_idle"):
-        for suffix, background in (("", "#ffffff"), ("_dark", "#131416")):
-            writer = FFMpegWriter(fps=round(1000 / animation._interval), codec="libx264", extra_args=flags)
-            animation.save(
-                path.with_name(f"{path.stem}{suffix}.mp4"),
-                writer,
-                dpi=_FILM_DPI,
-                savefig_kwargs={"facecolor": background},
-            )
-    figure.savefig(path, dpi=_FILM_DPI, metadata={"Software": None})
-    shrink(path)
 
 
 # -- pages --------------------------------------------------------------------------------------------------------------

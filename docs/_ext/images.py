@@ -1,4 +1,4 @@
-"""Figures as small files: at most 256 colours, every flat colour exact, at a third of the size."""
+"""Figures as small files, at a third of the size: Pillow's own palettes merge the bands of a contour plot."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import struct
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
-from scipy.spatial import cKDTree
 
 _COLOURS = 256  # what a PNG with a palette can hold
 _EXACT = 96  # of these, the most frequent colours of the figure: its lines, bands and texts
@@ -25,6 +23,9 @@ def shrink(path: Path) -> None:
     Pillow's own quantizer for transparent images averages: it merges neighbouring bands of a contour plot. Here the
     frequent colours stay as they are, and only the edges' mixtures move, to the nearest colour of the palette.
     """
+    from PIL import Image
+    from scipy.spatial import cKDTree  # both take long to import, and most builds shrink nothing
+
     with Image.open(path) as image:
         if image.mode == "P":
             return

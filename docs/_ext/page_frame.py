@@ -1,4 +1,4 @@
-"""What stands around every page: the version stamp; and what every image must have: alt text."""
+"""What stands around a page: a version stamp, alt texts or a warning, no unused assets; Sphinx asks for none."""
 
 from __future__ import annotations
 
@@ -33,21 +33,27 @@ def _version(distribution: str) -> str | None:
 
 
 def finish_images(app, doctree, docname):
-    """Refuse images without alt text, and make the notebooks' double-resolution figures small files."""
+    """Refuse images without alt text."""
     for image in doctree.findall(nodes.image):
         if "thumb" in Path(image["uri"]).parts:  # sphinx-gallery leaves it empty; the title stands below it
             title = next(image.findall(nodes.reference, include_self=False, siblings=True), None)
             image["alt"] = f"Thumbnail of “{title.astext() if title else ''}”"
         if not (image.get("alt") or "").strip():
             logger.warning("image without alt text: %s", image["uri"], location=image, type="gdexplain", subtype="alt")
+
+
+def shrink_images(app, doctree):
+    """Make the double-resolution figures of cells small files, before Sphinx notes when it has read their page."""
+    for image in doctree.findall(nodes.image):
         path = Path(app.srcdir, image["uri"])
         path = path if path.exists() else Path(image["uri"])
-        if "jupyter_execute" in path.parts and path.suffix == ".png":
+        if "jupyter_execute" in path.parts and path.suffix == ".png" and path.exists():
             shrink(path)
 
 
 def frame(app, pagename, templatename, context, doctree):
     """Give the templates the version stamp, and leave out style sheets and scripts that the page has no use for."""
+    app.gdexplain_wrote = True
     context["version_stamp"] = _STAMP
     body = context.get("body", "")
     for kind in ("css_files", "script_files"):
@@ -89,15 +95,17 @@ def keep_search_entries(app, exception):
     Sphinx saves it before it writes pages, so the next build would know the entries of the pages that it writes itself,
     and the search would find less than after a clean build.
     """
-    if exception is None and app.builder.format == "html":
+    if exception is None and app.builder.format == "html" and app.gdexplain_wrote:
         with Path(app.doctreedir, ENV_PICKLE_FILENAME).open("wb") as handle:
             pickle.dump(app.env, handle, pickle.HIGHEST_PROTOCOL)
 
 
 def setup(app):
     """Connect the checks."""
+    app.gdexplain_wrote = False  # whether this build has written a page
     app.connect("build-finished", keep_search_entries)
     app.connect("env-updated", rewrite_if_contents_changed)
+    app.connect("doctree-read", shrink_images, priority=900)
     app.connect("doctree-resolved", finish_images)
     app.connect("html-page-context", frame, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,4 +1,4 @@
-"""Pages as notebooks for Jupyter and Colab: their code as it is, their text without what only Sphinx understands."""
+"""Pages as notebooks for Jupyter and Colab, without what only Sphinx reads: MyST-NB's own keep roles and glue."""
 
 from __future__ import annotations
 

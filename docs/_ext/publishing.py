@@ -1,4 +1,4 @@
-"""What a published site needs beyond its pages: a description of each, its one address, a map, a page for lost readers.
+"""The address of a published site, and a description of each page from its own first words: no tool writes one.
 
 `GDEXPLAIN_BASE_URL` names the address that the site will have; on Read the Docs its own variable does. Without one
 nothing on the site needs to know: there are no canonical links, no map and no cards, all of which are absolute
@@ -11,9 +11,8 @@ import html
 import os
 import re
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 VARIABLE = "GDEXPLAIN_BASE_URL"
 LONGEST = 200  # characters of a description that search engines show, or nearly so
@@ -54,12 +53,10 @@ def shorten(text: str, longest: int = LONGEST) -> str:
 
 
 def describe(name: str, title: str, doctree: Any) -> str:
-    """Describe a page by its first paragraph; an API page by its name and its docstring's first sentence."""
+    """Describe a page by its first paragraph without formulas."""
     if name in FIXED:
         return FIXED[name]
-    text = next(filter(None, map(_words, _paragraphs(doctree))), "")
-    if name.startswith("reference/generated/"):
-        return shorten(f"{title}: {text}" if text else f"{title}, in the reference of gdexplain.")
+    text = next(filter(None, (" ".join(paragraph.astext().split()) for paragraph in _paragraphs(doctree))), "")
     return shorten(text) or f"{title}: a page of gdexplain."
 
 
@@ -74,51 +71,8 @@ def _paragraphs(doctree: Any) -> Iterable[Any]:
         parent = paragraph.parent
         while parent is not None and (isinstance(parent, described) or not isinstance(parent, aside)):
             parent = parent.parent
-        if parent is None:
+        if parent is None and not any(paragraph.findall(nodes.math)):  # a search engine shows no formulas
             yield paragraph
-
-
-def _words(paragraph: Any) -> str:
-    r"""Read a paragraph's text, its formulas in plain letters: `$\beta_1$` as β1."""
-    from docutils import nodes
-
-    parts = []
-    for node in paragraph.findall(nodes.Text):
-        is_formula = isinstance(node.parent, (nodes.math, nodes.math_block))
-        parts.append(_plain(node.astext()) if is_formula else node.astext())
-    return " ".join("".join(parts).split())
-
-
-_GREEK = {
-    "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "epsilon": "ε", "eta": "η", "theta": "θ", "kappa": "κ",
-    "lambda": "λ", "mu": "μ", "rho": "ρ", "sigma": "σ", "nabla": "∇", "partial": "∂", "le": "≤", "ge": "≥",
-    "cdot": "·", "times": "×", "to": "→", "infty": "∞", "pm": "±", "approx": "≈", "lVert": "‖", "rVert": "‖",
-}  # fmt: skip
-
-
-def _plain(latex: str) -> str:
-    """Write a short formula without LaTeX's marks."""
-    part = r"\s*(?:\{([^{}]*)\}|(\\[a-zA-Z]+|\w))"
-    latex = re.sub(r"\\(?:mathrm|text|mathbf|operatorname|hat|bar)\s*\{([^{}]*)\}", r"\1", latex)
-    latex = re.sub(
-        rf"\\[dt]?frac{part}{part}", lambda found: "{}{}/{}{}".format(*(word or "" for word in found.groups())), latex
-    )
-    latex = re.sub(r"\\([a-zA-Z]+)\s?", lambda found: _GREEK.get(found[1], found[1]), latex).replace("^2", "²")
-    return re.sub(r"[{}_\\]", "", latex)
-
-
-def sitemap(base: str, uris: Iterable[str]) -> str:
-    """Write the map of the site for search engines: every address, in order."""
-    entries = "".join(f"  <url><loc>{html.escape(base + quote(uri))}</loc></url>\n" for uri in sorted(uris))
-    return (
-        '<?xml version="1.0" encoding="utf-8"?>\n'
-        f'<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">\n{entries}</urlset>\n'
-    )
-
-
-def robots(base: str) -> str:
-    """Let every reader in, and say where the map is."""
-    return f"User-agent: *\nAllow: /\nSitemap: {base}sitemap.xml\n"
 
 
 # -- Sphinx -----------------------------------------------------------------------------------------------------------
@@ -143,19 +97,7 @@ def add_head(app, pagename, templatename, context, doctree):
     context["meta"].setdefault("og:description", html.escape(words))
 
 
-def write_map(app, exception):
-    """Write the map and the note for robots, where the site has an address."""
-    base = app.config.html_baseurl
-    if exception or not base or app.builder.format != "html":
-        return
-    pages = sorted(app.env.found_docs - UNLISTED)
-    uris = [app.builder.get_target_uri(name) for name in pages]
-    Path(app.outdir, "sitemap.xml").write_text(sitemap(base, uris), encoding="utf-8")
-    Path(app.outdir, "robots.txt").write_text(robots(base), encoding="utf-8")
-
-
 def setup(app):
     """Connect; the cards' extension reads `og:description` after this has written it."""
     app.connect("html-page-context", add_head, priority=400)
-    app.connect("build-finished", write_map)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

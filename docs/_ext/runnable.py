@@ -1,4 +1,4 @@
-"""What a reader needs to run a script or a notebook anywhere: which extras it uses, where the package is, what to type."""
+"""What a reader needs to run one page anywhere, read off its imports: extras, the package, what to type."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The contents at the side of every page, made once for a folder instead of once for a page.
+"""The contents at the side, made once for a folder: Sphinx and furo make them anew for every page.
 
 Sphinx and the theme make the whole tree anew for every page, and that took half of the time in which pages are written.
 For the pages of one folder it is the same tree, but for the marks that say where the reader is; these are set here.

@@ -1,29 +1,9 @@
-"""Figures of the gallery as slides: the table of them for teachers, and their files, made by the scripts that draw them."""
+"""The table of the gallery's figures as slides, for teachers; `figures` makes their files."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import gallery_order
-import matplotlib as mpl
-from images import shrink
 from sphinx.util.docutils import SphinxDirective
-
-_BACKGROUNDS = {"": "#ffffff", "_dark": "#131416"}
-_REPEATABLE = {"svg.hashsalt": "gdexplain", "savefig.transparent": False}  # the same ids, and so bytes, in every build
-
-
-def save(figure, path: Path, section: str) -> None:
-    """Save a figure that is on the list of slides, on white and on dark: `path` is its image on the page."""
-    stem = path.stem.removeprefix("sphx_glr_")
-    if f"{section}/{stem}" not in gallery_order.SLIDES:
-        return
-    with mpl.rc_context(_REPEATABLE):
-        for suffix, background in _BACKGROUNDS.items():
-            file, options = path.with_name(f"slide_{stem}{suffix}"), {"facecolor": background}
-            figure.savefig(file.with_suffix(".svg"), **options, metadata={"Date": None, "Creator": None})
-            figure.savefig(file.with_suffix(".png"), **options, dpi=300, metadata={"Software": None})
-            shrink(file.with_suffix(".png"))
 
 
 class Slides(SphinxDirective):
@@ -42,7 +22,7 @@ class Slides(SphinxDirective):
                 ", ".join(
                     f"{{download}}`{kind.upper()} <{images}/slide_{stem}{suffix}.{kind}>`" for kind in ("svg", "png")
                 )
-                for suffix in _BACKGROUNDS
+                for suffix in ("", "_dark")
             ]
             rows.append(
                 f"| [{lecture}](#lecture-{lecture}) | {image} {{doc}}`{words} <{page}>` | {' | '.join(files)} |"

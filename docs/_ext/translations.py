@@ -1,4 +1,4 @@
-"""Pages in other languages: the English page, with the words of a catalogue in place of its own.
+"""One page in another language, beside the English: Sphinx translates whole sites only.
 
 `docs/locale/es/LC_MESSAGES/tutorial/stochastic.po` makes `docs/es/tutorial/stochastic.md`, an ordinary page: it is run (or
 rather takes the results of the same code from the cache), checked and linked as every other. A passage that the catalogue

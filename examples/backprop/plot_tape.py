@@ -21,7 +21,8 @@ import numpy as np
 import tensorflow as tf
 from matplotlib.animation import FuncAnimation
 
-from gdexplain.by_hand.tape import Value, backward, backward_steps, forward_steps, in_order, layout
+from gdexplain.by_hand.graph import layout
+from gdexplain.by_hand.tape import Value, backward, in_order, walk_back
 from gdexplain.plotting import COLORS, INK, use_style
 
 use_style()
@@ -91,14 +92,14 @@ w, x = Value(1.5, "w"), Value(0.5, "x")
 first = (w * x).named("z1").tanh().named("h1")
 h2 = (w * first).named("z2").tanh().named("h2")
 
-for step in backward_steps(h2):
+for visit in walk_back(h2):
     shares = [
-        f"{part.parent.name} += {step.gradient:.4f} × {part.local_derivative:.4f} = {part.amount:.4f}"
-        for part in step.contributions
+        f"{part.parent.name} += {visit.gradient:.4f} × {part.local_derivative:.4f} = {part.amount:.4f}"
+        for part in visit.contributions
     ]
-    print(f"{step.node.name}: {step.gradient:.4f}".ljust(12), "; ".join(shares) or "an input: done")
+    print(f"{visit.node.name}: {visit.gradient:.4f}".ljust(12), "; ".join(shares) or "an input: done")
 
-two_ways = [part.amount for step in backward_steps(h2) for part in step.contributions if part.parent is w]
+two_ways = [part.amount for visit in walk_back(h2) for part in visit.contributions if part.parent is w]
 assert len(two_ways) == 2
 assert backward(h2)[w] == sum(two_ways)  # one share from each use
 
@@ -107,14 +108,14 @@ assert backward(h2)[w] == sum(two_ways)  # one share from each use
 # ``=`` in place of ``+=`` would keep the later share and lose the other. The animation shows the same walk: values
 # forward in blue, shares backward in orange.
 drawing, texts, frames = layout(h2), {}, []
-for step in forward_steps(h2):
-    texts[step.node] = f"{step.node.name} = {step.value:.3f}"
-    frames.append((step.node, COLORS["batch"], dict(texts)))
+for node in in_order(h2):
+    texts[node] = f"{node.name} = {node.number:.3f}"
+    frames.append((node, COLORS["batch"], dict(texts)))
 texts[h2] += "\nslope 1"
-for step in backward_steps(h2):
-    for part in step.contributions:
+for visit in walk_back(h2):
+    for part in visit.contributions:
         texts[part.parent] += f"\n{'slope' if part.running == part.amount else '+'} {part.amount:.3f}"
-    frames.append((step.node, COLORS["stochastic"], dict(texts)))
+    frames.append((visit.node, COLORS["stochastic"], dict(texts)))
 
 # sphinx_gallery_alt = "A graph of six boxes, w and x on the left, h2 on the right. First the values appear from left to "
 # sphinx_gallery_alt = "right, in blue; then the slopes from right to left, in orange. The box of w receives two shares, "

@@ -23,11 +23,12 @@ numbers. Look for what it finds at once, and for what takes it so long. You need
 import matplotlib.pyplot as plt
 import numpy as np
 from keras.optimizers import SGD
+from sklearn.datasets import load_diabetes
 
 from gdexplain import (
+    Dataset,
     build_mlp,
     line_hessian,
-    load_diabetes,
     optimal_learning_rate,
     optimal_momentum,
     train,
@@ -36,7 +37,9 @@ from gdexplain import (
 from gdexplain.plotting import COLORS, look_of
 
 use_style()
-data = load_diabetes()  # every column standardised: mean 0, variance 1
+features, progression = load_diabetes(return_X_y=True)
+centred = features - features.mean(axis=0)
+data = Dataset(centred / centred.std(axis=0), progression)  # every column has mean 0 and variance 1
 names = ["age", "sex", "bmi", "blood pressure", "s1", "s2", "s3", "s4", "s5", "s6"]
 design = np.column_stack([data.inputs, np.ones(len(data))])
 answer = np.linalg.solve(design.T @ design, design.T @ data.targets)[:, 0]  # the normal equations

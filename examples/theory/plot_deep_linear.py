@@ -26,7 +26,7 @@ import keras
 import matplotlib.pyplot as plt
 import numpy as np
 
-from gdexplain import Dataset, deep_linear_half_time, deep_linear_mode, train, use_style
+from gdexplain import Dataset, train, use_style
 from gdexplain.plotting import COLORS
 
 use_style()
@@ -45,6 +45,16 @@ rate, updates = 0.0015, 6000
 times = 2 * rate * np.arange(updates + 1) / 3
 
 
+def sigmoid(t, s):
+    """Return the learned strength of a mode of strength s at time t: the formula above."""
+    return s / (1 + (s / share**2 - 1) * np.exp(-2 * s * t))
+
+
+def half_time(s, start=share**2):
+    """Return when half of a mode is learned."""
+    return np.log(s / start - 1) / (2 * s)
+
+
 def learn(*kernels):
     """Train linear layers from these kernels; return the record and the strength of each mode in time."""
     dense = [keras.layers.Dense(3, use_bias=False, dtype="float64", name=f"w{i}") for i in range(len(kernels))]
@@ -59,7 +69,7 @@ def learn(*kernels):
 
 
 deep, modes = learn(share * v @ r.T, share * r @ u.T)
-predicted = np.transpose([deep_linear_mode(times, s, share**2) for s in strengths])
+predicted = sigmoid(times[:, np.newaxis], strengths)
 colors, markers = (COLORS["batch"], COLORS["minibatch"], COLORS["stochastic"]), "os^"
 
 # sphinx_gallery_alt = "Three sigmoids against time. The strongest mode rises first, to 3, then the second, to 2, then the "
@@ -79,9 +89,12 @@ gap = np.abs(modes - predicted).max()
 print(f"largest gap to the sigmoids: {gap:.4f}")
 assert gap < 0.01
 for i, s in enumerate(strengths):
-    half, exact = np.interp(s / 2, modes[:, i], times), deep_linear_half_time(s, share**2)
+    half, exact = np.interp(s / 2, modes[:, i], times), half_time(s)
     print(f"strength {s:g}: half learned at {half:.3f}, predicted {exact:.3f}")
     np.testing.assert_allclose(half, exact, rtol=0, atol=2 * times[1])  # two steps
+    np.testing.assert_allclose(sigmoid(exact, s), s / 2, rtol=1e-12)
+slope = np.gradient(predicted, times, axis=0)[1:-1]  # and the formula solves its own equation
+np.testing.assert_allclose(slope, (2 * predicted * (strengths - predicted))[1:-1], rtol=0, atol=1e-4)
 
 # %%
 # Stairs in the loss
@@ -126,13 +139,13 @@ np.testing.assert_allclose(deep.loss, lacking[:-1], rtol=0, atol=1e-6)  # Keras 
 # 3. At what time has one layer learned half of a mode? Does it depend on the strength?
 #
 # The solutions, in this order:
-longer = deep_linear_half_time(3, share**2 / 1000) - deep_linear_half_time(3, share**2)
+longer = half_time(3, share**2 / 1000) - half_time(3)
 print(f"1. {longer:.3f} longer: the plateau grows with the logarithm, ln(1000) / 6 = {np.log(1000) / 6:.3f}")
 np.testing.assert_allclose(longer, np.log(1000) / 6, rtol=1e-3)
 
-noise = deep_linear_half_time(0.1, share**2)
+noise = half_time(0.1)
 print(f"2. until {noise:.1f}; by then the three real modes are long learned")
-assert noise > 6 * deep_linear_half_time(1, share**2)
+assert noise > 6 * half_time(1)
 
 kernel = shallow.weight("w0/kernel")
 shallow_modes = np.einsum("di,kde,ei->ki", v, kernel, u)

@@ -18,7 +18,7 @@ import numpy as np
 from keras.optimizers import SGD
 from scipy.stats import rankdata
 
-from gdexplain import Dataset, box_dimension, build_mlp, sweep, use_style
+from gdexplain import Dataset, build_mlp, sweep, use_style
 
 use_style()
 rng = np.random.default_rng(6)
@@ -99,6 +99,7 @@ for k, (ax, (diverged, updates, loss)) in enumerate(zip(axes.flat, pictures, str
 fig.supxlabel(r"$\log_{10} \eta_1$, first layer")
 fig.supylabel(r"$\log_{10} \eta_2$, second layer")
 
+
 # %%
 # Blue is still finite, the brighter the lower its :term:`loss`; orange has overflowed, the brighter the sooner. Each
 # white frame is the next picture. The line of the first one is made of tongues and islands in the second, each of these
@@ -109,6 +110,16 @@ fig.supylabel(r"$\log_{10} \eta_2$, second layer")
 #
 # Cover the edge with boxes of k by k pixels and count those that it touches. For a smooth curve the count goes as
 # :math:`1/k`, for an area as :math:`1/k^2`. The exponent is the :term:`box-counting dimension`.
+def box_dimension(mask):
+    """Fit the slope of log count against log k to a square picture, for k = 1, 2, ..., an eighth of its side."""
+    rows, columns = np.nonzero(mask)
+    sizes = 2 ** np.arange(int(np.log2(len(mask))) - 2)
+    counts = [len({*zip(rows // k, columns // k, strict=True)}) for k in sizes]
+    return -np.polyfit(np.log(sizes), np.log(counts), 1)[0]
+
+
+triangle = np.bitwise_and(*np.indices((side, side))) == 0  # Sierpinski's, whose dimension is known
+np.testing.assert_allclose(box_dimension(triangle), np.log2(3), rtol=1e-12)
 dimensions = [box_dimension(edge(diverged)) for diverged, _, _ in pictures]
 y, x = np.indices((side, side)) - side / 2
 circle = box_dimension(edge(x**2 + y**2 < (0.4 * side) ** 2))

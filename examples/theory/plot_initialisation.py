@@ -29,7 +29,7 @@ import keras
 import matplotlib.pyplot as plt
 import numpy as np
 
-from gdexplain import Dense, initialization_gain, load_digits, trace_backprop, train, use_style
+from gdexplain import Dense, load_digits, trace_backprop, train, use_style
 from gdexplain.plotting import COLORS
 
 use_style()
@@ -50,6 +50,17 @@ def stack(initializer, activation, seed):
     return [Dense(kernel, None, activation) for kernel in kernels[:-1]] + [Dense(kernels[-1])]
 
 
+def mean_square(function, second_moment=1.0):
+    """Return the mean of function(z) squared over a Gaussian z with this second moment."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(100)  # an even number: none at 0, where ReLU bends
+    return np.average(function(np.sqrt(second_moment) * nodes) ** 2, weights=weights)
+
+
+variances = {"he_normal": 2 / width, "glorot_uniform": 1 / width}  # of a kernel as wide as it is high
+relu = mean_square(lambda z: np.maximum(z, 0))
+forward_gains = {name: width * variance * relu for name, variance in variances.items()}
+np.testing.assert_allclose([*forward_gains.values()], [1, 1 / 2], rtol=1e-12)  # the half that ReLU drops
+
 # %%
 # Draw each network five times, and take it through one :term:`forward pass` and one :term:`backward pass`.
 # :func:`gdexplain.trace_backprop` keeps every :math:`z_l` and :math:`\delta_l`.
@@ -68,7 +79,7 @@ number = np.arange(1, depth + 1)
 fig, ax = plt.subplots()
 for scheme, (color, marker) in schemes.items():
     if scheme[1] == "relu":
-        gain = initialization_gain(*scheme, fan_in=width, fan_out=width)
+        gain = forward_gains[scheme[0]]
         forward = moments[scheme][0]
         ax.plot(number, forward, marker, color=color, label=", ".join(scheme))
         ax.plot(number, forward[0] * gain ** (number - 1.0), "--", color=COLORS["theory"], lw=1.4)
@@ -81,8 +92,7 @@ ax.legend()
 # input. The mean over five draws leaves two hundredths of luck in a slope; the tolerance is three times that.
 for scheme in list(schemes)[:2]:
     slope = np.polyfit(number, np.log2(moments[scheme][0]), 1)[0]
-    gain = initialization_gain(*scheme, fan_in=width, fan_out=width)
-    predicted = np.round(np.log2(gain), 9) + 0.0
+    predicted = np.round(np.log2(forward_gains[scheme[0]]), 9) + 0.0
     print(f"{', '.join(scheme):>22}: log2 {slope:+.2f} a layer, predicted {predicted:+.2f}")
     np.testing.assert_allclose(slope, predicted, rtol=0, atol=0.06)
 
@@ -101,8 +111,7 @@ for scheme, (color, marker) in schemes.items():
     ax.plot(number, np.sqrt(moments[scheme][1]), marker, color=color, label=", ".join(scheme))
 sigmoid = moments["glorot_uniform", "sigmoid"]
 z2 = sigmoid[0][5:-1].mean()  # after a few layers it no longer changes
-backward = {"fan_in": width, "fan_out": width, "second_moment": z2, "backward": True}
-gain = initialization_gain("glorot_uniform", "sigmoid", **backward)
+gain = width * variances["glorot_uniform"] * mean_square(lambda z: 1 / (4 * np.cosh(z / 2) ** 2), z2)
 line = np.sqrt(sigmoid[1][-2]) * np.sqrt(gain) ** (depth - 1 - number)
 ax.plot(number, line, "--", color=COLORS["theory"], lw=1.4, label="predicted")
 ax.set(xlabel="layer", ylabel="root mean square of δ", yscale="log", xticks=number[::3])
@@ -167,8 +176,8 @@ layers = np.floor(-np.log2(float(np.finfo(np.float32).tiny))) + 1
 print(f"1. after {layers:.0f} layers: one power of two each")
 assert 0.5**layers < np.finfo(np.float32).tiny <= 0.5 ** (layers - 1)
 
-small = {"fan_in": width, "fan_out": width, "second_moment": 1e-4}
-gains = [initialization_gain(name, "tanh", **small) for name in ("glorot_uniform", "he_normal")]
+small = mean_square(np.tanh, 1e-4) / 1e-4
+gains = [width * variances[name] * small for name in ("glorot_uniform", "he_normal")]
 print(f"2. Glorot: gain {gains[0]:.3f}; He would double the mean square: {gains[1]:.3f}")
 np.testing.assert_allclose(gains, [1, 2], rtol=1e-3)
 
@@ -183,5 +192,4 @@ assert 1 < growth < 8 * ratio
 plt.show()
 
 # %%
-# Next: a deep network simple enough for its whole training to be written down,
-# :ref:`sphx_glr_gallery_theory_plot_deep_linear.py`.
+# Next: what a surface with more than one layer looks like, :ref:`sphx_glr_gallery_theory_plot_network_surface.py`.

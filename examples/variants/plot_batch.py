@@ -18,13 +18,13 @@ import numpy as np
 from keras.optimizers import SGD
 
 from gdexplain import build_linear, make_line, train
-from gdexplain.landscape import evaluate, line_loss
+from gdexplain.landscape import line_loss, loss_grid
 from gdexplain.plotting import COLORS, draw_fits, draw_loss_surface, draw_minimum, draw_path, look_of, use_style
-from gdexplain.theory import contraction_rate, gradient_descent_trajectory, line_hessian
+from gdexplain.theory import contraction_rate, line_hessian
 
 use_style()
 data = make_line()  # x = 1, 2, 3, 4 and y = 2x
-start, minimum, rate = [-1.0, 3.0], [2.0, 0.0], 3 / 32
+start, minimum, rate = np.array([-1.0, 3.0]), np.array([2.0, 0.0]), 3 / 32
 
 # %%
 # Train one neuron in Keras. ``batch_size=None`` takes the whole data set for every update, as
@@ -38,7 +38,7 @@ assert run.updates_per_epoch == 1
 # sphinx_gallery_alt = "A blue path on the loss surface. It crosses a narrow valley from side to side, each time "
 # sphinx_gallery_alt = "less far, then runs in a straight line down the valley floor to the minimum."
 fig, ax = plt.subplots()
-draw_loss_surface(ax, evaluate(line_loss(data), around=run, vectorized=True))
+draw_loss_surface(ax, loss_grid(line_loss(data), around=run))
 draw_path(ax, run)
 draw_minimum(ax, minimum)
 
@@ -49,9 +49,17 @@ draw_minimum(ax, minimum)
 # Every step was known beforehand
 # -------------------------------
 #
-# :func:`gdexplain.gradient_descent_trajectory` puts the law above into numbers, without iterating anything. The two
+# The eigenvectors of :math:`H` put the law above into numbers, without iterating anything. The two
 # paths differ by rounding only; the tolerance leaves 300 updates about 20 roundings each.
-predicted = gradient_descent_trajectory(line_hessian(data), start, minimum, rate, steps=len(run))
+curvature, directions = np.linalg.eigh(line_hessian(data))
+
+
+def after(k, rate):
+    """Return the parameters after k updates; for a column of numbers k, a row for each."""
+    return minimum + ((1 - rate * curvature) ** k * (directions.T @ (start - minimum))) @ directions.T
+
+
+predicted = after(run.updates[:, np.newaxis], rate)
 np.testing.assert_allclose(run.parameters, predicted, rtol=0, atol=1e-12)
 print(f"largest difference in {len(run)} updates is below 1e-12")
 
@@ -59,9 +67,8 @@ print(f"largest difference in {len(run)} updates is below 1e-12")
 # Two directions, two speeds
 # --------------------------
 #
-# The eigenvectors of :math:`H` are the directions across and along the valley. In each the error shrinks by its own
+# These eigenvectors are the directions across and along the valley. In each the error shrinks by its own
 # fixed factor :math:`|1 - \eta \lambda|`, where :math:`\lambda` is the curvature there.
-curvature, directions = np.linalg.eigh(line_hessian(data))
 error = np.abs((run.parameters - minimum) @ directions)
 factor = np.abs(1 - rate * curvature)
 updates = np.arange(31)
@@ -117,8 +124,7 @@ print(f"1. predicted {predicted_count}, measured {count}")
 assert count == predicted_count
 
 one = 1 / curvature[1]
-path = gradient_descent_trajectory(line_hessian(data), start, minimum, one, steps=1)
-along, across = np.abs((path[1] - minimum) @ directions)
+along, across = np.abs((after(1, one) - minimum) @ directions)
 print(f"2. at rate {one:.4f}; the error along the valley keeps {along / error[0, 0]:.1%}")
 assert across < 1e-14 < along  # float64
 np.testing.assert_allclose(along / error[0, 0], 1 - curvature[0] / curvature[1], rtol=1e-12)

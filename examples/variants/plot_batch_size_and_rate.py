@@ -197,4 +197,4 @@ assert lazy > updates[0] / 3 > 10 * updates[6]
 plt.show()
 
 # %%
-# Next: how several devices share one batch, :ref:`sphx_glr_gallery_variants_plot_data_parallel.py`.
+# Next: a large batch on a small device, :ref:`sphx_glr_gallery_variants_plot_accumulation.py`.

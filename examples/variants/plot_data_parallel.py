@@ -19,7 +19,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from joblib import Parallel, delayed
 
-from gdexplain import Dataset, evaluate, line_loss, use_style
+from gdexplain import Dataset, line_loss, loss_grid, use_style
 from gdexplain.by_hand.objectives import LeastSquares
 from gdexplain.plotting import COLORS, draw_loss_surface, draw_minimum
 
@@ -118,7 +118,7 @@ digits = np.abs(split.parameters - alone.parameters) / np.spacing(np.abs(alone.p
 # sphinx_gallery_alt = "dashed green one: they cannot be told apart. Right, their distance at each update in units of the last "
 # sphinx_gallery_alt = "binary digit of float32: a few units at most, for the weight and for the bias."
 fig, axes = plt.subplots(1, 2, figsize=(6.4, 4.4))
-draw_loss_surface(axes[0], evaluate(line_loss(data), around=alone, vectorized=True), numbers=False)
+draw_loss_surface(axes[0], loss_grid(line_loss(data), around=alone), numbers=False)
 axes[0].plot(*alone.parameters.T, "o-", color=COLORS["batch"], lw=6, ms=9, alpha=0.6, label="one process")
 axes[0].plot(*split.parameters.T, "s--", color=COLORS["minibatch"], lw=1.6, ms=4, label="two replicas")
 draw_minimum(axes[0], np.linalg.lstsq(np.hstack([x, x**0]), data.targets[:, 0])[0])

@@ -21,7 +21,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from keras.optimizers import SGD
 
-from gdexplain import Dataset, build_linear, descend, evaluate, line_loss, make_line, train
+from gdexplain import Dataset, build_linear, descend, line_loss, loss_grid, make_line, train
 from gdexplain.by_hand.objectives import LeastSquares
 from gdexplain.by_hand.rules import gradient_descent
 from gdexplain.plotting import COLORS, draw_loss_surface, draw_minimum, draw_path, use_style
@@ -54,7 +54,7 @@ for data, share, updates in ((raw, 0.9, 30), (scaled, 1, 2)):
 fig, axes = plt.subplots(2, 1, figsize=(6.4, 8.6))
 views = (((-1, 5), (-2, 2)), ((-4, 8), (-0.5, 7.5)))
 for ax, (data, run), (a, b), name in zip(axes, runs.items(), views, "xz", strict=True):
-    draw_loss_surface(ax, evaluate(line_loss(data), a_range=a, b_range=b, vectorized=True))
+    draw_loss_surface(ax, loss_grid(line_loss(data), a_range=a, b_range=b))
     draw_path(ax, run)
     draw_minimum(ax, LeastSquares(data).minimum)
     ax.set(xlabel=f"w, with the inputs {name}", aspect="equal")

@@ -21,7 +21,7 @@ from gdexplain import batch_order, descend
 from gdexplain.by_hand.objectives import NoisyQuadratic
 from gdexplain.by_hand.rules import gradient_descent
 from gdexplain.plotting import COLORS, use_style
-from gdexplain.theory import reshuffled_covariance, stationary_covariance
+from gdexplain.theory import stationary_covariance
 
 use_style()
 n = 100
@@ -109,9 +109,11 @@ def predict(kind, rate):
     if kind == "drawn":
         return stationary_covariance(bowls.hessian, variance, rate)[0, 0]
     kept = (1 - rate) ** n  # how much of the parameter survives an epoch
+    # within an epoch the noise adds up to 0; what is left is how unequally its n updates are remembered
+    uneven = np.var((1 - rate) ** np.arange(n), ddof=1)
+    reshuffled = rate**2 * variance[0, 0] * n * uneven / (1 - kept**2)
     # equal mistakes add up, independent ones only as squares
-    repeated = 1 if kind == "reshuffled" else (1 + kept) / (1 - kept)
-    return repeated * reshuffled_covariance(bowls.hessian, variance, rate, n)[0, 0]
+    return reshuffled if kind == "reshuffled" else reshuffled * (1 + kept) / (1 - kept)
 
 
 grid = np.geomspace(0.004, 0.03, 30)

@@ -22,14 +22,13 @@ from keras.optimizers import SGD
 
 from gdexplain import build_linear, make_line, train
 from gdexplain.by_hand.objectives import LeastSquares
-from gdexplain.landscape import evaluate, line_loss
+from gdexplain.landscape import line_loss, loss_grid
 from gdexplain.plotting import COLORS, draw_loss_surface, draw_minimum, draw_path, use_style
 from gdexplain.theory import (
     cyclic_contraction_rate,
     line_hessian,
     max_stable_learning_rate,
     max_stable_sgd_learning_rate,
-    mean_square_rate,
     minibatch_gradient_variance,
 )
 
@@ -46,7 +45,7 @@ assert (batch.updates_per_epoch, single.updates_per_epoch) == (1, len(data))
 # sphinx_gallery_alt = "Two paths on one loss surface. The blue one is smooth and stops half-way down the valley. The "
 # sphinx_gallery_alt = "orange one zigzags across the valley and ends at the minimum."
 fig, ax = plt.subplots()
-draw_loss_surface(ax, evaluate(line_loss(data), around=[batch, single], vectorized=True))
+draw_loss_surface(ax, loss_grid(line_loss(data), around=[batch, single]))
 draw_path(ax, single)
 draw_path(ax, batch)
 draw_minimum(ax, minimum)
@@ -125,7 +124,8 @@ for rate, line in ((0.07, "-"), (0.09, ":")):
     square = mean_square(rate)
     ax.plot(square.mean(axis=1), f"^{line}", color=color, label=f"rate {rate}: mean of all {n:,}")
     ax.plot(np.median(square, axis=1), line, color=color, lw=1.2, label=f"rate {rate}: median")
-growth = mean_square_rate(data, rate)
+updates = [np.eye(2) - rate * line_hessian(data.take([row])) for row in range(len(data))]  # one an example
+growth = np.linalg.eigvalsh(np.mean([np.kron(each, each) for each in updates], axis=0))[-1]
 predicted = square[0].mean() * growth ** np.arange(9)
 ax.plot(predicted, "--", lw=1.4, color=COLORS["theory"], label=f"predicted: × {growth:.3f}")
 ax.set(xlabel="update", ylabel="squared distance", yscale="log")
@@ -133,7 +133,8 @@ ax.legend()
 
 # %%
 # Above the limit the mean explodes while the median shrinks: most runs are fine, and a few unlucky ones draw x = 4 again
-# and again and are thrown far out. By the eighth update the growth is almost exactly what the theory predicts. And the
+# and again and are thrown far out. By the eighth update the growth is almost exactly what the theory predicts: the largest
+# eigenvalue of the map that takes the mean of all products of two errors from one update to the next. And the
 # sides of the limit are sharp: one percent below it the mean still shrinks, one percent above it grows.
 before, after = square[-2:].mean(axis=1)
 np.testing.assert_allclose(after / before, growth, rtol=2e-3)

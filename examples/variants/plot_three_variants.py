@@ -18,7 +18,7 @@ from keras.optimizers import SGD
 
 from gdexplain import build_linear, make_line, train
 from gdexplain.by_hand.objectives import LeastSquares
-from gdexplain.landscape import evaluate, line_loss
+from gdexplain.landscape import line_loss, loss_grid
 from gdexplain.plotting import draw_loss_surface, draw_minimum, draw_path, look_of, use_style
 from gdexplain.theory import line_hessian, minibatch_gradient_variance
 
@@ -40,7 +40,7 @@ for run in runs:
 # sphinx_gallery_alt = "Three paths on one loss surface, from one start to one minimum. The full batch walks a smooth "
 # sphinx_gallery_alt = "curve, the batch of two wavers around it, and single examples zigzag across the valley."
 fig, ax = plt.subplots()
-draw_loss_surface(ax, evaluate(loss, around=runs, vectorized=True))
+draw_loss_surface(ax, loss_grid(loss, around=runs))
 for run in runs:
     draw_path(ax, run)
 draw_minimum(ax, minimum)

@@ -12,9 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from gdexplain._checks import called, finite_array, frozen, one_of, real, refused
 from gdexplain._checks import function as checked_function
-from gdexplain.by_hand.explain import Explanation, LayerTrace, explain_steps
+from gdexplain.by_hand.explain import Explanation, explain_passes
 from gdexplain.by_hand.functions import ACTIVATIONS, Array
-from gdexplain.by_hand.network import Dense, check_stack, check_targets, loss_at_end
+from gdexplain.by_hand.network import Dense, LayerTrace, check_stack, check_targets, loss_at_end
 
 _EPS = float(np.finfo(np.float64).eps)
 _STEPS = {"forward": _EPS ** (1 / 2), "central": _EPS ** (1 / 3), "complex": 1e-20}
@@ -63,20 +63,28 @@ class BackpropTrace:
         return np.concatenate([part.ravel() for part in parts])
 
     def explain(self, *, limit: int = 150) -> Explanation:
-        r"""Tell the two passes step by step, with the numbers put in.
+        r"""Tell the two passes in equations, with the numbers put in.
 
         Parameters
         ----------
         limit : int
-            At most so many steps are told number by number; a larger net is told layer by layer, with shapes and norms.
+            How many equations you would read at most; a larger net is refused.
 
         Returns
         -------
         Explanation
-            A tuple of `Step`, each with a name, a line of text, the same in LaTeX, and the value; readable when printed.
+            A tuple of equations, each with a name, a line of text, the same in LaTeX, and the value. It prints one a line.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `limit` is not a whole number, or too small for this net and its rows.
 
         Notes
         -----
+        A squared or absolute error is told term by term. A cross-entropy is told by its name, and its slope in numbers
+        where it is a difference, at the logits.
+
         Layers, rows and units are numbered from 1, as on a blackboard: ``w2[1,3]`` is ``layers[1].weights[0, 2]``, and
         ``z1[2,3]`` is row 2, unit 3 of layer 1. An index that can only be 1 is left out.
 
@@ -93,7 +101,7 @@ class BackpropTrace:
         dL/dw = dL/da · da/dz · dz/dw = -3.076 × 0.7864 × 1 = -2.419
         dL/db = dL/da · da/dz · dz/db = -3.076 × 0.7864 × 1 = -2.419
         """
-        return explain_steps(self.loss, self.loss_name, self.targets, self.layers, limit=limit)
+        return explain_passes(self.loss, self.loss_name, self.targets, self.layers, limit=limit)
 
 
 def trace_backprop(
@@ -275,8 +283,8 @@ def numerical_gradient(
     method : {"central", "forward", "complex"}
         The difference quotient. Its error is of order h², h, and h² without any cancellation.
     h : float, optional
-        The step. By default ε^(1/2) (forward) or ε^(1/3) (central) times max(1, \|θ_i\|), where truncation and
-        rounding balance, and 1e-20 (complex), where nothing is rounded off.
+        How far to move a parameter. By default ε^(1/2) (forward) or ε^(1/3) (central) times max(1, \|θ_i\|), where
+        truncation and rounding balance, and 1e-20 (complex), where nothing is rounded off.
 
     Returns
     -------

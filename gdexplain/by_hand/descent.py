@@ -80,14 +80,13 @@ def descend(
     if batches is not None:
         _check_fit("batches", objective, theta, rows[0])
     parameters, losses, gradients = _walk(objective, rule, theta, rows)
-    kept = _finite_updates(parameters, losses, gradients)
     sizes = [objective.size if batch is None else len(batch) for batch in rows]
     return Trajectory(
-        parameters=parameters[: kept + 1],
-        loss=losses[:kept],
-        gradients=gradients[:kept],
+        parameters=parameters,
+        loss=losses,
+        gradients=gradients,
         updates_per_epoch=_updates_per_epoch(sizes, objective.size),
-        diverged=kept < len(rows),
+        diverged=len(losses) < len(rows),
         label=rule.name,
         batch_size=sizes[0],
         layout=getattr(objective, "layout", ()),
@@ -97,30 +96,22 @@ def descend(
 def _walk(
     objective: Objective, rule: UpdateRule, theta: NDArray[np.float64], rows: list[Rows]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return the parameters, losses and gradients of every update up to the first loss that is not finite."""
+    """Return the parameters, losses and gradients of every update before the first number that is not finite."""
     parameters, losses, gradients = [theta], [], []
     state = rule.init(theta)
-    with np.errstate(all="ignore"):  # what overflows here is content: the caller cuts the record before it
+    with np.errstate(all="ignore"):  # what overflows here is content
         for batch in rows:
             loss, grad = objective.value_and_grad(theta, batch)
-            if not math.isfinite(loss):
+            if not (math.isfinite(loss) and np.isfinite(grad).all()):
                 break
             step, state = rule.update(grad, state, theta)
             theta = theta + step
+            if not np.isfinite(theta).all():
+                break
             parameters.append(theta)
             losses.append(loss)
             gradients.append(grad)
-            if not np.isfinite(theta).all():
-                break
     return np.array(parameters), np.array(losses), np.array(gradients).reshape(-1, len(theta))
-
-
-def _finite_updates(
-    parameters: NDArray[np.float64], losses: NDArray[np.float64], gradients: NDArray[np.float64]
-) -> int:
-    """Return how many updates the record holds before its first row that is not finite."""
-    finite = np.isfinite(losses) & np.isfinite(gradients).all(axis=1) & np.isfinite(parameters[1:]).all(axis=1)
-    return len(losses) if finite.all() else int(np.argmin(finite))
 
 
 def _rows(batches: Sequence[ArrayLike] | None, size: int, steps: int | None, width: int) -> list[Rows]:
@@ -136,7 +127,6 @@ def _rows(batches: Sequence[ArrayLike] | None, size: int, steps: int | None, wid
 
 
 def _check_rule(rule: UpdateRule) -> None:
-    """Raise unless the rule is one."""
     instance("rule", rule, UpdateRule, "an UpdateRule, such as gradient_descent(0.1)")
     text("rule.name", rule.name), function("rule.init", rule.init), function("rule.update", rule.update)
 

@@ -75,7 +75,6 @@ def _softmax_pull_back(upstream: Array, _: Array, a: Array) -> Array:
 
 
 def _normal_cdf(z: Array) -> Array:
-    """Return the probability that a standard normal number is below z."""
     return 0.5 * erfc(-ROOT_HALF * z)  # type: ignore[no-any-return]
 
 

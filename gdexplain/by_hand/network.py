@@ -1,4 +1,4 @@
-"""Dense stacks as plain arrays, checked against each other, against the data and against the loss."""
+"""Dense stacks as plain arrays, checked against each other, against the data and against the loss; and their traces."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gdexplain._checks import finite_array, frozen, instance, items, one_of
+from gdexplain._checks import finite_array, instance, items, keep, one_of
 from gdexplain.by_hand.functions import ACTIVATIONS, LOSSES, Array, Loss
 
 
@@ -59,10 +59,10 @@ class Dense:
             bias = finite_array("bias", self.bias, ndim=1)
             if len(bias) != units:
                 raise ValueError(f"bias must have {units} entries, one a column of weights, not {len(bias)}.")
-            object.__setattr__(self, "bias", frozen(bias))
+            keep(self, bias=bias)
         if one_of("activation", self.activation, ACTIVATIONS) == "softmax" and units == 1:
             raise ValueError("activation 'softmax' must have at least 2 units: of one alone it is always 1.")
-        object.__setattr__(self, "weights", frozen(weights))
+        keep(self, weights=weights)
 
     def __repr__(self) -> str:
         """Return the sizes and the activation."""
@@ -72,6 +72,47 @@ class Dense:
     def arrays(self) -> tuple[Array, ...]:
         """The layer's arrays in Keras' order: weights, then bias if it has one."""
         return (self.weights,) if self.bias is None else (self.weights, self.bias)
+
+
+@dataclass(frozen=True, eq=False)
+class LayerTrace:
+    """What one layer computed, forward and backward.
+
+    Parameters
+    ----------
+    weights, bias : ndarray, shapes (fan_in, units) and (units,)
+        The layer's arrays; bias is None for a layer without one.
+    activation : str
+        The name of f.
+    inputs : ndarray, shape (N, fan_in)
+        What came in: the output of the layer below.
+    pre_activation : ndarray, shape (N, units)
+        The weighted sum z, before the activation.
+    output : ndarray, shape (N, units)
+        The activation a = f(z).
+    d_output : ndarray, shape (N, units), or None
+        The slope dL/da; None where the loss was differentiated at the logits.
+    delta : ndarray, shape (N, units)
+        The slope dL/dz.
+    d_weights, d_bias : ndarray, shapes (fan_in, units) and (units,)
+        The slopes dL/dW and dL/db; d_bias is None for a layer without a bias.
+    """
+
+    weights: Array
+    bias: Array | None
+    activation: str
+    inputs: Array
+    pre_activation: Array
+    output: Array
+    d_output: Array | None
+    delta: Array
+    d_weights: Array
+    d_bias: Array | None
+
+    def __repr__(self) -> str:
+        """Return the sizes, the activation and the size of delta."""
+        fan_in, units = self.weights.shape
+        return f"LayerTrace({fan_in} -> {units}, {self.activation!r}, |delta| {np.linalg.norm(self.delta):.4g})"
 
 
 def flat_parameters(layers: Sequence[Dense]) -> NDArray[np.float64]:
@@ -100,7 +141,7 @@ def flat_parameters(layers: Sequence[Dense]) -> NDArray[np.float64]:
 
 def check_stack(layers: Sequence[Dense], inputs: ArrayLike) -> NDArray[np.float64]:
     """Return the inputs as float64 (N, D) if they fit the first layer and each layer fits the next."""
-    form = "a sequence of at least one gdexplain.Dense"
+    form = "a sequence of at least one gdexplain.Dense (as_layers makes it of a Keras model)"
     for place, layer in enumerate(items("layers", layers, form, at_least=1)):
         instance(f"layers[{place}]", layer, Dense, "a gdexplain.Dense")
     rows = finite_array("inputs", inputs, ndim=2, booleans=True)

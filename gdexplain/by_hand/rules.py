@@ -718,10 +718,8 @@ def _schedule(learning_rate: LearningRate) -> tuple[Callable[[int], float], str]
 
 
 def _share(name: str, value: float) -> float:
-    """Return `value` if it is a share that survives an update: at least 0 and below 1."""
     return real(name, value, at_least=0, below=1)
 
 
 def _zeros(theta: Array) -> Array:
-    """Return zeros of the parameters' shape, in float64."""
     return np.zeros(np.shape(theta))

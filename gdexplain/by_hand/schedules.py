@@ -285,12 +285,10 @@ def warm_up(schedule: float | Schedule, warmup_steps: int) -> Schedule:
 
 
 def _decay(initial_learning_rate: float, decay_steps: int, decay_rate: float) -> tuple[float, int, float]:
-    """Check the three arguments that the decays share."""
     initial = real("initial_learning_rate", initial_learning_rate, above=0)
     return initial, positive_int("decay_steps", decay_steps), real("decay_rate", decay_rate, above=0)
 
 
 def _named(schedule: Schedule, name: str) -> Schedule:
-    """Name the schedule as a label shall call it."""
     schedule.__name__ = name
     return schedule

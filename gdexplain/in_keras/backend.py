@@ -16,6 +16,10 @@ from numpy.typing import NDArray
 import gdexplain
 from gdexplain.record import Layout
 
+NOTHING_TO_TRAIN = (
+    "model must have a trainable weight, but all are frozen or there are none: set trainable = True for a layer."
+)
+
 if keras.backend.backend() != "tensorflow":
     raise ImportError(
         f"gdexplain trains on Keras' TensorFlow backend, not on {keras.backend.backend()!r}: "

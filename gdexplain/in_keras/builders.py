@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from gdexplain._checks import instance, items, one_of, positive_int, real, refused, seed_of
+from gdexplain._checks import finite_array, instance, items, one_of, positive_int, real, refused, seed_of
 from gdexplain.by_hand.functions import ACTIVATIONS
 from gdexplain.by_hand.network import Dense
 
@@ -60,8 +60,9 @@ def build_linear(weight: float = 0.0, bias: float = 0.0, *, dtype: str = "float3
     >>> [value.item() for value in build_linear(0.5, -1.0).get_weights()]
     [0.5, -1.0]
     """
-    weight, bias = real("weight", weight), real("bias", bias)
+    given = {"weight": real("weight", weight), "bias": real("bias", bias)}
     dtype = one_of("dtype", dtype, _DTYPES)
+    start = [finite_array(name, value, dtype=dtype) for name, value in given.items()]
     model = keras.Sequential(
         [
             keras.Input((1,), dtype=dtype, name="x"),
@@ -69,7 +70,7 @@ def build_linear(weight: float = 0.0, bias: float = 0.0, *, dtype: str = "float3
         ],
         name="linear",
     )
-    model.set_weights([np.array([[weight]]), np.array([bias])])
+    model.set_weights([start[0].reshape(1, 1), start[1].reshape(1)])
     return model
 
 
@@ -173,8 +174,8 @@ def as_layers(model: keras.Model) -> list[Dense]:
     TypeError
         If `model` is not a Keras model.
     ValueError
-        If the model is not built or no chain, or a layer is of another kind, is frozen, has a penalty, a constraint or
-        an activation that `Dense` does not know; the message names the layer.
+        If the model is not built or no chain or has a loss of its own, or a layer is of another kind, is frozen, has a
+        penalty, a constraint or an activation that `Dense` does not know; the message names the layer.
 
     Examples
     --------
@@ -184,6 +185,8 @@ def as_layers(model: keras.Model) -> list[Dense]:
     """
     stack: list[Dense] = []
     for layer in _chain(model):
+        if "call" in vars(layer):
+            raise ValueError(f"model must have layers as Keras made them, but the call of {layer.name!r} is another.")
         if type(layer) is keras.layers.Dense:  # a subclass may compute anything
             stack.append(_as_dense(layer))
         elif type(layer) is keras.layers.Activation and stack:
@@ -209,6 +212,11 @@ def _chain(model: keras.Model) -> list[Any]:
     graph = isinstance(model, keras.Sequential) or hasattr(model, "operations")
     if not graph or not _is_keras_own(type(model).call):
         raise ValueError(f"model must be Sequential or functional, but {type(model).__name__} is a subclass.")
+    if not _is_keras_own(model.compute_loss):
+        raise ValueError(
+            f"model must have Keras' own compute_loss, but {type(model).__name__} overrides it: the trace would be that "
+            "of another loss. keras_gradient and KerasObjective take such a model."
+        )
     if isinstance(model, keras.Sequential):
         return layers
     pairs = itertools.pairwise(layers)

@@ -18,7 +18,7 @@ from gdexplain._checks import positive_int
 from gdexplain.data import Dataset
 from gdexplain.in_keras import backend
 from gdexplain.in_keras.arrays import as_arrays
-from gdexplain.in_keras.backend import reason
+from gdexplain.in_keras.backend import NOTHING_TO_TRAIN, reason
 from gdexplain.in_keras.checks import check_count, check_indices, check_length, check_targets
 
 
@@ -163,6 +163,7 @@ def pose(model: keras.Model, dataset: Any, loss: Any, *, batch_size: int | None 
     """
     if not isinstance(model, keras.Model):
         raise TypeError(f"model must be a keras.Model, not {type(model).__name__}.")
+    _refuse_loss_weights(model)
     dtype, floats = backend.record_dtype(model), data_dtype(model)
     x, y, n = _as_data(model, dataset, floats)
     size = n if batch_size is None else positive_int("batch_size", batch_size, at_most=n)
@@ -173,11 +174,21 @@ def pose(model: keras.Model, dataset: Any, loss: Any, *, batch_size: int | None 
         state |= _try(problem, width)
     check_indices(problem, size)
     if not model.trainable_variables:
-        raise ValueError("model must have a trainable weight, but all are frozen or there are none.")
+        raise ValueError(NOTHING_TO_TRAIN)
     if backend.record_dtype(model) != dtype:  # a model says so only once it is built
         return pose(model, dataset, loss, batch_size=batch_size)
     weights = {id(variable) for variable in model.trainable_variables}
     return Problem(model, x, y, n, dtype, problem.loss, tuple(v for key, v in state.items() if key not in weights))
+
+
+def _refuse_loss_weights(model: keras.Model) -> None:
+    """Refuse a model that was compiled with weights for its losses: a loss that is handed over has none."""
+    compiled = getattr(model, "_compile_loss", None)
+    if getattr(compiled, "_user_loss_weights", None) is not None:
+        raise ValueError(
+            "model must not be compiled with loss_weights, which are no part of the loss that is handed over. Use fit "
+            "with the callback RecordTrajectory instead, or compile without them and put the weights into the losses."
+        )
 
 
 def check_model(model: keras.Model) -> None:
@@ -228,10 +239,12 @@ def named_loss(loss: Any) -> Any:
     """Return a loss as `compile` takes it: `trace_backprop`'s names with ``_from_logits`` become Keras' objects."""
     if loss is None or isinstance(loss, keras.losses.Loss) or (callable(loss) and not isinstance(loss, type)):
         return loss
+    if isinstance(loss, dict | list | tuple) and not loss:
+        raise ValueError(f"loss must be one loss, or one for each output of the model, not {loss!r}.")
     if isinstance(loss, dict):
         return {key: named_loss(item) for key, item in loss.items()}
-    if isinstance(loss, list | tuple):
-        return type(loss)(named_loss(item) for item in loss)
+    if isinstance(loss, list | tuple):  # `model.loss` is a list of Keras' own kind, which cannot be made anew
+        return [named_loss(item) for item in loss]
     if not isinstance(loss, str):
         raise TypeError(f"loss must be a name, a callable or a keras.losses.Loss, not {loss!r}.")
     stem = loss.removesuffix("_from_logits")
@@ -375,7 +388,10 @@ def _try(problem: Problem, width: int) -> dict[int, Any]:
             problem.loss_of(inputs, targets, prediction, training=True)
         except Exception as error:
             check_targets(problem, inputs, targets, prediction)
-            raise ValueError(f"y must fit the model's outputs and the loss. Keras says: {reason(error)}") from error
+            hint = " Take loss=None for a model that needs no targets." if targets is None else ""
+            raise ValueError(
+                f"y must fit the model's outputs and the loss.{hint} Keras says: {reason(error)}"
+            ) from error
         check_targets(problem, inputs, targets, prediction)
 
     specs = map_arrays(lambda leaf: tf.TensorSpec((width, *leaf.shape[1:]), leaf.dtype), (problem.x, problem.y))

@@ -131,7 +131,7 @@ def check_gradients(
     dataset : Dataset or (x, y)
         A few examples are enough; for a Keras model whatever `train` takes.
     loss : str, callable, keras.losses.Loss, or a list or dict of them, optional
-        The loss; by default the one that the model was compiled with, or ``"mse"``.
+        The loss; by default the one that the model was compiled with, or ``"mse"`` where there are targets.
     at_most : int
         How many parameters the difference quotients take; of a larger model, a random choice.
     seed : int
@@ -188,7 +188,7 @@ def _check_model(model: Any, dataset: Any, loss: Any, at_most: int, seed: int) -
     from gdexplain.in_keras import objective as in_tensorflow  # Keras is loaded for a Keras model only
 
     loss = getattr(model, "loss", None) if loss is None else loss
-    loss = "mse" if loss is None else loss
+    loss = "mse" if loss is None and as_pair(dataset)[1] is not None else loss  # without targets a model has its own
     objective, precision, notes = _precise(in_tensorflow.KerasObjective(model, dataset, loss=loss))
     theta = objective.theta
     chosen = _choose(len(theta), at_most, seed)

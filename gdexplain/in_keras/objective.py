@@ -15,6 +15,7 @@ from scipy.sparse.linalg import LinearOperator, eigsh
 from gdexplain._checks import finite_array, instance, row_numbers
 from gdexplain.by_hand.functions import LOSSES
 from gdexplain.in_keras import backend
+from gdexplain.in_keras.backend import NOTHING_TO_TRAIN
 from gdexplain.in_keras.core import Problem, in_float64, map_arrays, named_loss, pose, rounding
 from gdexplain.record import Layout
 
@@ -84,8 +85,10 @@ class KerasObjective:
     def __post_init__(self) -> None:
         """Check that model, data and loss fit, and write the functions of theta."""
         instance("model", self.model, keras.Model, "a keras.Model")
-        if not self.model.built or not self.model.trainable_variables:
-            raise ValueError("model must be built and have a trainable weight.")
+        if not self.model.built:
+            raise ValueError("model must be built: start it with keras.Input, or call it once on data.")
+        if not self.model.trainable_variables:
+            raise ValueError(NOTHING_TO_TRAIN)
         object.__setattr__(self, "_problem", pose(self.model, self.dataset, self.loss))
         self._functions.update(_functions_of_theta(self._problem))
 
@@ -335,12 +338,17 @@ def sharpness(
 
 def _largest_eigenvalue(objective: KerasObjective, theta: NDArray[np.float64]) -> float:
     """Return the largest Hessian eigenvalue at theta."""
-    size = len(theta)
+    size, start = len(theta), np.random.default_rng(0).standard_normal(len(theta))
+    along = objective.hessian_product(theta, start)
+    if not np.all(np.isfinite(along)):
+        raise ValueError(
+            f"parameters must be a point with a finite second derivative in {objective.precision}, but that of the "
+            f"loss is not at theta of size {np.linalg.norm(theta):.3g}."
+        )
     if size <= _DENSE_HESSIAN:
         hessian = np.array([objective.hessian_product(theta, row) for row in np.eye(size)])
         return float(np.linalg.eigvalsh((hessian + hessian.T) / 2)[-1])
-    start = np.random.default_rng(0).standard_normal(size)
-    if not np.any(objective.hessian_product(theta, start)):
+    if not np.any(along):
         return 0.0  # flat: Lanczos has no direction to go on with
     operator = LinearOperator(
         (size, size), lambda vector: objective.hessian_product(theta, vector.ravel()), dtype=float

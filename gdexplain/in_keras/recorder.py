@@ -10,6 +10,7 @@ import numpy as np
 
 from gdexplain._checks import positive_int
 from gdexplain.in_keras import backend
+from gdexplain.in_keras.backend import NOTHING_TO_TRAIN
 from gdexplain.in_keras.eye import optimizers_of
 from gdexplain.in_keras.ledger import RECORD_BYTES, Ledger, record_kinds
 from gdexplain.in_keras.tap import Batch, Listener, Tap, tap_on
@@ -119,6 +120,8 @@ class RecordTrajectory(keras.callbacks.Callback):  # type: ignore[misc]  # Keras
     def on_train_begin(self, logs: Any = None) -> None:  # noqa: ARG002, D102  # Keras' signature and words
         self._waiting = False
         self._run = _Run(self.model, self.record, self.record_every, self.max_bytes, self.params)
+        if self.model.built and not self.model.trainable_variables:
+            raise ValueError(NOTHING_TO_TRAIN)
         if self.model.steps_per_execution != 1:
             raise ValueError(
                 "model must be compiled with steps_per_execution=1 for RecordTrajectory, "
@@ -186,6 +189,8 @@ class _Run:
             return
         layout, self._begun_with = backend.layout(self._model), self.tap
         if self._ledger is None:
+            if not layout:
+                raise ValueError(NOTHING_TO_TRAIN)
             backend.check_start(self._model)
             self._layout = layout
             self._ledger = Ledger(

@@ -105,7 +105,8 @@ def sweep(
     progress : bool
         Show a progress bar.
     checkpoint : path, optional
-        A folder that keeps each tile as soon as it is done. The same call goes on from there after an interruption.
+        A folder that keeps each tile as soon as it is done. The same call goes on from there after an interruption;
+        other sweeps may keep theirs in the same folder.
 
     Returns
     -------
@@ -116,7 +117,7 @@ def sweep(
     ------
     TypeError, ValueError
         If an argument is not of its kind or out of range, lengths disagree, the model or the optimizer cannot be swept,
-        or the checkpoint belongs to another sweep.
+        or joblib's backend gives nothing back before all is done.
     OSError
         If the checkpoint cannot be written.
     MemoryError
@@ -158,7 +159,7 @@ def sweep(
     )
     rows = _make_rows(plan, seeds, learning_rate, start, scale, {} if hyperparameters is None else hyperparameters)
     width = plan.width(positive_int("tile", tile), len(rows["seed"]))
-    shown, store = flag("progress", progress), _open_checkpoint(checkpoint)
+    shown, _, store = flag("progress", progress), _open_pool(), _open_checkpoint(checkpoint)
     made = _run_tiles(plan, rows, width, store, progress=shown)
     if target is None:
         del made["steps_to_target"]
@@ -374,7 +375,7 @@ def _parts(
             missing.append((tile, place))
         else:
             yield tile, part
-    pool = joblib.Parallel(return_as="generator_unordered", batch_size=1)
+    pool = _open_pool()
     calls = (joblib.delayed(_numbered)(task, rows_of(tile), number) for number, (tile, _) in enumerate(missing))
     with contextlib.closing(pool(calls)) as results:
         for number, part in results:
@@ -382,6 +383,18 @@ def _parts(
             if store is not None:
                 store.dump_item([place], (joblib.hash(part), part))
             yield tile, part
+
+
+def _open_pool() -> Any:
+    """Open joblib's pool of workers, one that hands over each tile as soon as it is done."""
+    try:
+        return joblib.Parallel(return_as="generator_unordered", batch_size=1)
+    except ValueError as error:
+        raise ValueError(
+            "joblib's backend must give each tile back as soon as it is done, as 'threading', 'loky' and 'dask' do, "
+            "for a sweep to lose no more than the tiles under way. This one (Ray's, 'multiprocessing') gives back all "
+            "at the end."
+        ) from error
 
 
 def _numbered(task: tiling.Task, rows: Arrays, number: int) -> tuple[int, Arrays]:
@@ -395,6 +408,8 @@ def _open_checkpoint(path: Any) -> Store | None:
         return None
     if not isinstance(path, str | os.PathLike):
         raise refused(TypeError, "checkpoint", "a path", path)
+    if not str(path).strip():  # for Python it is the folder that one happens to stand in
+        raise refused(ValueError, "checkpoint", "the path of a folder", path)
     folder = Path(path)
     try:
         folder.mkdir(parents=True, exist_ok=True)

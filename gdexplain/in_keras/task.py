@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
+import logging
+import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from types import FunctionType
 from typing import Any
@@ -24,6 +27,7 @@ from gdexplain.in_keras.program import Program, trace
 from gdexplain.in_keras.tiling import Task
 
 _RECENT: deque[tuple[str, Task]] = deque(maxlen=4)  # tasks, by what they were made of
+_INSTEAD = "Use train for one run after the other instead."
 _ORDER_BYTES = 2**28  # what the orders of a tile's runs may hold, an epoch of each
 
 
@@ -83,12 +87,16 @@ class Plan:
         """The model, its loss and its data, checked against each other; a model with a state is refused."""
         problem = pose(self.model, self.dataset, self.loss, batch_size=self.batch_size)
         changed = {id(variable) for variable in problem.state} & {id(variable) for variable in self.model.variables}
-        if changed:
-            layers = [layer for layer in self.model.layers if changed & {id(variable) for variable in layer.variables}]
+        layers = [
+            layer
+            for layer in self.model.layers
+            if getattr(layer, "stateful", False) or changed & {id(variable) for variable in layer.variables}
+        ]
+        if changed or layers:
             names = [f"{layer.name} ({type(layer).__name__})" for layer in layers] or [self.model.name]
             raise ValueError(
                 "model must have no state besides its weights in a sweep, but training changes that of "
-                f"{', '.join(names)}."
+                f"{', '.join(names)}. {_INSTEAD}"
             )
         return problem
 
@@ -123,12 +131,14 @@ class Plan:
         evaluated = min(width, max(1, width * size // problem.examples))
         runs = _Runs(problem, width, own=self.own)
         try:
-            gradients = {n: runs.gradient(n, self.optimizer) for n in {size, problem.examples % size or size}}
+            with _quiet():
+                gradients = {n: runs.gradient(n, self.optimizer) for n in {size, problem.examples % size or size}}
             loss, constraint = replace(runs, width=evaluated).loss(), runs.constraint()
             schedule = _trace_schedule(self.optimizer)
         except Exception as error:
             raise ValueError(
-                f"model, loss and data must make a step that a sweep can vectorise. It fails with: {reason(error)}"
+                "model, loss and data must make a step that a sweep can vectorise. It fails with: "
+                f"{reason(error).removesuffix('.')}. {_INSTEAD}"
             ) from error
         return Task(
             gradients=gradients,
@@ -288,6 +298,21 @@ def _trace_schedule(optimizer: keras.optimizers.Optimizer) -> Program | None:
     if schedule is None:
         return None
     return trace(lambda step: [tf.convert_to_tensor(schedule(step))], tf.TensorSpec([], optimizer.iterations.dtype))
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep to the error that is raised: TensorFlow also logs an operation that it cannot vectorise, and the way to it."""
+    logger, here = tf.get_logger(), threading.get_ident()
+
+    def elsewhere(record: logging.LogRecord) -> bool:
+        return record.thread != here
+
+    logger.addFilter(elsewhere)
+    try:
+        yield
+    finally:
+        logger.removeFilter(elsewhere)
 
 
 def _plain(part: Any) -> Any:

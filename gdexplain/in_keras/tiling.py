@@ -174,28 +174,27 @@ def _compile(task: Task, rows: Mapping[str, NDArray[Any]]) -> Callable[[Arrays],
 
     length = _chunk_length(task)
     specs = [tf.TensorSpec(rows[name].T.shape, task.dtype) for name in ("start", *names)]
-    loop = _compile_loop(task, begin, _make_step(task, theta, optimizer), specs, length)
-    evaluate = _compile_loss(task)
+    loop = _compile_loop(task, theta, begin, _make_step(task, theta, optimizer), specs, length)
     largest = np.full(task.width, np.finfo(task.dtype).max, task.dtype)
     state = np.ones(task.width, bool), np.zeros(task.width, np.int32), largest, np.full(task.width, -1, np.int32)
     start = [tf.constant(array) for array in state]
 
     def run(tile: Arrays) -> Arrays:
         values = [tf.constant(tile[name].T) for name in ("start", *names)]
-        alive, updates, last, reached = start
+        state = start
         for first, order, ends in _chunks(task, tile["seed"], length):
             count = min(length, task.steps - first)
-            alive, updates, last, reached = loop(first == 0, count, order, ends, *values, alive, updates, last, reached)
-            if not np.any(alive):
+            *state, parameters, loss = loop(first, count, order, ends, *values, *state)
+            if not state[0].numpy().any():
                 break
-        loss = evaluate(theta.value)
-        diverged = ~(alive.numpy() & np.isfinite(loss))
+        alive, updates, last, reached = (part.numpy() for part in state)
+        diverged = ~(alive & np.isfinite(loss.numpy()))
         return {
-            "loss": np.where(diverged, last, loss),
+            "loss": np.where(diverged, last, loss.numpy()),
             "diverged": diverged,
-            "parameters": theta.numpy().T,
-            "updates": updates.numpy(),
-            "steps_to_target": reached.numpy(),
+            "parameters": parameters.numpy().T,
+            "updates": updates,
+            "steps_to_target": reached,
         }
 
     return run
@@ -208,14 +207,19 @@ def _chunk_length(task: Task) -> int:
 
 
 def _compile_loop(
-    task: Task, begin: Callable[..., int], step: Callable[..., Any], given: Sequence[tf.TensorSpec], length: int
+    task: Task,
+    theta: keras.Variable,
+    begin: Callable[..., int],
+    step: Callable[..., Any],
+    given: Sequence[tf.TensorSpec],
+    length: int,
 ) -> Callable[..., Any]:
-    """Compile the loop over a chunk of updates; the first chunk begins with the given values of the variables.
+    """Compile the loop over a chunk of updates; the first one begins with the given values, the last one asks the loss.
 
-    That is part of the loop, for a call of TensorFlow takes longer than ten updates of a neuron.
+    Both are part of the loop, for a call of TensorFlow takes longer than ten updates of a neuron.
     """
     size, tail = task.batch_size, task.examples % task.batch_size or task.batch_size
-    full = size == task.examples
+    full, losses = size == task.examples, _write_losses(task)
 
     def loop(first: Any, count: Any, order: Any, ends: Any, *values: Any) -> Any:
         def body(k: Any, *state: Any) -> Any:
@@ -229,35 +233,39 @@ def _compile_loop(
             )
             return k + 1, *after
 
-        tf.cond(first, lambda: begin(values[: len(given)]), lambda: 0)
+        tf.cond(first == 0, lambda: begin(values[: len(given)]), lambda: 0)
         state = (tf.constant(0), *values[len(given) :])
         going = tf.while_loop(lambda k, alive, *_: (k < count) & tf.reduce_any(alive), body, state)
-        return going[1:]
+        end = tf.identity(theta.value)
+        last = first + count == task.steps
+        return *going[1:], end, tf.cond(last, lambda: losses(end), lambda: tf.zeros(task.width, task.dtype))
 
     shape = [1, 1] if full else [length, task.width, size] if task.own else [length, size]
-    specs = [tf.TensorSpec([], tf.bool), tf.TensorSpec([], tf.int32)]
+    specs = [tf.TensorSpec([], tf.int32), tf.TensorSpec([], tf.int32)]
     specs += [tf.TensorSpec(shape, tf.int32), tf.TensorSpec([length], tf.bool), *given]
     specs += [tf.TensorSpec([task.width], kind) for kind in (tf.bool, tf.int32, task.dtype, tf.int32)]
     concrete = tf.function(loop, jit_compile=task.jit, autograph=False).get_concrete_function(*specs)
     return lambda *values: concrete(*map(tf.convert_to_tensor, values))
 
 
-def _compile_loss(task: Task) -> Callable[[Any], NDArray[Any]]:
-    """Compile the loss over all examples, for as many runs at once as their batches took memory."""
+def _write_losses(task: Task) -> Callable[[Any], Any]:
+    """Write the loss of every run on all examples, for as many runs at once as their batches took memory."""
     fixed, data = ([tf.constant(array) for array in arrays] for arrays in (task.fixed, task.data))
-    spec = tf.TensorSpec((task.size, task.evaluated), task.dtype)
-    loss = tf.function(lambda theta: task.loss(theta, *fixed, *data)[0], jit_compile=task.jit, autograph=False)
-    compiled = loss.get_concrete_function(spec)
+    places = np.arange(0, task.width, task.evaluated)
+    rest = task.width - places[-1]
+    places[-1] = task.width - task.evaluated  # the last block goes back to be as wide as the others
 
-    def evaluate(theta: Any) -> NDArray[Any]:
-        losses = np.empty(task.width, task.dtype)
-        for first in range(0, task.width, task.evaluated):
-            place = min(first, task.width - task.evaluated)  # the last block goes back to be as wide as the others
-            block = slice(place, place + task.evaluated)
-            losses[block] = compiled(tf.convert_to_tensor(theta[:, block]))[0]
-        return losses
+    def losses(theta: Any) -> Any:
+        def of_block(place: Any) -> Any:
+            block = tf.slice(theta, [0, place], [task.size, task.evaluated])
+            return task.loss(block, *fixed, *data)[0][0]
 
-    return evaluate
+        if len(places) == 1:
+            return of_block(0)
+        blocks = tf.map_fn(of_block, tf.constant(places), parallel_iterations=1, fn_output_signature=task.dtype)
+        return tf.concat([tf.reshape(blocks[:-1], [-1]), blocks[-1, task.evaluated - rest :]], axis=0)
+
+    return losses
 
 
 def _chunks(task: Task, seeds: NDArray[Any], length: int) -> Iterator[tuple[int, NDArray[np.int32], NDArray[Any]]]:

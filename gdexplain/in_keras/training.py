@@ -185,7 +185,7 @@ def as_optimizer(optimizer: str | keras.optimizers.Optimizer) -> keras.optimizer
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer) or optimizer.loss_scale_factor is not None:
         raise ValueError(
             f"optimizer must not scale the loss (LossScaleOptimizer, loss_scale_factor), but {optimizer.name!r} does: "
-            "it skips updates, and the record has one row for each."
+            "it skips updates, and the record has one row for each. Use fit with the callback RecordTrajectory instead."
         )
     return optimizer
 

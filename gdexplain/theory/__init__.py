@@ -1,24 +1,14 @@
 """What calculus predicts before anything is run: rates, limits and noise, from data or a Hessian. NumPy only."""
 
-from gdexplain.theory.fractals import box_dimension as box_dimension
-from gdexplain.theory.networks import deep_linear_half_time as deep_linear_half_time
-from gdexplain.theory.networks import deep_linear_mode as deep_linear_mode
-from gdexplain.theory.networks import initialization_gain as initialization_gain
 from gdexplain.theory.noise import expected_squared_error as expected_squared_error
 from gdexplain.theory.noise import gradient_covariance as gradient_covariance
 from gdexplain.theory.noise import gradient_noise_scale as gradient_noise_scale
 from gdexplain.theory.noise import minibatch_gradient_variance as minibatch_gradient_variance
-from gdexplain.theory.noise import reshuffled_covariance as reshuffled_covariance
 from gdexplain.theory.noise import stationary_covariance as stationary_covariance
-from gdexplain.theory.quadratic import OptimalMomentum as OptimalMomentum
 from gdexplain.theory.quadratic import contraction_rate as contraction_rate
-from gdexplain.theory.quadratic import gradient_descent_trajectory as gradient_descent_trajectory
 from gdexplain.theory.quadratic import line_hessian as line_hessian
 from gdexplain.theory.quadratic import max_stable_learning_rate as max_stable_learning_rate
-from gdexplain.theory.quadratic import momentum_contraction_rate as momentum_contraction_rate
 from gdexplain.theory.quadratic import optimal_learning_rate as optimal_learning_rate
 from gdexplain.theory.quadratic import optimal_momentum as optimal_momentum
 from gdexplain.theory.stochastic import cyclic_contraction_rate as cyclic_contraction_rate
 from gdexplain.theory.stochastic import max_stable_sgd_learning_rate as max_stable_sgd_learning_rate
-from gdexplain.theory.stochastic import mean_square_rate as mean_square_rate
-from gdexplain.theory.stochastic import noise_floor as noise_floor

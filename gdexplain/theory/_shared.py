@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gdexplain._checks import finite_array, flag, positive_int, real, symmetric
+from gdexplain._checks import flag, positive_int, symmetric
 from gdexplain.data import Data, as_dataset
 
 Array = NDArray[np.float64]
@@ -31,14 +29,6 @@ def spectrum(hessian: ArrayLike, *, definite: bool = False, name: str = "hessian
     return eigenvalues, vectors
 
 
-def parameter_point(name: str, value: ArrayLike, size: int) -> Array:
-    """Return `value` as a finite vector of `size` numbers."""
-    vector = finite_array(name, value, ndim=1)
-    if len(vector) != size:
-        raise ValueError(f"{name} must have {size} numbers, not {len(vector)}.")
-    return vector
-
-
 def batch_factor(n: int, batch_size: int, replacement: bool) -> float:
     """Return the variance of a batch's mean in units of the variance of one example."""
     replacement = flag("replacement", replacement)
@@ -48,26 +38,8 @@ def batch_factor(n: int, batch_size: int, replacement: bool) -> float:
     return (n - batch_size) / (n - 1) / batch_size
 
 
-def stable_rate(learning_rate: float, limit: float) -> float:
-    """Return the rate; raise unless it is above 0 and below the limit, for above it nothing settles."""
-    return real("learning_rate", learning_rate, above=0, below=float(limit))
-
-
-def spectral_radius(matrix: Array, *, is_symmetric: bool) -> float:
-    """Return the largest absolute eigenvalue; infinity where the matrix itself left the range of float64."""
-    if not np.all(np.isfinite(matrix)):
-        return math.inf
-    return float(np.max(np.abs(np.linalg.eigvalsh(matrix) if is_symmetric else np.linalg.eigvals(matrix))))
-
-
 def in_range(moments: Array, name: str = "dataset") -> Array:
     """Return sums of products of the data; raise where the data are so large that these left the range of float64."""
     if not np.all(np.isfinite(moments)):
         raise ValueError(f"{name} must be scaled down: the squares leave the range of float64.")
     return moments
-
-
-def finite_rows(rows: Array) -> Array:
-    """Return the rows before the first that is not finite."""
-    finite = np.isfinite(rows).reshape(len(rows), -1).all(axis=1)
-    return rows if finite.all() else rows[: np.argmin(finite)]

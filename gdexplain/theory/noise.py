@@ -5,18 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gdexplain._checks import finite_array, positive_int, room
+from gdexplain._checks import finite_array, real, vector
 from gdexplain.data import Data
-from gdexplain.theory._shared import (
-    Array,
-    batch_factor,
-    design_of,
-    finite_rows,
-    in_range,
-    parameter_point,
-    spectrum,
-    stable_rate,
-)
+from gdexplain.theory._shared import Array, batch_factor, design_of, in_range, spectrum
 
 
 def gradient_covariance(dataset: Data, theta: ArrayLike, batch_size: int = 1, *, replacement: bool = False) -> Array:
@@ -55,7 +46,7 @@ def gradient_covariance(dataset: Data, theta: ArrayLike, batch_size: int = 1, *,
            [100.,  20.]])
     """
     design, targets = design_of(dataset)
-    theta, n = parameter_point("theta", theta, design.shape[1]), len(design)
+    theta, n = vector("theta", theta, design.shape[1]), len(design)
     factor = batch_factor(n, batch_size, replacement)
     with np.errstate(over="ignore", invalid="ignore"):
         each = 2 * (design @ theta - targets)[:, np.newaxis] * design
@@ -139,7 +130,7 @@ def gradient_noise_scale(hessian: ArrayLike, noise_covariance: ArrayLike, gradie
     """
     eigenvalues, vectors = spectrum(hessian)
     noise = np.diag(_in_basis(noise_covariance, vectors))
-    slope = vectors.T @ parameter_point("gradient", gradient, len(eigenvalues))
+    slope = vectors.T @ vector("gradient", gradient, len(eigenvalues))
     signal = float(eigenvalues @ slope**2)
     if signal <= 0:
         raise ValueError(f"gradient must not be 0, not {np.asarray(gradient).tolist()}: at a minimum all is noise.")
@@ -186,70 +177,10 @@ def stationary_covariance(hessian: ArrayLike, noise_covariance: ArrayLike, learn
     [[0.02778]]
     """
     eigenvalues, vectors = spectrum(hessian, definite=True)
-    eta = stable_rate(learning_rate, 2 / eigenvalues[-1])
+    eta = real("learning_rate", learning_rate, above=0, below=float(2 / eigenvalues[-1]))
     noise = _in_basis(noise_covariance, vectors)
     pairs = eigenvalues[:, np.newaxis] + eigenvalues - eta * np.outer(eigenvalues, eigenvalues)
     covariance: Array = vectors @ (eta * noise / pairs) @ vectors.T
-    return covariance
-
-
-def reshuffled_covariance(
-    hessian: ArrayLike, noise_covariance: ArrayLike, learning_rate: float, updates_per_epoch: int
-) -> Array:
-    r"""Return the covariance at the ends of epochs where every epoch uses every batch once, in a new order.
-
-    Within an epoch the noise adds up to 0. What is left is how unequally the n updates are remembered at its end,
-
-    .. math:: S_{ij} = \frac{\eta^2 C_{ij}}{1 - (r_i r_j)^n} \, \frac{n}{n - 1}
-              \sum_{k=0}^{n-1} (r_i^k - \overline{r_i^k}) (r_j^k - \overline{r_j^k}), \qquad r_i = 1 - \eta \lambda_i
-
-    in the eigenvectors of H: of the order :math:`\eta^3`, where independent draws leave :math:`\eta`.
-
-    Parameters
-    ----------
-    hessian : array_like, shape (P, P)
-        Symmetric and positive definite.
-    noise_covariance : array_like, shape (P, P)
-        The covariance C of the gradient of a batch drawn without replacement, the same everywhere.
-    learning_rate : float
-        The constant rate, above 0 and below the stable limit.
-    updates_per_epoch : int
-        How many batches n, all equally large, make an epoch.
-
-    Returns
-    -------
-    ndarray, shape (P, P)
-        Of the parameters around the minimum, after whole epochs.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If a matrix is not as said, the rate is not below 2 / λmax or `updates_per_epoch` is below 1.
-
-    References
-    ----------
-    .. [1] K. Mishchenko, A. Khaled and P. Richtárik, "Random reshuffling: simple analysis with vast improvements",
-       2020, arXiv:2006.05988.
-
-    Examples
-    --------
-    >>> from gdexplain.theory import reshuffled_covariance, stationary_covariance
-    >>> independent = stationary_covariance([[1.0]], [[1.0]], 0.01)
-    >>> print((independent / reshuffled_covariance([[1.0]], [[1.0]], 0.01, 100)).round(2))
-    [[12.95]]
-    """
-    eigenvalues, vectors = spectrum(hessian, definite=True)
-    eta, n = stable_rate(learning_rate, 2 / eigenvalues[-1]), positive_int("updates_per_epoch", updates_per_epoch)
-    room("updates_per_epoch", 4 * n * len(eigenvalues))
-    noise = _in_basis(noise_covariance, vectors)
-    kept = (1 - eta * eigenvalues) ** np.arange(n)[:, np.newaxis]
-    uneven = kept - kept.mean(axis=0)
-    after_epoch = (1 - eta * eigenvalues) ** n
-    epoch_noise = eta**2 * noise * (uneven.T @ uneven) * n / max(n - 1, 1)
-    forgotten = 1 - np.outer(after_epoch, after_epoch)
-    if not np.all(forgotten):
-        raise ValueError(f"learning_rate must be large enough to move a float64 along all of hessian, not {eta!r}.")
-    covariance: Array = vectors @ (epoch_noise / forgotten) @ vectors.T
     return covariance
 
 
@@ -299,13 +230,15 @@ def expected_squared_error(
     rates = finite_array("learning_rates", learning_rates, ndim=1)
     if np.any(rates < 0):
         raise ValueError(f"learning_rates must be at least 0, but one is {rates.min()}.")
-    squares = (vectors.T @ parameter_point("start", start, len(eigenvalues))) ** 2
+    squares = (vectors.T @ vector("start", start, len(eigenvalues))) ** 2
     totals = [squares.sum()]
     with np.errstate(over="ignore", invalid="ignore"):
         for rate in rates:
             squares = (1 - rate * eigenvalues) ** 2 * squares + rate**2 * noise
+            if not np.isfinite(squares.sum()):
+                break
             totals.append(squares.sum())
-    return finite_rows(np.array(totals))
+    return np.array(totals)
 
 
 def _in_basis(noise_covariance: ArrayLike, vectors: Array) -> Array:

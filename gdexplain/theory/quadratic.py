@@ -7,9 +7,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gdexplain._checks import flag, positive_int, real, room
+from gdexplain._checks import flag, real
 from gdexplain.data import Data
-from gdexplain.theory._shared import Array, design_of, finite_rows, in_range, parameter_point, spectrum
+from gdexplain.theory._shared import Array, design_of, in_range, spectrum
 
 
 def line_hessian(dataset: Data) -> Array:
@@ -154,54 +154,6 @@ def contraction_rate(hessian: ArrayLike, learning_rate: float) -> float:
     return float(np.max(np.abs(1 - learning_rate * spectrum(hessian)[0])))
 
 
-def gradient_descent_trajectory(
-    hessian: ArrayLike, theta0: ArrayLike, minimum: ArrayLike, learning_rate: float, steps: int
-) -> Array:
-    r"""Return every point of gradient descent on a quadratic, in closed form: nothing is iterated.
-
-    .. math:: \theta_k = \theta^* + Q (1 - \eta \Lambda)^k Q^\top (\theta_0 - \theta^*), \qquad H = Q \Lambda Q^\top
-
-    Parameters
-    ----------
-    hessian : array_like, shape (P, P)
-        Symmetric, with no negative eigenvalue and a positive one.
-    theta0, minimum : array_like, shape (P,)
-        The start and the minimum.
-    learning_rate : float
-        The rate, above 0.
-    steps : int
-        How many updates T.
-
-    Returns
-    -------
-    ndarray, shape (T + 1, P)
-        The start and the point after each update. Where the run explodes beyond what float64 holds, it ends with the
-        last finite row.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If `hessian` is not as said, the shapes disagree, the rate is not positive or `steps` is below 1.
-
-    Examples
-    --------
-    >>> from gdexplain.theory import gradient_descent_trajectory
-    >>> gradient_descent_trajectory([[2.0]], [1.0], [0.0], 0.25, 3).ravel()
-    array([1.   , 0.5  , 0.25 , 0.125])
-    """
-    eigenvalues, vectors = spectrum(hessian)
-    theta0, minimum = (
-        parameter_point("theta0", theta0, len(eigenvalues)),
-        parameter_point("minimum", minimum, len(eigenvalues)),
-    )
-    learning_rate, steps = real("learning_rate", learning_rate, above=0), positive_int("steps", steps)
-    room("steps", 4 * (steps + 1) * len(eigenvalues))
-    with np.errstate(over="ignore", invalid="ignore"):
-        powers = (1 - learning_rate * eigenvalues) ** np.arange(steps + 1)[:, np.newaxis]
-        points: Array = minimum + (powers * (vectors.T @ (theta0 - minimum))) @ vectors.T
-    return finite_rows(points)
-
-
 class OptimalMomentum(NamedTuple):
     """The settings that `optimal_momentum` returns, and what they achieve.
 
@@ -218,63 +170,6 @@ class OptimalMomentum(NamedTuple):
     learning_rate: float
     beta: float
     rate: float
-
-
-@np.errstate(over="ignore")  # a rate beyond float64 is infinity
-def momentum_contraction_rate(
-    hessian: ArrayLike, learning_rate: float, beta: float, *, nesterov: bool = False
-) -> float:
-    r"""Return the factor by which one update with momentum shrinks the distance to the minimum, in the long run.
-
-    Each eigenvalue λ of the Hessian makes its own recursion, whose two roots z decide:
-
-    .. math:: z^2 - (1 + \beta - \eta \lambda) z + \beta = 0, \qquad
-              z^2 - (1 + \beta) (1 - \eta \lambda) z + \beta (1 - \eta \lambda) = 0 \quad \text{with Nesterov's}
-
-    Parameters
-    ----------
-    hessian : array_like, shape (P, P)
-        Symmetric, with no negative eigenvalue and a positive one.
-    learning_rate : float
-        The rate, above 0.
-    beta : float
-        Momentum, at least 0 and below 1.
-    nesterov : bool
-        Whether the momentum is Nesterov's.
-
-    Returns
-    -------
-    float
-        The spectral radius, the largest absolute value of a root. Below 1 the run converges.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If `hessian` is not as said, the rate is not positive or `beta` is outside [0, 1).
-
-    Notes
-    -----
-    Keras' convention, :math:`v_{k+1} = \beta v_k - \eta g_k`. Where the two roots meet, the error falls like
-    :math:`k |z|^k`, so a rate measured on a short run is above the radius.
-
-    References
-    ----------
-    .. [1] G. Goh, "Why momentum really works", Distill, 2017, doi:10.23915/distill.00006.
-
-    Examples
-    --------
-    >>> from gdexplain.theory import momentum_contraction_rate
-    >>> print(f"{momentum_contraction_rate([[15, 5], [5, 2]], 0.1, 0.9):.6f}, and sqrt(0.9) = {0.9 ** 0.5:.6f}")
-    0.948683, and sqrt(0.9) = 0.948683
-    """
-    eta, beta = real("learning_rate", learning_rate, above=0), real("beta", beta, at_least=0, below=1)
-    nesterov = flag("nesterov", nesterov)
-    left = 1 - eta * spectrum(hessian)[0]
-    total, product = ((1 + beta) * left, beta * left) if nesterov else (beta + left, np.full_like(left, beta))
-    discriminant = total**2 - 4 * product
-    complex_pair = np.sqrt(np.maximum(product, 0))  # two conjugate roots: the product is their squared length
-    real_pair = (np.abs(total) + np.sqrt(np.maximum(discriminant, 0))) / 2
-    return float(np.max(np.where(discriminant < 0, complex_pair, real_pair)))
 
 
 def optimal_momentum(hessian: ArrayLike) -> OptimalMomentum:

@@ -2,51 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from gdexplain._checks import positive_int, real
 from gdexplain.data import Data
-from gdexplain.theory._shared import Array, batch_factor, design_of, in_range, spectral_radius, spectrum, stable_rate
-from gdexplain.theory.noise import gradient_covariance
+from gdexplain.theory._shared import batch_factor, design_of, in_range, spectrum
 from gdexplain.theory.quadratic import line_hessian
-
-
-def mean_square_rate(dataset: Data, learning_rate: float, batch_size: int = 1, *, replacement: bool = False) -> float:
-    r"""Return the factor by which one update on a random batch changes the mean *squared* distance, in the long run.
-
-    .. math:: \rho\left(\operatorname E[(I - \eta H_B) \otimes (I - \eta H_B)]\right)
-
-    Parameters
-    ----------
-    dataset : Dataset or (inputs, targets)
-        Inputs (N, D) and one target a row.
-    learning_rate : float
-        The rate, above 0.
-    batch_size : int
-        How many examples a batch has; batches are drawn independently of each other.
-    replacement : bool
-        Whether a batch may hold an example twice.
-
-    Returns
-    -------
-    float
-        A spectral radius, of squares: its root compares with `contraction_rate`. Below 1 stochastic gradient descent
-        settles (at the minimum, if a line fits all points); above 1 its mean square explodes.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If the targets are not one column, or an argument is out of range.
-
-    Examples
-    --------
-    >>> from gdexplain.data import make_line
-    >>> from gdexplain.theory import mean_square_rate
-    >>> [round(mean_square_rate(make_line(), rate), 4) for rate in (0.05, 0.08, 0.09)]
-    [0.9706, 0.9959, 1.3581]
-    """
-    eta = real("learning_rate", learning_rate, above=0)
-    return spectral_radius(_mean_square_matrix(dataset, eta, batch_size, replacement), is_symmetric=True)
 
 
 def max_stable_sgd_learning_rate(dataset: Data, batch_size: int = 1, *, replacement: bool = False) -> float:
@@ -67,7 +30,8 @@ def max_stable_sgd_learning_rate(dataset: Data, batch_size: int = 1, *, replacem
     Returns
     -------
     float
-        The rate at which `mean_square_rate` is 1; at most `max_stable_learning_rate` of the full batch.
+        Below it the mean squared distance to the minimum shrinks in the long run, above it that distance grows. At most
+        `max_stable_learning_rate` of the full batch.
 
     Raises
     ------
@@ -93,57 +57,14 @@ def max_stable_sgd_learning_rate(dataset: Data, batch_size: int = 1, *, replacem
     """
     eigenvalues, vectors = spectrum(line_hessian(dataset), definite=True, name="the hessian of dataset")
     root = np.sqrt(eigenvalues[:, np.newaxis] + eigenvalues).ravel()
-    squares = _mean_kron(dataset, batch_size, replacement, vectors) / np.outer(root, root)
-    return float(1 / np.linalg.eigvalsh(squares)[-1])
-
-
-def noise_floor(dataset: Data, learning_rate: float, batch_size: int = 1, *, replacement: bool = False) -> Array:
-    r"""Return the covariance that a linear neuron settles into when it is trained on random batches: exact.
-
-    .. math:: S = \operatorname E[(I - \eta H_B) S (I - \eta H_B)] + \eta^2 \operatorname{Cov}(g_B(\theta^*))
-
-    Parameters
-    ----------
-    dataset : Dataset or (inputs, targets)
-        Inputs (N, D), not all on one hyperplane, and one target a row.
-    learning_rate : float
-        The constant rate, above 0 and below `max_stable_sgd_learning_rate`.
-    batch_size : int
-        How many examples a batch has; batches are drawn independently of each other.
-    replacement : bool
-        Whether a batch may hold an example twice.
-
-    Returns
-    -------
-    ndarray, shape (D + 1, D + 1)
-        Of (w, b) around the least-squares solution; the mean excess loss is :math:`\tfrac12 \operatorname{tr}(H S)`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If the targets are not one column, or an argument is out of range.
-
-    Notes
-    -----
-    Unlike `stationary_covariance` it counts that every batch has a curvature of its own. For small rates they agree.
-
-    Examples
-    --------
-    >>> from gdexplain.data import make_line
-    >>> from gdexplain.theory import noise_floor
-    >>> float(abs(noise_floor(make_line(), 0.05)).max()) < 1e-20  # a line fits all points, so there is no floor
-    True
-    """
-    eta = stable_rate(learning_rate, max_stable_sgd_learning_rate(dataset, batch_size, replacement=replacement))
-    design, targets = design_of(dataset)
-    best = np.linalg.solve(design.T @ design, design.T @ targets)
-    noise = eta**2 * gradient_covariance(dataset, best, batch_size, replacement=replacement)
-    matrix = _mean_square_matrix(dataset, eta, batch_size, replacement)
-    try:
-        floor = np.linalg.solve(np.eye(len(matrix)) - matrix, noise.ravel())
-    except np.linalg.LinAlgError as error:
-        raise ValueError(f"learning_rate must be large enough to move a float64 at all, not {eta!r}.") from error
-    return floor.reshape(noise.shape).astype(np.float64)
+    design = design_of(dataset)[0] @ vectors
+    with np.errstate(over="ignore", invalid="ignore"):
+        each = 2 * design[:, :, np.newaxis] * design[:, np.newaxis, :]
+        mean = each.mean(axis=0)
+        of_mean = np.kron(mean, mean)
+        square = np.einsum("nij,nkl->ikjl", each, each).reshape(of_mean.shape) / len(design)
+        squares = in_range(of_mean + batch_factor(len(design), batch_size, replacement) * (square - of_mean))
+    return float(1 / np.linalg.eigvalsh(squares / np.outer(root, root))[-1])
 
 
 def cyclic_contraction_rate(dataset: Data, learning_rate: float, batch_size: int = 1) -> float:
@@ -185,28 +106,4 @@ def cyclic_contraction_rate(dataset: Data, learning_rate: float, batch_size: int
         batch = design[first : first + batch_size]
         with np.errstate(over="ignore", invalid="ignore"):
             one_pass -= eta * 2 / len(batch) * batch.T @ (batch @ one_pass)
-    return spectral_radius(one_pass, is_symmetric=False)
-
-
-def _mean_kron(dataset: Data, batch_size: int, replacement: bool, basis: Array) -> Array:
-    """Return the mean over batches of their Hessian's Kronecker square (P^2, P^2), in the given basis."""
-    design = design_of(dataset)[0] @ basis
-    n = len(design)
-    factor = batch_factor(n, batch_size, replacement)
-    with np.errstate(over="ignore", invalid="ignore"):
-        each = 2 * design[:, :, np.newaxis] * design[:, np.newaxis, :]
-        mean = each.mean(axis=0)
-        square = np.einsum("nij,nkl->ikjl", each, each).reshape(mean.size, mean.size) / n
-        of_mean = np.kron(mean, mean)
-        return in_range(of_mean + factor * (square - of_mean))
-
-
-def _mean_square_matrix(dataset: Data, eta: float, batch_size: int, replacement: bool) -> Array:
-    """Return the mean over batches of the Kronecker square of one update's matrix, I - eta H_B."""
-    hessian = line_hessian(dataset)
-    eye = np.eye(len(hessian))
-    linear = np.kron(hessian, eye) + np.kron(eye, hessian)
-    squares = _mean_kron(dataset, batch_size, replacement, eye)
-    with np.errstate(over="ignore", invalid="ignore"):
-        matrix: Array = np.kron(eye, eye) - eta * linear + eta * eta * squares
-    return matrix
+    return float(np.max(np.abs(np.linalg.eigvals(one_pass)))) if np.all(np.isfinite(one_pass)) else math.inf

@@ -5,10 +5,11 @@ from __future__ import annotations
 import base64
 import hashlib
 
-import check_prose
 import publishing
 import pytest
 from finish import anchor_addresses, delay_images, finish, mend, policy
+
+from tools import check_prose
 
 PAGE = """<!doctype html>
 <html data-content_root="./"><head><meta charset="utf-8"><style>b {}</style></head><body>
@@ -94,24 +95,10 @@ def test_the_root_of_the_site_is_the_path_of_its_address():
     ]
 
 
-def test_the_map_lists_every_address_in_order():
-    text = publishing.sitemap("https://a.org/", ["b.html", "a b.html"])
-    assert text.index("https://a.org/a%20b.html") < text.index("https://a.org/b.html")
-    assert publishing.robots("https://a.org/").endswith("Sitemap: https://a.org/sitemap.xml\n")
-
-
 def test_a_description_ends_with_a_sentence_or_says_that_it_goes_on():
     assert publishing.shorten("One. " * 60) == ("One. " * 40).strip()
     assert publishing.shorten("word " * 60).endswith("word …")
     assert publishing.shorten("It follows a law:") == "It follows a law …"
-
-
-@pytest.mark.parametrize(
-    ("latex", "words"),
-    [(r"\beta_1", "β1"), (r"\tfrac\lambda2 \lVert\theta\rVert^2", "λ/2 ‖θ‖²"), (r"\frac{a}{b}", "a/b")],
-)
-def test_a_short_formula_is_read_in_plain_letters(latex, words):
-    assert publishing._plain(latex).replace(" ", "") == words.replace(" ", "")
 
 
 MARKDOWN = "---\nx: 1.5\n---\nSee $1.5$ and `1.5` and {eq}`1.5` and [a](1.5).\n\n```{code-cell}\n1.5\n```\n\n:::{note}\nIt is 2.5 and 3e-4.\n:::\n"

@@ -33,9 +33,9 @@ def main() -> None:
         run_one(options.one, [page.ROOT / name for name in options.words])
         return
     pages = [path.relative_to(page.ROOT).as_posix() for path in page.find()]
-    import build_state
+    import execute
 
-    build_state.prepare_environment(page.ROOT / "docs" / "_build")  # each process inherits it
+    execute.prepare_environment(page.ROOT)  # each process inherits it
     chosen, names = choose(options.words, pages, list(variants.every()))
     outcomes = run_all(chosen, names, options.jobs)
     report(outcomes)
@@ -103,7 +103,7 @@ def run_one(name: str, paths: list[Path]) -> None:
     variants.heeded(name)
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what libraries print does not mix with it
-    import gallery
+    import figures
     import matplotlib.pyplot as plt
 
     from tools.robust import chance
@@ -115,7 +115,7 @@ def run_one(name: str, paths: list[Path]) -> None:
     for path in paths:
         began = time.process_time()  # of this process: whatever else the machine does
         with change(int(name.partition("-")[2])) if change else contextlib.nullcontext():
-            gallery.reset({}, path.name)
+            figures.reset({}, path.name)
             result = page.run(path)
         plt.close("all")
         failures = [{"line": line, **found} for line, found in sorted(result.failures.items())]

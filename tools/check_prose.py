@@ -1,4 +1,4 @@
-"""Find measured numbers that were typed into prose: `python docs/_ext/check_prose.py`.
+"""Find measured numbers that were typed into prose: `python tools/check_prose.py`.
 
 A measured number belongs to the run that measured it: the page computes it and glues or prints it. So a decimal number
 in prose is a fault, unless it is given rather than measured: a setting, data, a definition, a version. What is given
@@ -13,7 +13,7 @@ import re
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 NUMBER = re.compile(r"(?<![\w.^])[-−]?(?:\d+\.\d+(?:e[-−+]?\d+)?|\d+e[-−+]?\d+)(?![\w.]*\w)", re.IGNORECASE)
 _N = r"[-−]?(?:\d+\.\d+|\d+e[-−+]?\d+|\d+)"
 GIVEN = {

@@ -1,0 +1,155 @@
+"""Count the checks of code that runs, note each that fails and run on: no tool keeps what an `assert` measured.
+
+The build and `nox -s robust` share it. It imports nothing of Sphinx.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+import traceback
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from markdown_it import MarkdownIt
+
+_COUNT, _FAIL = "__check_passed__", "__check_failed__"
+
+
+def cells(path: Path) -> list[tuple[int, str]]:
+    """Return a page's pieces of code, each with the number of its first line."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".py":
+        return [(1, text)]
+    fences = (token for token in MarkdownIt().parse(text) if token.type == "fence" and token.level == 0)
+    return [_cell(token) for token in fences if token.info.startswith("{code-cell}")]
+
+
+def _cell(token: Any) -> tuple[int, str]:
+    """Return a cell without its options: a block between two lines of `---`, or lines of `:name: value`."""
+    lines, first = token.content.split("\n"), 0
+    if lines[0] == "---":
+        first = lines.index("---", 1) + 1
+    while first < len(lines) - 1 and (lines[first].startswith(":") or not lines[first].strip()):
+        first += 1  # IPython leaves out empty lines at the top, and counts from the next
+    return token.map[0] + 2 + first, "\n".join(lines[first:])
+
+
+@dataclass
+class Result:
+    """What became of a page: the lines of its checks, and for each that failed what was measured and allowed."""
+
+    checks: set[int] = field(default_factory=set)
+    failures: dict[int, dict[str, str]] = field(default_factory=dict)
+
+    def passed(self, line: int) -> None:
+        """Count a check."""
+        self.checks.add(line)
+
+    def failed(self, line: int, claim: str, operands: Any) -> None:
+        """Note a check that did not hold; in a loop, the first time."""
+        self.checks.add(line)
+        if line not in self.failures:
+            measured, allowed = _measured(operands, sys.exc_info()[1])
+            self.failures[line] = {"claim": _short(claim), "measured": measured, "allowed": allowed}
+
+    def names(self) -> dict[str, Any]:
+        """Return the names that the code of `Checks` calls."""
+        return {_COUNT: self.passed, _FAIL: self.failed}
+
+    def listed(self) -> list[dict[str, Any]]:
+        """Return the failures, by line."""
+        return [{"line": line, **found} for line, found in sorted(self.failures.items())]
+
+    def stopped(self, error: BaseException, path: Path) -> None:
+        """Note an error that is no check: the page ends there."""
+        inside = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+        self.note((inside or [0])[-1] or 0, "the page runs", f"{type(error).__name__}: {error}")
+
+    def note(self, line: int, claim: str, measured: str) -> None:
+        """Note what is wrong and no check found; of a line the first."""
+        self.failures.setdefault(line, {"claim": claim, "measured": _short(measured), "allowed": ""})
+
+
+class Checks(ast.NodeTransformer):
+    """Put each check between `try` and `except`, with what its two sides are; `offset` lines stand above the code."""
+
+    offset = 0
+
+    def visit_Assert(self, node: ast.Assert) -> ast.stmt:
+        """Note the first part of an `and` that is not true."""
+        parts = node.test.values if isinstance(node.test, ast.BoolOp) and isinstance(node.test.op, ast.And) else None
+        return self._guarded(node, node.test, node.msg, f"[{', '.join(map(_operands, parts or [node.test]))}]")
+
+    def visit_Expr(self, node: ast.Expr) -> ast.stmt:
+        """Do the same for `np.testing`'s functions."""
+        if isinstance(node.value, ast.Call) and ast.unparse(node.value.func).startswith("np.testing."):
+            words = [keyword for keyword in node.value.keywords if keyword.arg in ("rtol", "atol")]
+            rest = ", ".join(f"{word.arg}={ast.unparse(word.value)}" for word in words)
+            sides = ", ".join(map(ast.unparse, node.value.args))
+            exact = "" if "allclose" in ast.unparse(node.value.func) else "rtol=0"
+            said = next((word.value for word in node.value.keywords if word.arg == "err_msg"), None)
+            return self._guarded(node, node.value, said, f"[lambda: (*({sides},)[:2], dict({rest or exact}))]")
+        return node
+
+    def _guarded(self, node: ast.stmt, check: ast.expr, said: ast.expr | None, operands: str) -> ast.stmt:
+        """Write `try: check; count it` and `except AssertionError: note it`."""
+        line, claim = node.lineno + self.offset, said.value if isinstance(said, ast.Constant) else ast.unparse(check)
+        guard = ast.parse(
+            f"try:\n {_COUNT}({line})\nexcept AssertionError:\n {_FAIL}({line}, {claim!r}, {operands})"
+        ).body[0]
+        for child in ast.walk(guard):
+            if hasattr(child, "lineno"):
+                child.lineno = child.end_lineno = node.lineno
+        guard.body.insert(0, node)
+        return guard
+
+
+def _operands(test: ast.expr) -> str:
+    """Write code that gives a part of a test, its truth, and the sides of a comparison."""
+    sides = [test.left, *test.comparators] if isinstance(test, ast.Compare) else [test]
+    values = ", ".join(f"({ast.unparse(side)})" for side in sides)
+    return f"lambda: (({ast.unparse(test)}), [{values}], {[ast.unparse(side) for side in sides]!r})"
+
+
+def _measured(operands: list[Any], error: BaseException | None) -> tuple[str, str]:
+    """Say what a failed check measured and what it allows, by looking at its two sides again."""
+    try:
+        for look in operands:
+            first, second, third = look()
+            if isinstance(third, dict):
+                return _worst(first, second, **third)
+            if not first:
+                pairs = [(_show(value), source) for value, source in zip(second, third, strict=True)]
+                return pairs[0][0], "; ".join(f"{source} = {value}" for value, source in pairs[1:]) or "true"
+    except Exception:  # noqa: BLE001  # what cannot be looked at twice says what it said at first
+        return _short(str(error)), ""
+    return _short(str(error)), ""
+
+
+def _worst(actual: Any, desired: Any, rtol: float = 1e-7, atol: float = 0) -> tuple[str, str]:
+    """Return the value that is furthest out of its range, and the range."""
+    got, wanted = np.broadcast_arrays(np.asarray(actual), np.asarray(desired))
+    allowed = atol + rtol * np.abs(wanted.astype(float))
+    excess = np.nan_to_num(np.abs(got.astype(float) - wanted.astype(float)) - allowed, nan=np.inf)
+    place = np.unravel_index(np.argmax(excess), excess.shape)
+    where = f" at {tuple(map(int, place))}" if place else ""
+    return f"{_show(got[place])}{where}", f"{_show(wanted[place])} within {allowed[place]:.3g}"
+
+
+def _show(value: Any) -> str:
+    """Write a value in six digits and in one line."""
+    value = value.item() if isinstance(value, np.ndarray) and value.ndim == 0 else value
+    if isinstance(value, list | tuple) and all(isinstance(part, float | np.ndarray | np.generic) for part in value):
+        return f"[{', '.join(map(_show, value))}]"
+    with np.printoptions(precision=6, threshold=8, edgeitems=3):
+        number = isinstance(value, float | np.floating)
+        return f"{value:.6g}" if number else _short(str(value))
+
+
+def _short(words: str, width: int = 110) -> str:
+    """Return words in one line, cut where they are long."""
+    line = " ".join(words.split())
+    return line if len(line) <= width else f"{line[: width - 4]} ..."

@@ -1,0 +1,266 @@
+"""What data and model show before a step: the kind of problem, ranges and scales, what stands at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from gdexplain.in_keras.arrays import leaves
+
+Array = NDArray[Any]
+CEILING = 2.0  # an error this many times that of a guess is as hopeless as any larger one
+KINDS = {  # of problems, and the activation and the loss that go with each
+    "regression": ("linear", "mean_squared_error"),
+    "binary": ("sigmoid", "binary_crossentropy"),
+    "one-hot": ("softmax", "categorical_crossentropy"),
+    "labels": ("softmax", "sparse_categorical_crossentropy"),
+}
+_ACTIVATIONS = {"Softmax": "softmax", "ReLU": "relu", "LeakyReLU": "leaky_relu", "ELU": "elu"}
+_ACTIVATED = ("Dense", "EinsumDense", "Activation", "Conv1D", "Conv2D", "Conv3D", "SeparableConv1D", "SeparableConv2D")
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """What the targets ask for, and how far predictions are from it.
+
+    Parameters
+    ----------
+    kind : {"regression", "binary", "one-hot", "labels", ""}
+        Empty where targets are nested or none: then the loss itself is the measure.
+    guess : float
+        The error of the best constant: the variance of the targets, or the entropy of the classes.
+    classes : int
+        How many classes there are.
+    """
+
+    kind: str
+    guess: float
+    classes: int = 0
+
+    @property
+    def words(self) -> str:
+        """What the error is measured in."""
+        if self.kind == "regression":
+            return "squared error, as a share of the targets' variance"
+        return "log loss of the predictions, as a share of a guess's" if self.kind else "loss, as a share of the first"
+
+    @property
+    def end(self) -> str:
+        """The activation that predicts such targets."""
+        return KINDS.get(self.kind, ("", ""))[0]
+
+    @property
+    def loss(self) -> str:
+        """The loss of such targets."""
+        return KINDS.get(self.kind, ("", ""))[1]
+
+    def error(self, targets: Array, predictions: Array, *, logits: bool) -> float:
+        """Return the error of predictions over that of the best constant, at most `CEILING`."""
+        p = np.asarray(predictions, np.float64)
+        if not np.all(np.isfinite(p)):
+            return CEILING
+        with np.errstate(over="ignore"):
+            return float(min(self._of(np.asarray(targets, np.float64), p, logits=logits) / self.guess, CEILING))
+
+    def accuracy(self, targets: Array, predictions: Array, *, logits: bool) -> float:
+        """Return the share of right answers; of a regression, NaN."""
+        p = np.asarray(predictions, np.float64)
+        if self.kind == "binary":
+            return float(np.mean((p > (0.0 if logits else 0.5)) == (targets.reshape(p.shape) > 0.5)))
+        if self.kind in ("one-hot", "labels"):
+            wanted = np.argmax(targets, -1) if self.kind == "one-hot" else targets.reshape(p.shape[:-1])
+            return float(np.mean(np.argmax(p, -1) == wanted))
+        return float("nan")
+
+    def _of(self, targets: Array, p: Array, *, logits: bool) -> float:
+        """Return the mean squared error or the log loss."""
+        if self.kind == "regression":
+            return float(np.mean((p - targets.reshape(p.shape)) ** 2))
+        if self.kind == "binary":
+            t = targets.reshape(p.shape)
+            chance = np.clip(1 / (1 + np.exp(-np.clip(p, -50, 50))) if logits else p, 1e-3, 1 - 1e-3)
+            return float(-np.mean(t * np.log(chance) + (1 - t) * np.log(1 - chance)))
+        chance = np.exp(p - p.max(-1, keepdims=True)) if logits else np.clip(p, 1e-9, None)
+        chance = np.clip(chance / chance.sum(-1, keepdims=True), 1e-3, 1)
+        if self.kind == "one-hot":
+            return float(-np.mean(np.sum(targets * np.log(chance), -1)))
+        wanted = targets.reshape(p.shape[:-1]).astype(int)
+        return float(-np.mean(np.log(np.take_along_axis(chance, wanted[..., np.newaxis], -1))))
+
+
+def task_of(y: Any, width: int, loss: str) -> Task:
+    """Say what kind of problem targets are, for a model with `width` outputs and a loss of this name."""
+    if not isinstance(y, np.ndarray) or y.size == 0 or not width:
+        return Task("", 1.0)
+    t = y.astype(np.float64)
+    if np.all((t == 0) | (t == 1)):
+        if width > 1 and t.ndim > 1 and t.shape[-1] == width and np.all(t.sum(-1) == 1):
+            return Task("one-hot", _entropy(t.reshape(-1, width).mean(0)), width)
+        if t.size % width == 0 and (t.ndim == 1 or t.shape[-1] == width):
+            share = np.clip(t.reshape(len(t), -1).mean(0), 1e-9, 1 - 1e-9)
+            if width == 1 or t.ndim > 1:
+                return Task("binary", float(np.mean([_entropy(np.array([p, 1 - p])) for p in share])), 2)
+    labels = width > 1 and (t.ndim == 1 or t.shape[-1] == 1) and np.all(t == np.floor(t)) and t.min() >= 0
+    if labels and t.max() < width:
+        counts = np.bincount(t.astype(int).ravel(), minlength=width)
+        return Task("labels", _entropy(counts / counts.sum()), width)
+    if "crossentropy" in loss and width > 1 and np.all(t >= 0) and t.max() <= 1:
+        return Task("", 1.0)  # soft targets
+    return Task("regression", max(float(np.mean(t.reshape(len(t), -1).var(0))), 1e-30))
+
+
+def classes_of_one_output(y: Any, width: int, loss: Any) -> int:
+    """Return how many classes a cross-entropy is asked to tell by one output; 0 if it is asked nothing of the kind."""
+    if width != 1 or not isinstance(y, np.ndarray) or "cross" not in str(getattr(loss, "name", loss)).lower():
+        return 0
+    found = np.unique(y)
+    return len(found) if len(found) > 2 and np.array_equal(found, np.arange(len(found))) else 0
+
+
+def _entropy(share: Array) -> float:
+    """Return the log loss of the best constant guess."""
+    kept = share[share > 0]
+    return max(float(-np.sum(kept * np.log(kept))), 1e-3)
+
+
+def bad_numbers(x: Any, y: Any) -> str:
+    """Say where the data is not finite; nothing if it is."""
+    for name, array in leaves("x", x) + leaves("y", y):
+        try:
+            bad = ~np.isfinite(np.asarray(array, np.float64))
+        except (TypeError, ValueError):
+            continue
+        if np.any(bad):
+            rows = np.unique(np.argwhere(np.atleast_1d(bad))[:, 0])
+            return f"{name} has NaN or inf in {len(rows)} of {len(bad)} rows, the first of them {rows[:5].tolist()}"
+    return ""
+
+
+def columns(x: Any) -> list[str]:
+    """Say which columns of a table are constant, and which are there twice: they do no harm, and tell nothing."""
+    if not isinstance(x, np.ndarray) or x.ndim != 2 or len(x) < 3:
+        return []
+    x = x[:2000]
+    constant = int(np.sum(np.all(x == x[0], axis=0)))
+    twice = x.shape[1] - len(np.unique(x, axis=1).T)
+    words = [f"{constant} constant"] * bool(constant) + [f"{twice} that others repeat"] * bool(twice)
+    return [f"Of the {x.shape[1]} columns of x there are {' and '.join(words)}."] if words else []
+
+
+def spread(array: Array) -> tuple[float, float]:
+    """Return the largest mean and standard deviation of the columns, in absolute value."""
+    rows = array.reshape(len(array), -1).astype(np.float64)
+    return float(np.abs(rows.mean(0)).max()), float(rows.std(0).max())
+
+
+def first(data: Any) -> Any:
+    """Return the first array of a structure."""
+    return keras.tree.flatten(data)[0]
+
+
+def standardised(x: Array) -> tuple[Array, str]:
+    """Return inputs with mean 0 and standard deviation 1, column by column, or as a whole for images; and the code."""
+    dtype = x.dtype if x.dtype.kind == "f" else np.dtype("float32")
+    if x.ndim > 2:
+        return ((x - x.mean()) / (x.std() + 1e-12)).astype(dtype), "x = (x - x.mean()) / x.std()"
+    scale = x.std(0)
+    scaled = (x - x.mean(0)) / np.where(scale > 1e-6 * (np.abs(x).max(0) + 1e-30), scale, 1)
+    return scaled.astype(dtype), "x = (x - x.mean(axis=0)) / x.std(axis=0)"
+
+
+def glorot(shape: tuple[int, ...]) -> float:
+    """Return the standard deviation that Glorot's rule gives to a kernel of this shape."""
+    field = int(np.prod(shape[:-2]))
+    return float(np.sqrt(2 / (field * (shape[-2] + shape[-1]))))
+
+
+def is_kernel(name: str, array: Array) -> bool:
+    """Say whether these are weights that rows are multiplied with."""
+    return array.ndim >= 2 and array.size > 1 and not name.endswith(("bias", "embeddings"))
+
+
+def drawn_anew(start: Sequence[Array], kernels: Sequence[bool], seed: int) -> tuple[Array, ...]:
+    """Return another start: kernels by Glorot's rule, and no large bias."""
+    rng, bound = np.random.default_rng(seed), np.sqrt(3)
+    drawn = [
+        rng.uniform(-bound, bound, array.shape) * glorot(array.shape) if kernel else array * (np.abs(array).max() <= 1)
+        for array, kernel in zip(start, kernels, strict=True)
+    ]
+    return tuple(new.astype(array.dtype) for new, array in zip(drawn, start, strict=True))
+
+
+def second_start(start: Sequence[Array], kernels: Sequence[bool], seed: int) -> tuple[Array, ...]:
+    """Return the same weights with the rows and columns of each kernel in another order: a start as good as the first.
+
+    It has the same numbers, whatever drew them, and pairs them anew. Biases stay.
+    """
+    rng, moved = np.random.default_rng(seed), list[Array]()
+    for array, kernel in zip(start, kernels, strict=True):
+        for axis in range(array.ndim if kernel else 0):
+            array = np.take(array, rng.permutation(array.shape[axis]), axis)  # noqa: PLW2901  # axis by axis
+        moved.append(array)
+    return tuple(moved)
+
+
+def has_table(model: Any) -> bool:
+    """Say whether inputs are indices into a table."""
+    return any(isinstance(layer, keras.layers.Embedding) for layer in model._flatten_layers())
+
+
+def last_layer(model: Any) -> Any:
+    """Return the layer that makes the one output, None where that cannot be told."""
+    layer = model
+    while True:
+        if isinstance(layer, keras.Sequential):
+            layer = layer.layers[-1]
+        elif isinstance(layer, keras.Model) and len(getattr(layer, "outputs", None) or ()) == 1:
+            layer = layer.outputs[0]._keras_history.operation
+        else:
+            return layer if activation_of(layer) else None
+
+
+def activation_of(layer: Any) -> str:
+    """Return the name of the activation of a layer whose activation can be changed, empty for any other."""
+    kind = type(layer).__name__
+    if kind in _ACTIVATIONS and type(layer).__module__.startswith("keras."):
+        return _ACTIVATIONS[kind]
+    if kind in _ACTIVATED and hasattr(layer, "activation"):
+        return getattr(layer.activation, "__name__", "your own") if layer.activation is not None else "linear"
+    return ""
+
+
+def hidden_layers(model: Any) -> list[Any]:
+    """Return the layers before the last whose activation can be changed."""
+    last = last_layer(model)
+    return [layer for layer in model._flatten_layers() if activation_of(layer) and layer is not last]
+
+
+def best_shift(x: Any, y: Any, *, rows: int = 800, furthest: int = 2) -> tuple[int, float, float]:
+    """Return by how many rows the targets are off, and how much of them neighbours tell with and without that shift.
+
+    Rows with like inputs have like targets. Take each row's five nearest others: what they tell of its target is a
+    share of the variance, near 0 where inputs and targets do not belong together.
+    """
+    if not isinstance(x, np.ndarray) or not isinstance(y, np.ndarray) or len(x) < 20:
+        return 0, 0.0, 0.0
+    n = min(rows, len(x))
+    flat = x[:n].reshape(n, -1).astype(np.float64)
+    flat = (flat - flat.mean(0)) / (flat.std(0) + 1e-12)
+    distance = (flat**2).sum(1)[:, np.newaxis] - 2 * flat @ flat.T + (flat**2).sum(1)
+    np.fill_diagonal(distance, np.inf)
+    near = np.argsort(distance, axis=1, kind="stable")[:, :5]
+    labels = y.ndim == 1 or y.shape[-1] == 1
+    column = y.reshape(len(y), -1).astype(np.float64)
+    if labels and 2 < len(np.unique(column)) <= 20 and np.all(column == np.floor(column)):
+        column = (column == np.unique(column)).astype(np.float64)
+    told = {}
+    for shift in range(-furthest, furthest + 1):
+        t = np.roll(column, shift, axis=0)[:n]
+        told[shift] = 1 - np.mean((t - t[near].mean(1)) ** 2) / max(np.mean(t.var(0)), 1e-30)
+    best = max(told, key=lambda shift: (told[shift], shift == 0))
+    return best, told[best], told[0]

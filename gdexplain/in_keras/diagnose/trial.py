@@ -1,0 +1,186 @@
+"""One change at a time, each from the same start and with a second seed; kept only if it helps more than seeds do."""
+
+from __future__ import annotations
+
+import textwrap
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from gdexplain.in_keras.diagnose import look
+from gdexplain.in_keras.diagnose.checks import Change, Suspicion
+from gdexplain.in_keras.diagnose.measure import Bench, Run, Setup
+
+LEARNED = 0.2  # an error below this share of a guess's is no failure
+SLOW = 0.5  # an error above which a run may be called too slow, if its updates are not few
+FEW = 100  # updates that are few whatever came of them
+_GAIN, _SHARE = 0.15, 0.75  # a change must take away so much, and leave at most this share
+_UNSURE = 0.3  # if two seeds differ so much, there are four
+_STUCK, _STUCK_GAIN = 0.97, 0.05  # of a run that does not get away from a guess, less
+
+
+@dataclass(frozen=True, eq=False)
+class Finding:
+    """A fault, what points to it, and what its change did.
+
+    Parameters
+    ----------
+    name : str
+        The fault, such as ``"output activation"``.
+    evidence : str
+        What was seen, and what it should be.
+    change : str
+        The line of Keras that repairs it; empty where none was tried.
+    before, after : tuple of float
+        The error with each seed, without and with the change, as a share of the error of a guess.
+    page : str
+        The page of the site that explains it.
+    curves : tuple of tuple of float
+        The losses of the first seed, without and with the change.
+    together : str
+        A change that helps only with this one, and is made both before and after.
+    """
+
+    name: str
+    evidence: str
+    change: str
+    before: tuple[float, ...]
+    after: tuple[float, ...]
+    page: str
+    curves: tuple[tuple[float, ...], ...] = ()
+    together: str = ""
+
+    def __str__(self) -> str:
+        """Say evidence, change, numbers and page."""
+        said = {"evidence": self.evidence, "change": self.change, "page": self.page}
+        if self.together:
+            said["change"] += f", together with {self.together}"
+        if self.after:
+            alone = f" (with {self.together} alone)" if self.together else ""
+            said["error"] = (
+                f"{numbers(self.before)} before{alone}, {numbers(self.after)} after ({len(self.after)} seeds)"
+            )
+        shown = [(name, said.get(name)) for name in ("evidence", "change", "error", "page")]
+        after = " " * 13
+        lines = [
+            textwrap.fill(f"   {name + ':':<10}{words}", 88, subsequent_indent=after) for name, words in shown if words
+        ]
+        return "\n".join([self.name, *lines])
+
+    @property
+    def gain(self) -> float:
+        """How much of the error the change takes away."""
+        return float(np.mean(self.before) - np.mean(self.after)) if self.after else 0.0
+
+    @property
+    def noise(self) -> float:
+        """How far the seeds differ."""
+        return max((float(np.ptp(each)) for each in (self.before, self.after) if each), default=0.0)
+
+    @property
+    def helps(self) -> bool:
+        """Whether the change makes the run better by more than the seeds differ."""
+        if len(self.after) < 2:
+            return False
+        before, after = float(np.mean(self.before)), float(np.mean(self.after))
+        if len(self.after) > 2:  # seeds differ much: with the change none may fail, or the means must lie apart
+            if max(self.after) <= LEARNED:
+                return self.gain > 2 * _GAIN
+            spread = np.var(self.before, ddof=1) / len(self.before) + np.var(self.after, ddof=1) / len(self.after)
+            return bool(self.gain > max(2 * np.sqrt(spread), _GAIN) and after < _SHARE * before)
+        if min(self.before) - max(self.after) > max(_GAIN, float(np.ptp(self.after))):
+            return after < _SHARE * before
+        if before >= _STUCK and after <= 1 - _STUCK_GAIN:
+            return self.gain > max(self.noise, _STUCK_GAIN)
+        return self.gain > max(self.noise, _GAIN) and after < _SHARE * before
+
+
+def numbers(errors: Sequence[float]) -> str:
+    """Say the errors of the seeds."""
+    return " and ".join(f"{error:.3g}" for error in errors)
+
+
+class Trial:
+    """Trials of changes to one setup, which is trained as it is first.
+
+    Parameters
+    ----------
+    bench : Bench
+        Where runs are made.
+    setup : Setup
+        How the user trains.
+    moved : bool
+        Whether the second seed has a start of its own; a model that was trained before has but one.
+    until : float
+        When to stop, by the clock of ``time.perf_counter``.
+    longest : float
+        How many seconds a run may take.
+    """
+
+    def __init__(self, bench: Bench, setup: Setup, *, moved: bool, until: float, longest: float) -> None:
+        self.bench, self.setup, self.moved, self.until, self.longest = bench, setup, moved, until, longest
+        self.runs: list[Run] = []
+        self.code = ""
+
+    @property
+    def over(self) -> bool:
+        """Whether no time is left."""
+        return time.perf_counter() > self.until
+
+    @property
+    def error(self) -> float:
+        """The mean error of the runs as they are."""
+        return float(np.mean([run.error for run in self.runs]))
+
+    def run(self, change: Change, seed: int) -> Run:
+        """Make the run of a change with a seed; one that Keras refuses is as bad as any."""
+        start, kernels = self.setup.start, self.bench.kernels
+        base = replace(self.setup, start=look.drawn_anew(start, kernels, seed)) if change.drawn else self.seeded(seed)
+        try:
+            setup = change.make(base)
+            return self.bench.run(setup, seed, seconds=min(self.longest, max(self.until - time.perf_counter(), 0)))
+        except Exception:  # whatever Keras or TensorFlow raise
+            if change is AS_IT_IS:
+                raise
+            return Run(np.zeros(0), np.zeros((0, 3, len(kernels))), look.CEILING, 0.0, True, kernels)
+
+    def seeded(self, seed: int) -> Setup:
+        """Return the setup with the start of a seed."""
+        if not seed or not self.moved:
+            return self.setup
+        return replace(self.setup, start=look.second_start(self.setup.start, self.bench.kernels, seed))
+
+    def of(self, suspicion: Suspicion) -> tuple[Finding, Change]:
+        """Try the changes of a suspicion with one seed, and the best of them with the second."""
+        tried = list[tuple[float, int, Run]]()
+        for place, change in enumerate(suspicion.changes):
+            if tried and (self.over or tried[-1][0] < LEARNED / 2):
+                break
+            run = self.run(change, 0)
+            tried.append((run.error, place, run))
+        error, place, run = min(tried, key=lambda each: each[:2])
+        change = suspicion.changes[place]
+        before: tuple[float, ...] = tuple(each.error for each in self.runs)
+        after: tuple[float, ...] = (error,)
+        if self.error - error > _STUCK_GAIN and len(before) > 1:
+            after = (error, *(self.run(change, seed).error for seed in range(1, len(before))))
+        curves = tuple(tuple(map(float, each.loss)) for each in (self.runs[0], run))
+        about = suspicion.name, suspicion.evidence, change.code, before[: len(after)], after, suspicion.page
+        return Finding(*about, curves, self.code), change
+
+    def begin(self) -> Iterator[Run]:
+        """Make the runs as they are: two, or four where these differ much; give each."""
+        while len(self.runs) < 2 or (len(self.runs) < 4 and np.ptp([run.error for run in self.runs]) > _UNSURE):
+            self.runs.append(self.run(AS_IT_IS, len(self.runs)))
+            yield self.runs[-1]
+
+    def with_change(self, change: Change) -> Trial:
+        """Return trials of changes on top of this one."""
+        other = Trial(self.bench, change.make(self.setup), moved=self.moved, until=self.until, longest=self.longest)
+        other.runs, other.code = [self.run(change, seed) for seed in range(len(self.runs))], change.code
+        return other
+
+
+AS_IT_IS = Change("", lambda setup: setup)

@@ -1,0 +1,3 @@
+"""The short address of `gdexplain.by_hand.schedules`, which the reference names."""
+
+from gdexplain.by_hand.schedules import *  # the whole of it

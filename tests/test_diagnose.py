@@ -1,0 +1,458 @@
+"""A diagnosis names the fault, bears it out, finds none where there is none, and leaves everything as it was."""
+
+import random
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from keras import layers
+
+from gdexplain import Finding, diagnose, train
+from gdexplain.in_keras import core
+from gdexplain.in_keras.diagnose import checks, locate, look, measure, trial
+from gdexplain.in_keras.diagnose.restore import put_back
+from tests.faulty import CONTROL, FAULTY, stack
+
+ROOT = Path(__file__).parents[1]
+QUICK = ("square", "exclusive or", "noisy square", "relu end", "passengers")  # `nox -s diagnose-score` tries them all
+
+
+@pytest.fixture(scope="module")
+def reports():
+    """Each quick failure, diagnosed once."""
+    made = {}
+
+    def of(name):
+        if name not in made:
+            case = FAULTY[name](fixed=False)
+            made[name] = case, diagnose(case.model, case.data, **case.options())
+        return made[name]
+
+    return of
+
+
+@pytest.fixture(autouse=True)
+def _same_start():
+    keras.utils.set_random_seed(0)
+
+
+def small(activation="tanh", end="linear"):
+    return stack(2, layers.Dense(6, activation), layers.Dense(1, end))
+
+
+def bowl(n=64):
+    x = np.random.default_rng(0).standard_normal((n, 2)).astype("float32")
+    return x, (x @ np.array([[1.0], [-0.5]])).astype("float32")
+
+
+def bench_of(model, data, *, loss="mse", optimizer=None, batch_size=16, updates=50):
+    problem = core.pose(model, data, loss, batch_size=batch_size)
+    start = tuple(variable.numpy() for variable in problem.variables)
+    setup = measure.Setup(problem.x, problem.y, loss, batch_size, updates, start)
+    task = look.task_of(problem.y, model.output_shape[-1], measure.loss_of(problem)[0])
+    optimizer = optimizer or keras.optimizers.SGD(0.05)
+    return measure.Bench(model, setup, task, lambda one, _: measure.Way(one, optimizer, batch_size)), setup
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_a_real_failure_has_a_true_fault_named(name, reports):
+    case, report = reports(name)
+    assert case.truth & {finding.name for finding in report.findings}, report
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_every_finding_is_borne_out_by_its_own_trial(name, reports):
+    for finding in reports(name)[1].findings:
+        assert finding.helps
+        assert finding.change
+        assert np.mean(finding.after) < np.mean(finding.before)
+
+
+@pytest.mark.parametrize("make", [FAULTY["square"], FAULTY["relu end"], CONTROL["iris"]])
+def test_of_a_twin_that_works_nothing_is_said(make):
+    case = make(fixed=True)
+    report = diagnose(case.model, case.data, **case.options())
+    assert all(finding.helps for finding in report.findings)
+    assert "output activation" not in {finding.name for finding in report.findings}
+
+
+def test_a_healthy_run_is_said_to_learn_and_nothing_is_tried():
+    report = diagnose(small(), bowl(), optimizer="adam", loss="mse", batch_size=8, epochs=100)
+    assert report.findings == report.tried == ()
+    assert "Nothing found: the model learns." in str(report)
+
+
+def test_what_was_tried_in_vain_is_said():
+    rng = np.random.default_rng(0)
+    data = rng.standard_normal((64, 2)), rng.standard_normal((64, 1))  # noise: there is nothing to learn
+    report = diagnose(stack(2, layers.Dense(1)), data, optimizer=keras.optimizers.SGD(0.1), loss="mse")
+    assert not report.findings
+    assert "Nothing found; tried" in str(report)
+
+
+def test_the_report_says_evidence_change_numbers_and_page(reports):
+    said = str(reports("square")[1])
+    for part in ("1. output activation", "sigmoid gives numbers from 0 to 1", "activation='linear'", "before", "page:"):
+        assert part in said
+
+
+def test_nothing_of_the_users_is_changed():
+    x, y = bowl()
+    model = stack(
+        2, layers.Dense(6, "relu"), layers.Dropout(0.3), layers.BatchNormalization(), layers.Dense(1, "sigmoid")
+    )
+    model.compile(keras.optimizers.Adam(0.01), "mse", metrics=["mae"])
+    model.fit(x, y, epochs=2, batch_size=16, verbose=0)
+    keras.utils.set_random_seed(3)
+    variables = [*model.variables, *model.optimizer.variables, *model.metrics_variables]
+    held, values = dict(vars(model)), [variable.numpy() for variable in variables]
+    legacy = np.random  # the generator that users seed with `np.random.seed`
+    chance, floatx = (random.getstate(), legacy.get_state()), keras.config.floatx()
+    report = diagnose(model, (x, y), batch_size=16, seconds=3)
+    assert report.errors
+    assert vars(model).keys() == held.keys()
+    assert all(vars(model)[key] is value for key, value in held.items())
+    for variable, value in zip(variables, values, strict=True):
+        np.testing.assert_array_equal(variable.numpy(), value)
+    assert random.getstate() == chance[0]
+    np.testing.assert_array_equal(legacy.get_state()[1], chance[1][1])
+    assert keras.config.floatx() == floatx
+
+
+def test_a_fit_after_a_diagnosis_is_the_fit_without_it():
+    x, y = bowl()
+    losses = []
+    for looked_at in (False, True):
+        keras.utils.set_random_seed(0)
+        model = stack(2, layers.Dense(6, "relu"), layers.Dropout(0.3), layers.Dense(1, "sigmoid"))
+        model.compile(keras.optimizers.Adam(0.01), "mse")
+        keras.utils.set_random_seed(1)
+        if looked_at:
+            diagnose(model, (x, y), seconds=2)
+        losses.append(model.fit(x, y, epochs=3, batch_size=16, verbose=0).history["loss"])
+    assert losses[0] == losses[1]
+
+
+def test_a_full_batch_run_is_the_run_of_train():
+    data = bowl()
+    model = small()
+    bench, setup = bench_of(model, data, batch_size=64, updates=30)
+    with put_back(model):
+        run = bench.run(setup, 0)
+    recorded = train(model, data, optimizer=keras.optimizers.SGD(0.05), loss="mse", batch_size=None, epochs=30)
+    np.testing.assert_allclose(run.loss, recorded.loss, rtol=1e-5)
+    cuts = np.cumsum([np.prod(shape, dtype=int) for _, shape in recorded.layout])[:-1]
+    norms = [[np.linalg.norm(part) for part in np.split(row, cuts)] for row in recorded.gradients]
+    np.testing.assert_allclose(run.sizes[:, 0], norms, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("y", "width", "kind"),
+    [
+        (np.linspace(0, 5, 12)[:, np.newaxis], 1, "regression"),
+        (np.arange(12)[:, np.newaxis] % 2, 1, "binary"),
+        (np.eye(3)[np.arange(12) % 3], 3, "one-hot"),
+        (np.arange(12) % 3, 3, "labels"),
+        (np.eye(2)[np.arange(12) % 2], 2, "one-hot"),
+        ((np.arange(48).reshape(12, 4) // 3) % 2, 4, "binary"),
+    ],
+)
+def test_the_kind_of_problem_is_read_from_the_targets_and_a_guess_has_the_error_1(y, width, kind):
+    task = look.task_of(y, width, "")
+    assert task.kind == kind
+    share = y.mean(0) if kind != "labels" else np.bincount(y) / len(y)
+    guess = np.broadcast_to(share, (len(y), width))
+    assert task.error(y, guess, logits=False) == pytest.approx(1, rel=1e-6)
+
+
+def test_the_log_loss_is_that_of_keras():
+    rng = np.random.default_rng(0)
+    labels, p = rng.integers(0, 3, 40), rng.dirichlet(np.ones(3), 40).clip(0.01)
+    p /= p.sum(1, keepdims=True)
+    task = look.task_of(labels, 3, "")
+    keras_says = float(keras.losses.SparseCategoricalCrossentropy()(labels, p))
+    assert task.error(labels, p, logits=False) * task.guess == pytest.approx(keras_says, rel=1e-5)
+    assert task.error(labels, np.log(p), logits=True) * task.guess == pytest.approx(keras_says, rel=1e-5)
+
+
+@pytest.mark.parametrize("shift", [-2, -1, 1, 2])
+def test_targets_that_slipped_are_seen_to_be_off_by_as_many_rows(shift):
+    x = np.random.default_rng(0).uniform(-1, 1, (300, 1))
+    y = x**2
+    assert look.best_shift(x, y)[0] == 0
+    assert look.best_shift(x, np.roll(y, shift, axis=0))[0] == -shift
+
+
+@settings(max_examples=30, deadline=None)
+@given(n=st.integers(1, 40), width=st.integers(1, 40), updates=st.integers(1, 300), seed=st.integers(0, 9))
+def test_each_epoch_of_batches_has_each_row_once(n, width, updates, seed):
+    width = min(n, width)
+    rows = np.concatenate(list(measure.batches(n, width, updates, seed)))
+    assert rows.shape == (updates, width)
+    for epoch in np.split(rows.ravel(), range(n, rows.size, n)):
+        assert len(set(epoch.tolist())) == len(epoch)
+
+
+def test_a_second_start_has_the_numbers_of_the_first():
+    start = [np.arange(12.0).reshape(3, 4), np.arange(4.0), np.zeros((2, 3))]
+    moved = look.second_start(start, [True, False, False], 1)
+    assert not np.array_equal(moved[0], start[0])
+    np.testing.assert_array_equal(np.sort(moved[0].ravel()), start[0].ravel())
+    np.testing.assert_array_equal(moved[1], start[1])
+
+
+errors = st.lists(st.floats(0, 2), min_size=2, max_size=2)
+
+
+@given(before=errors, after=errors)
+def test_a_change_that_helps_less_than_the_seeds_differ_is_no_finding(before, after):
+    finding = Finding("x", "", "", tuple(before), tuple(after), "")
+    overlap = max(after) >= min(before)
+    if np.mean(after) >= np.mean(before) or (overlap and finding.gain <= max(np.ptp(before), np.ptp(after))):
+        assert not finding.helps
+
+
+class Doubled(layers.Layer):
+    """A layer whose own gradient is wrong by a factor."""
+
+    def call(self, inputs):
+        @tf.custom_gradient
+        def same(z):
+            return z, lambda upstream: 2 * upstream
+
+        return same(inputs)
+
+
+def test_a_gradient_of_ones_own_that_is_wrong_is_found():
+    model = stack(2, layers.Dense(3, "tanh"), Doubled(name="doubled"), layers.Dense(1))
+    report = diagnose(model, bowl(), optimizer="adam", loss="mse", epochs=60)
+    assert report.findings[0].name == "gradient"
+    assert "doubled" in report.findings[0].evidence
+
+
+def test_weights_that_a_run_has_lost_are_named():
+    model = small()
+    model.layers[0].set_weights([np.full((2, 6), np.nan), np.zeros(6)])
+    assert "finite weights" in diagnose(model, bowl(), optimizer="sgd", loss="mse").findings[0].evidence
+
+
+def test_a_model_that_is_not_built_is_built_and_diagnosed():
+    model = keras.Sequential([layers.Dense(6, "tanh"), layers.Dense(1, "sigmoid")])
+    x, y = bowl()
+    report = diagnose(
+        model, (x.tolist(), (20 * y).tolist()), optimizer=keras.optimizers.Adam(0.05), loss="mse", epochs=9
+    )
+    assert report.findings[0].name == "output activation"
+
+
+def test_whole_numbers_are_scaled_as_others_are():
+    x = np.random.default_rng(0).integers(0, 256, (128, 2)).astype("uint8")
+    y = (x.sum(1) > 255).astype(int)
+    report = diagnose(
+        small("tanh", "sigmoid"), (x, y), optimizer="adam", loss="binary_crossentropy", batch_size=8, epochs=40
+    )
+    assert "unscaled inputs" in {finding.name for finding in report.findings}
+
+
+def test_columns_that_tell_nothing_are_noted():
+    x, _ = bowl()
+    notes = look.columns(np.column_stack([x, x[:, :1], np.ones(64)]))
+    assert notes == ["Of the 4 columns of x there are 1 constant and 1 that others repeat."]
+    assert look.columns(x) == []
+
+
+def test_several_outputs_are_measured_by_their_loss():
+    x, y = bowl()
+    inputs = keras.Input((2,))
+    model = keras.Model(inputs, [layers.Dense(1, name="a")(inputs), layers.Dense(1, name="b")(inputs)])
+    report = diagnose(model, (x, [y, -y]), optimizer=keras.optimizers.SGD(0.1), loss="mse", epochs=60)
+    assert report.measure == "loss, as a share of the first"
+    assert max(report.errors) < 0.2
+
+
+class Subclass(keras.Model):
+    """Does not say its shapes."""
+
+    def __init__(self):
+        super().__init__()
+        self.hidden, self.end = layers.Dense(6, "tanh"), layers.Dense(3, "softmax")
+
+    def call(self, inputs):
+        return self.end(self.hidden(inputs))
+
+
+def test_a_subclass_is_measured_by_its_predictions():
+    x, _ = bowl(90)
+    labels = np.digitize(x[:, 0], [-0.5, 0.5])
+    loss = "sparse_categorical_crossentropy"
+    report = diagnose(
+        Subclass(), (x, labels), optimizer=keras.optimizers.Adam(1e-6), loss=loss, batch_size=8, epochs=20
+    )
+    assert "log loss" in report.measure
+    assert "learning rate too low" in {finding.name for finding in report.findings}
+
+
+class OwnStep(keras.Model):
+    """Has a train_step of its own, which is Keras' in other words."""
+
+    def train_step(self, data):
+        x, y = data
+        with tf.GradientTape() as tape:
+            loss = self.compute_loss(x, y, self(x, training=True))
+        self.optimizer.apply(tape.gradient(loss, self.trainable_weights), self.trainable_weights)
+        return {"loss": loss}
+
+
+def test_a_model_with_a_train_step_of_its_own_is_diagnosed_by_fit_and_put_back():
+    x, y = bowl()
+    inputs = keras.Input((2,))
+    model = OwnStep(inputs, layers.Dense(1, "sigmoid", name="end")(layers.Dense(6, "tanh")(inputs)))
+    model.compile(keras.optimizers.Adam(0.05), "mse")
+    held, values = dict(vars(model)), [variable.numpy() for variable in model.variables]
+    report = diagnose(model, (x, 20 * y), batch_size=16, epochs=20)
+    assert report.findings[0].name == "output activation"
+    assert all(vars(model)[key] is value for key, value in held.items())
+    assert int(model.optimizer.iterations) == 0
+    for variable, value in zip(model.variables, values, strict=True):
+        np.testing.assert_array_equal(variable.numpy(), value)
+    with pytest.raises(ValueError, match="optimizer left out"):
+        diagnose(model, (x, y), optimizer="sgd")
+
+
+class Poison(layers.Layer):
+    """Gives NaN for the rows that are marked: on the way forward, or on the way back only."""
+
+    def __init__(self, operation):
+        super().__init__(name="poison")
+        self.operation = operation
+
+    def call(self, inputs):
+        hidden, mark = inputs
+        size = tf.abs(hidden)
+        if self.operation == "Log":
+            return hidden + 0 * tf.math.log(tf.where(mark > 0, -1 - size, 1 + size))
+        return hidden + tf.sqrt(tf.where(mark > 0, 0 * size, 1 + size))  # finite; its slope at 0 is not
+
+
+@pytest.mark.parametrize(("operation", "backward"), [("Log", False), ("SqrtGrad", True)])
+def test_the_first_number_that_is_not_finite_is_traced_to_its_update_layer_operation_and_rows(operation, backward):
+    x, y = bowl(200)
+    mark = np.zeros((200, 1), "float32")
+    mark[[23, 150]] = 1
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((2,)), keras.Input((1,))
+    hidden = Poison(operation)([layers.Dense(4, "tanh")(inputs[0]), inputs[1]])
+    model = keras.Model(inputs, layers.Dense(1)(hidden))
+    report = diagnose(model, ([x, mark], y), optimizer="sgd", loss="mse", batch_size=10)
+    found = report.not_finite
+    assert (found.layer, found.operation, found.backward) == ("poison", operation, backward)
+    order = np.concatenate(list(measure.batches(200, 10, 20, 0)))
+    first = next(number for number, rows in enumerate(order) if mark[rows].any())
+    assert found.update == first
+    assert set(found.rows) == set(order[first].tolist()) & {23, 150}
+    assert report.findings[0].name == "not finite"
+    assert "poison" in str(report)
+
+
+def test_numbers_that_are_masked_away_are_not_blamed():
+    masked = layers.Lambda(lambda h: tf.where(tf.abs(h) >= 0, h, tf.math.log(0 * tf.stop_gradient(h))), name="masked")
+    model = stack(2, layers.Dense(4), masked, layers.Dense(1))
+    data = bowl()
+    bench, setup = bench_of(model, data, optimizer=keras.optimizers.SGD(1e30))
+    with put_back(model):
+        run = bench.run(setup, 0)
+        assert run.diverged
+        assert locate.first_not_finite(bench, setup, run, 0).layer != "masked"
+
+
+def test_nan_in_the_data_is_found_without_a_run():
+    x, y = bowl()
+    x[7, 1] = np.nan
+    report = diagnose(small(), (x, y), optimizer="sgd", loss="mse")
+    assert report.findings[0].name == "data"
+    assert "[7]" in report.findings[0].evidence
+
+
+def test_a_loss_that_keras_refuses_is_named_with_the_one_that_fits():
+    model = stack(2, layers.Dense(3, "softmax"))
+    x, _ = bowl()
+    report = diagnose(model, (x, np.arange(64) % 3), optimizer="sgd", loss="mse")
+    assert report.findings[0].name == "loss"
+    assert report.findings[0].change == "loss='sparse_categorical_crossentropy'"
+
+
+@pytest.mark.parametrize(
+    ("end", "loss"), [("softmax", "sparse_categorical_crossentropy"), ("sigmoid", keras.losses.BinaryCrossentropy())]
+)
+def test_one_output_for_many_classes_is_named(end, loss):
+    report = diagnose(small(end=end), (bowl()[0], np.arange(64) % 5), optimizer="sgd", loss=loss)
+    assert report.findings[0].name == "output units"
+    assert "Dense(5" in report.findings[0].change
+
+
+def test_ctrl_c_returns_what_is_known(monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(trial.Trial, "of", stop)
+    model = small(end="sigmoid")
+    weights = model.get_weights()
+    report = diagnose(model, (bowl()[0], 20 * bowl()[1]), optimizer="sgd", loss="mse")
+    assert "Stopped by Ctrl-C" in str(report)
+    assert len(report.errors) >= 2
+    for before, after in zip(weights, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(before, after)
+
+
+def test_without_time_it_says_what_it_could_not_try():
+    report = diagnose(small(end="sigmoid"), (bowl()[0], 20 * bowl()[1]), optimizer="sgd", loss="mse", seconds=1e-3)
+    assert "No time was left to try: output activation" in str(report)
+
+
+def test_the_report_is_one_file_that_asks_for_nothing(tmp_path, reports):
+    pytest.importorskip("jinja2")
+    report = reports("square")[1]
+    text = report.save(tmp_path / "report.html").read_text(encoding="utf-8")
+    assert not re.search(r"https?:|src=|<script|@import|url\(", text)
+    assert text.count("<svg") == len(report.findings)
+    for finding in report.findings:
+        assert finding.name in text
+    hostile = replace(report, notes=("<b>&",))
+    assert "&lt;b&gt;&amp;" in hostile.save(tmp_path / "other.html").read_text(encoding="utf-8")
+
+
+def test_a_report_without_jinja_says_what_to_install(tmp_path, monkeypatch, reports):
+    monkeypatch.setitem(__import__("sys").modules, "jinja2", None)
+    with pytest.raises(ImportError, match=r"gdexplain\[report\]"):
+        reports("square")[1].save(tmp_path / "report.html")
+
+
+def test_each_check_has_a_page_that_exists():
+    pages = {value for name, value in vars(checks).items() if name.isupper() and isinstance(value, str)}
+    text = (ROOT / "gdexplain/in_keras/diagnose/checks.py").read_text(encoding="utf-8")
+    pages |= set(re.findall(r'"((?:practice|gallery)/[\w/]+)"', text))
+    assert len(pages) >= 4
+    for page in pages:
+        at = (
+            ROOT / "examples" / f"{page.removeprefix('gallery/')}.py"
+            if "gallery" in page
+            else ROOT / "docs" / f"{page}.md"
+        )
+        assert at.exists(), page
+
+
+@pytest.mark.parametrize("wrong", [{"seconds": 0}, {"epochs": 0}, {"batch_size": 0}])
+def test_a_wrong_argument_is_refused_by_name(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        diagnose(small(), bowl(), optimizer="sgd", loss="mse", **wrong)
+
+
+def test_what_is_no_model_is_refused():
+    with pytest.raises(TypeError, match=r"model must be a keras\.Model"):
+        diagnose("model", bowl())

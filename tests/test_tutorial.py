@@ -1,9 +1,13 @@
-"""The five pages of the tutorial: plain Keras, and every name in their code comes from a cell that a reader can open."""
+"""The five pages of the tutorial: plain Keras, and every name in their code comes from a cell that a reader can open.
+
+And the page of questions, whose data is a file beside it.
+"""
 
 from __future__ import annotations
 
 import ast
 import builtins
+import hashlib
 import re
 from pathlib import Path
 
@@ -83,3 +87,10 @@ def test_a_page_begins_with_its_subject_its_claim_and_a_picture(page):
 def test_a_page_checks_its_claim_in_the_open(page):
     opened = [ast.unparse(cell) for cell, is_open in cells(page) if is_open]
     assert sum("assert" in code for code in opened) >= 3
+
+
+def test_the_page_of_questions_names_the_edition_of_its_file():
+    """Results are kept by a page's code; so a page whose file has changed runs again only if its code says so."""
+    practice = TUTORIAL.parent / "practice"
+    edition = hashlib.sha256((practice / "questions.toml").read_text(encoding="utf-8").encode()).hexdigest()[:8]
+    assert f'EDITION = "{edition}"' in (practice / "questions.md").read_text(encoding="utf-8")

@@ -134,7 +134,7 @@ ax.legend()
 # %%
 # Above the limit the mean explodes while the median shrinks: most runs are fine, and a few unlucky ones draw x = 4 again
 # and again and are thrown far out. By the eighth update the growth is almost exactly what the theory predicts: the largest
-# eigenvalue of the map that takes the mean of all products of two errors from one update to the next. And the
+# :term:`eigenvalue` of the map that takes the mean of all products of two errors from one update to the next. And the
 # sides of the limit are sharp: one percent below it the mean still shrinks, one percent above it grows.
 before, after = square[-2:].mean(axis=1)
 np.testing.assert_allclose(after / before, growth, rtol=2e-3)

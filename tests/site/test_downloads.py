@@ -285,7 +285,7 @@ def test_a_repository_that_is_none_is_refused(wrong):
         ("from gdexplain.by_hand.tape import Value", []),
         ("from gdexplain import descend, rules", []),
         ("from gdexplain import train", ["cpu"]),
-        ("from gdexplain.in_keras.models import sharpness", ["cpu"]),
+        ("from gdexplain.in_keras.objective import sharpness", ["cpu"]),
         ("from keras.optimizers import SGD", ["cpu"]),
         ("from gdexplain import load_digits", ["data"]),
         ("from gdexplain import load_digits, train\nimport pandas", ["cpu", "data", "pandas"]),

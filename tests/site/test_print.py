@@ -21,7 +21,7 @@ def test_the_solutions_of_exercises_are_printed(paper, server):
     paper.goto(server + "tutorial/batch.html")
     folded = paper.locator("details:not([open], .run-page) > :not(summary)")
     assert folded.count() > 0
-    assert all(folded.nth(k).bounding_box()["height"] > 20 for k in range(folded.count()))
+    assert all(folded.nth(k).bounding_box()["height"] > 10 for k in range(folded.count()))
 
 
 def test_films_and_explorables_are_printed_as_still_figures(paper, server):

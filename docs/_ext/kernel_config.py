@@ -1,9 +1,10 @@
-"""Settings of the IPython kernels that run the notebook pages: sharp, transparent figures in the project's style."""
+"""Settings of the IPython kernels that run the notebook pages: figures as SVG, transparent, in the project's style."""
 
 c = get_config()  # noqa: F821  # IPython provides it
 
-c.InlineBackend.figure_formats = {"png2x"}
-c.InlineBackend.print_figure_kwargs = {"bbox_inches": "tight", "facecolor": "none", "edgecolor": "none"}
+c.InlineBackend.figure_formats = {"svg"}
+_UNDATED = {"Date": None, "Creator": None}  # the same bytes in every build
+c.InlineBackend.print_figure_kwargs = {"bbox_inches": "tight", "facecolor": "none", "metadata": _UNDATED}
 c.InlineBackend.rc = {}
 c.Application.log_level = "ERROR"  # a note about TCP on loopback is no news
 c.HistoryManager.enabled = False

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import gallery_order
 import matplotlib as mpl
-from images import shrink
+from images import darken_pixels, shrink, write_twin
 from sphinx.util.docutils import SphinxDirective
 
-_BACKGROUNDS = {"": "#ffffff", "_dark": "#131416"}
-_REPEATABLE = {"svg.hashsalt": "gdexplain", "savefig.transparent": False}  # the same ids, and so bytes, in every build
+_THEMES = ("", "_dark")
 
 
 def save(figure, path: Path, section: str) -> None:
@@ -18,12 +17,14 @@ def save(figure, path: Path, section: str) -> None:
     stem = path.stem.removeprefix("sphx_glr_")
     if f"{section}/{stem}" not in gallery_order.SLIDES:
         return
-    with mpl.rc_context(_REPEATABLE):
-        for suffix, background in _BACKGROUNDS.items():
-            file, options = path.with_name(f"slide_{stem}{suffix}"), {"facecolor": background}
-            figure.savefig(file.with_suffix(".svg"), **options, metadata={"Date": None, "Creator": None})
-            figure.savefig(file.with_suffix(".png"), **options, dpi=300, metadata={"Software": None})
-            shrink(file.with_suffix(".png"))
+    light, dark = (path.with_name(f"slide_{stem}{suffix}.svg") for suffix in _THEMES)
+    with mpl.rc_context({"savefig.transparent": False}):
+        figure.savefig(light, metadata={"Date": None, "Creator": None})
+        figure.savefig(light.with_suffix(".png"), dpi=300, metadata={"Software": None})
+    write_twin(light)
+    darken_pixels(light.with_suffix(".png"), dark.with_suffix(".png"))
+    for picture in (light, dark):
+        shrink(picture.with_suffix(".png"))
 
 
 class Slides(SphinxDirective):
@@ -36,13 +37,13 @@ class Slides(SphinxDirective):
             section, stem = name.split("/")
             images, page = f"/gallery/{section}/images", f"/gallery/{section}/{stem.rpartition('_')[0]}"
             image = (
-                f"![A figure for a slide, small here and large behind the links: {words}]({images}/sphx_glr_{stem}.png)"
+                f"![A figure for a slide, small here and large behind the links: {words}]({images}/sphx_glr_{stem}.svg)"
             )
             files = [
                 ", ".join(
                     f"{{download}}`{kind.upper()} <{images}/slide_{stem}{suffix}.{kind}>`" for kind in ("svg", "png")
                 )
-                for suffix in _BACKGROUNDS
+                for suffix in _THEMES
             ]
             rows.append(
                 f"| [{lecture}](#lecture-{lecture}) | {image} {{doc}}`{words} <{page}>` | {' | '.join(files)} |"

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.animation import FuncAnimation
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.colors import is_color_like
 from matplotlib.lines import Line2D
 
-from gdexplain._checks import instance, items, one_of, positive_int, refused, text
+from gdexplain._checks import instance, items, one_of, positive_int
 from gdexplain.by_hand.objectives import LeastSquares
 from gdexplain.data import Data, as_dataset, line_columns
 from gdexplain.landscape import Slice, evaluate, line_loss
 from gdexplain.plotting.fit import draw_data, ends_of, line_at, line_rows, moments_of
-from gdexplain.plotting.style import BY, Array, check_runs, near, sorted_legend
+from gdexplain.plotting.labels import clear_labels, label_lines
+from gdexplain.plotting.style import BY, Array, check_runs, near
 from gdexplain.plotting.surface import draw_loss_surface, draw_minimum, draw_path
 from gdexplain.record import Trajectory
 
@@ -73,20 +74,20 @@ def draw_descent(
         surface = evaluate(line_loss(data), around=np.concatenate([*around, [minimum]]), vectorized=True)
     draw_loss_surface(left, surface)
     draw_minimum(left, minimum)
-    draw_data(right, data)
+    for points in draw_data(right, data):
+        points.set_label("_data")  # the line that fits them is what is told of
     artists = []
     for trajectory, theta in zip(trajectories, rows, strict=True):
         path, _, end = draw_path(left, trajectory, by=by)
-        artists += [path, end, *right.plot(ends, line_at(theta[-1], ends), color=path.get_color(), zorder=2)]
+        style: dict[str, Any] = {"color": path.get_color(), "label": path.get_label(), "zorder": 2}
+        artists += [path, end, *right.plot(ends, line_at(theta[-1], ends), **style)]
     # The data and the lines at the start set the limits: a diverging line may leave the picture.
     seen = np.concatenate([near(y), *(line_at(theta[0], ends) for theta in rows)])
     right.set_ylim(*(ends_of(seen)))
     for ax in (left, right):
         ax.locator_params(nbins=5)
-    # One legend for both axes: the left one's, moved above the figure.
-    handles, labels = sorted_legend(left)
-    left.legend().remove()
-    left.figure.legend(handles, labels, loc="outside upper left", ncols=2)
+    clear_labels(left)  # the words beside the lines tell of the paths too
+    label_lines(right)
     return artists
 
 
@@ -96,7 +97,6 @@ def animate_descent(
     surface: Slice | None = None,
     frames: int = 60,
     interval: int = 80,
-    background: str = "white",
     by: str = "variant",
 ) -> FuncAnimation:
     """Animate runs of the neuron: the paths on the loss surface, and the fitted lines, together.
@@ -113,8 +113,6 @@ def animate_descent(
         How many pictures, from 2 to 120; early updates get more of them.
     interval : int
         How long a picture stands, in milliseconds.
-    background : str
-        The colour of the page: a film is never transparent.
     by : {"variant", "rule"}
         What the colour says, as in `look_of`.
 
@@ -140,9 +138,7 @@ def animate_descent(
     3
     """
     frames, interval = positive_int("frames", frames, at_least=2, at_most=120), positive_int("interval", interval)
-    if not is_color_like(text("background", background)):
-        raise refused(ValueError, "background", "a colour", background)
-    figure, axes = plt.subplots(1, 2, figsize=(6.4, 4.6), facecolor=background, layout="constrained")
+    figure, axes = plt.subplots(1, 2, figsize=(6.4, 3.8), layout="constrained")
     try:
         artists = draw_descent(axes, dataset, *trajectories, surface=surface, by=by)
     except BaseException:  # a refused film leaves no figure open
@@ -166,15 +162,13 @@ def animate_descent(
             line.set_ydata(line_at(seen[-1], np.asarray(x)))
         return artists
 
-    return FuncAnimation(
-        figure,
-        show,
-        moments,
-        init_func=lambda: show(moments[-1]),
-        interval=interval,
-        repeat=False,
-        blit=False,
-    )
+    options: dict[str, Any] = {
+        "init_func": lambda: show(moments[-1]),
+        "interval": interval,
+        "repeat": False,
+        "blit": False,
+    }
+    return FuncAnimation(figure, show, moments, **options)
 
 
 def _in_view(diverged: bool, theta: Array, minimum: Array) -> Array:

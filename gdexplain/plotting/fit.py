@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from gdexplain._checks import instance, number_array, refused
 from gdexplain.data import Data, as_dataset, line_columns
-from gdexplain.plotting.style import COLORS, INK, MARKERS, Array, check_runs, in_words, legend_above, look_of, near
+from gdexplain.plotting.labels import in_words, label_lines
+from gdexplain.plotting.style import COLORS, INK, MARKERS, Array, check_runs, look_of, near
 from gdexplain.plotting.surface import points_of
 from gdexplain.record import Trajectory
 
@@ -60,14 +61,14 @@ def draw_data(ax: Axes, dataset: Data) -> list[Line2D]:
     for label, (kind, marker) in zip(labels, MARKERS.items(), strict=False):
         x, y = near(data.inputs[data.targets == label]).T
         points += ax.plot(x, y, marker, color=COLORS[kind], ms=6, ls="none", label=f"class {label}")
-    legend_above(ax)
+    label_lines(ax)
     return points
 
 
 def draw_fits(
     ax: Axes, dataset: Data, trajectory: Trajectory, *, updates: Sequence[int] | None = None, by: str = "variant"
 ) -> list[Line2D]:
-    """Draw the data and the fitted line w x + b through time, from faint to strong.
+    """Draw the data and the fitted line w x + b through time, from thin to thick.
 
     Parameters
     ----------
@@ -109,17 +110,12 @@ def draw_fits(
     moments = moments_of(trajectory.updates, 5) if updates is None else _recorded(trajectory, updates)
     ends = ends_of(x)
     lines = []
-    for strength, update in zip(np.linspace(0.5, 1, len(moments)), moments, strict=True):
-        lines += ax.plot(
-            ends,
-            line_at(rows[np.flatnonzero(trajectory.updates == update)[0]], ends),
-            color=look.color,
-            alpha=strength,
-            lw=1 + 2 * strength,
-            label=f"update {update:,}",
-        )
+    for width, update in zip(np.linspace(1, 3.5, len(moments)), moments, strict=True):
+        heights = line_at(rows[np.flatnonzero(trajectory.updates == update)[0]], ends)
+        lines += ax.plot(ends, heights, color=look.color, lw=width, label=f"update {update:,}")
     points = draw_data(ax, dataset)
-    legend_above(ax, title=look.label, columns=3)
+    ax.set_title(in_words(look.label))
+    label_lines(ax)
     return lines + points
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -12,7 +13,8 @@ from numpy.typing import ArrayLike
 
 from gdexplain._checks import finite_array, instance, items, positive_int, text
 from gdexplain.landscape import batch_gradients
-from gdexplain.plotting.style import COLORS, MARKERS, Array, Look, draw_curve, in_words, legend_above, near
+from gdexplain.plotting.labels import in_words, label_lines
+from gdexplain.plotting.style import COLORS, MARKERS, Array, Look, draw_curve, near
 
 
 def draw_gradient_noise(
@@ -47,7 +49,7 @@ def draw_gradient_noise(
 
     Notes
     -----
-    The ellipse is the covariance of the cloud at one standard deviation. The legend gives its variance, the trace of
+    The ellipse is the covariance of the cloud at one standard deviation. The label gives its variance, the trace of
     that covariance: :math:`\frac{\operatorname{tr} \Sigma}{B}\,\frac{N - B}{N - 1}` if all batches are drawn. Of more
     than 2,000 batches, 2,000 are drawn at random.
 
@@ -72,11 +74,10 @@ def draw_gradient_noise(
     names = [text("labels", label) for label in items("labels", labels, "two names", at_least=2, at_most=2)]
     clouds = [(batch_gradients(rows, size), size) for size in sizes]
     artists = [artist for batches, size in clouds for artist in _cloud(ax, batches, size, len(rows))]
-    artists += ax.plot(
-        *rows.mean(axis=0)[:, np.newaxis], "o", color=COLORS["batch"], ms=11, ls="none", label="full batch", zorder=5
-    )
+    middle: dict[str, Any] = {"color": COLORS["batch"], "ms": 11, "ls": "none", "label": "full batch", "zorder": 5}
+    artists += ax.plot(*rows.mean(axis=0)[:, np.newaxis], "o", **middle)
     ax.set(xlabel=in_words(names[0]), ylabel=in_words(names[1]))
-    legend_above(ax)
+    label_lines(ax)
     return artists
 
 
@@ -87,14 +88,13 @@ def _cloud(ax: Axes, batches: Array, size: int, n: int) -> list[Artist]:
     covariance = np.cov(batches.T / scale, bias=True)
     variance = float(np.trace(covariance)) * scale * scale
     look = Look(COLORS[kind], MARKERS[kind], f"batch {size}, variance {_short(variance)}")
-    (points,) = draw_curve(ax, look, *batches.T)
-    few, dashes = len(batches) <= 30, points.get_linestyle()
+    points, few = draw_curve(ax, look, *batches.T), len(batches) <= 30
     points.set(linestyle="none", markevery=1, markersize=7 if few else 4, alpha=0.85 if few else 0.35)
     spread, axes = np.linalg.eigh(covariance)
     low, high = 2 * scale * np.sqrt(np.maximum(spread, 0))
     angle = np.degrees(np.arctan2(axes[1, 1], axes[0, 1]))
     centre = tuple(batches.mean(axis=0))
-    ring = Ellipse(centre, high, low, angle=angle, fill=False, ec=look.color, ls=dashes, lw=1.8, zorder=2.5)
+    ring = Ellipse(centre, high, low, angle=angle, fill=False, ec=points.get_color(), lw=1.8, zorder=2.5)
     return [points, ax.add_patch(ring)]
 
 

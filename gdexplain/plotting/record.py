@@ -10,7 +10,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from gdexplain._checks import flag, instance, one_of
-from gdexplain.plotting.style import Array, check_runs, draw_curve, legend_above, look_of, near
+from gdexplain.plotting.labels import label_lines
+from gdexplain.plotting.style import PAPER, Array, check_runs, draw_curve, look_of, near
 from gdexplain.record import Trajectory
 
 _MOST_DECADES = 1e200  # a logarithmic axis that goes beyond this, or below its inverse, gets ticks of our own
@@ -32,7 +33,7 @@ def draw_loss(
     ax : matplotlib.axes.Axes
         Where.
     *trajectories : Trajectory
-        One run or more. Runs that share a colour get their own dashes and tint.
+        One run or more. Of runs that share a meaning, each gets a colour and a marker of its own.
     x : {"updates", "epochs", "examples"}
         What the horizontal axis counts. "examples" counts a short last batch of an epoch as a whole one.
     scale : {"log", "linear"}
@@ -57,8 +58,8 @@ def draw_loss(
     Notes
     -----
     A log axis has no 0. Where a loss is exactly 0 the curve has a gap; the first such update is marked by a triangle
-    at the foot of the axes, and the legend says it in words. A run that diverged ends in a cross. A run without an
-    update has no curve: the legend alone tells of it.
+    at the foot of the axes, and the label says it in words. A run that diverged ends in a cross. A run without an
+    update has no curve: the label alone tells of it.
 
     Examples
     --------
@@ -80,14 +81,14 @@ def draw_loss(
         look = found._replace(label=found.label + words)
         if epoch_mean and 1 < trajectory.updates_per_epoch <= len(trajectory) / 3:
             means = [_epoch_means(values, trajectory.updates_per_epoch) for values in (place, height)]
-            curves += draw_curve(ax, look, *means)
+            curves.append(draw_curve(ax, look, *means))
             faint += ax.plot(place, height, color=curves[-1].get_color(), alpha=0.3, lw=0.9, zorder=1.8)
         else:
-            curves += draw_curve(ax, look, place, height)
+            curves.append(draw_curve(ax, look, place, height))
         marks += _end_marks(ax, trajectory, place, height, curves[-1])
     _scale_losses(ax, scale)
     ax.set(xlabel=_X_LABELS[x], ylabel="loss")
-    legend_above(ax)
+    label_lines(ax)
     return curves + faint + marks
 
 
@@ -102,15 +103,15 @@ def _positions(trajectory: Trajectory, x: str) -> Array:
 
 
 def _loss_points(trajectory: Trajectory, x: str, scale: str) -> tuple[Array, Array, str]:
-    """Return the positions, the losses (a gap for 0 on a log axis), and what the legend adds."""
+    """Return the positions, the losses (a gap for 0 on a log axis), and what the label adds."""
     place, loss = _positions(trajectory, x), trajectory.loss.astype(np.float64)
-    words = f": diverged at update {len(loss) + 1:,}" if trajectory.diverged else "" if len(loss) else ": no update"
+    words = f", diverged at update {len(loss) + 1:,}" if trajectory.diverged else "" if len(loss) else ", no update"
     if scale == "linear" or len(loss) == 0:
         return place, near(loss), words
     if loss.min() < 0:
         raise ValueError(f"scale must be 'linear': {trajectory.label} has a negative loss, {loss.min():g}.")
     if loss.min() == 0:
-        words = f": 0 at update {np.argmin(loss):,}{words}"
+        words = f", 0 at update {np.argmin(loss):,}{words}"
     return place, np.where(loss > 0, loss, np.nan), words
 
 
@@ -137,14 +138,8 @@ def _epoch_means(values: Array, updates_per_epoch: int) -> Array:
 
 def _end_marks(ax: Axes, trajectory: Trajectory, place: Array, height: Array, curve: Line2D) -> list[Line2D]:
     """Mark the first loss of exactly 0 at the foot of the axes, and the end of a run that diverged."""
-    style: dict[str, Any] = {
-        "color": curve.get_color(),
-        "ms": 13,
-        "ls": "none",
-        "mec": "white",
-        "clip_on": False,
-        "zorder": 5,
-    }
+    style: dict[str, Any] = {"color": curve.get_color(), "ms": 13, "ls": "none", "mec": PAPER, "label": "_end"}
+    style |= {"clip_on": False, "zorder": 5}
     marks: list[Line2D] = []
     if np.isnan(height).any():
         first = place[np.isnan(height)][:1]

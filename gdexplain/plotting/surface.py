@@ -13,7 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from gdexplain._checks import finite_array, flag, instance, positive_int
 from gdexplain.landscape import Plane, Slice, coordinates
-from gdexplain.plotting.style import FARTHEST, INK, Array, check_runs, draw_curve, in_words, legend_above, look_of, near
+from gdexplain.plotting.labels import in_words, label_lines, name_point
+from gdexplain.plotting.style import COLORS, FARTHEST, INK, PAPER, Array, check_runs, draw_curve, look_of, near
 from gdexplain.record import Trajectory
 
 
@@ -55,11 +56,13 @@ def draw_loss_surface(ax: Axes, surface: Slice, *, levels: int = 9, numbers: boo
     instance("ax", ax, Axes), instance("surface", surface, Slice), flag("numbers", numbers)
     loss = np.ma.masked_greater(np.ma.masked_invalid(surface.loss), FARTHEST)
     heights = _levels(loss.compressed(), positive_int("levels", levels, at_least=2, at_most=100))
-    fills = [to_rgba(INK, alpha) for alpha in np.linspace(0.04, 0.36, len(heights))]
+    fills = [to_rgba(INK, alpha) for alpha in np.linspace(0.03, 0.24, len(heights))]
     ax.contourf(surface.a, surface.b, loss, levels=[*heights, np.inf], colors=fills)
-    lines = ax.contour(surface.a, surface.b, loss, levels=heights, colors=INK, linewidths=0.7, alpha=0.7)
+    lines = ax.contour(surface.a, surface.b, loss, levels=heights, colors=COLORS["theory"], linewidths=0.7)
     if numbers:
-        ax.clabel(lines, heights[-5:], fmt="%g", fontsize="small", inline_spacing=3, zorder=1.9)  # below any path
+        ax.clabel(
+            lines, heights[-5:], fmt="%g", colors=INK, fontsize=12.5, inline_spacing=3, zorder=1.9
+        )  # below any path
     ax.set(**dict(zip(("xlabel", "ylabel"), map(in_words, surface.plane.labels), strict=True)))
     ax.set(xlim=(surface.a[0], surface.a[-1]), ylim=(surface.b[0], surface.b[-1]))
     ax.grid(visible=False)
@@ -99,21 +102,20 @@ def draw_path(ax: Axes, trajectory: Trajectory, plane: Plane | None = None, *, b
     ...                  updates_per_epoch=1, diverged=False, label="SGD(0.05)")
     >>> path, start, end = draw_path(Figure().subplots(), run)
     >>> path.get_label(), end.get_xydata().tolist()
-    ('SGD(0.05), full batch', [[1.8, 0.6]])
+    ('rate 0.05, full batch', [[1.8, 0.6]])
     """
     instance("ax", ax, Axes)
     points, look = points_of(trajectory, plane), look_of(trajectory, by=by)
-    look = look._replace(label=f"{look.label}: diverged" if trajectory.diverged else look.label)
-    (path,) = draw_curve(ax, look, *points.T, width=1.7 if len(points) <= 200 else 1.2)
+    look = look._replace(label=f"{look.label}, diverged" if trajectory.diverged else look.label)
+    path = draw_curve(ax, look, *points.T, width=1.7 if len(points) <= 200 else 1.2)
     # A short path shows its every update; in a long one the markers would hide it. Smooth paths lie on jagged ones.
     path.set(markersize=4.5, markevery=1 if len(points) <= 40 else len(points))
     path.set_zorder(2 + 0.5 / trajectory.updates_per_epoch)
-    known = "start" in [line.get_label() for line in ax.get_lines()]
-    (start,) = ax.plot(
-        *points[:1].T, "o", ms=12, mfc="none", mec=INK, mew=2.2, label="_start" if known else "start", zorder=3
-    )
-    (end,) = ax.plot(*points[-1:].T, look.marker, ms=10, color=path.get_color(), mec="white", label="_end", zorder=3)
-    legend_above(ax)
+    style: dict[str, Any] = {"ms": 10, "color": path.get_color(), "marker": path.get_marker(), "mec": PAPER}
+    (start,) = ax.plot(*points[:1].T, "o", ms=12, mfc="none", mec=INK, mew=2.2, label="_start", zorder=3)
+    (end,) = ax.plot(*points[-1:].T, label="_end", zorder=3, **style)
+    name_point(ax, "start", *points[0])
+    label_lines(ax)
     return [path, start, end]
 
 
@@ -143,14 +145,14 @@ def draw_minimum(ax: Axes, point: ArrayLike, plane: Plane | None = None) -> Line
     --------
     >>> from matplotlib.figure import Figure
     >>> from gdexplain.plotting import draw_minimum
-    >>> draw_minimum(Figure().subplots(), [2.0, 0.0]).get_label()
-    'minimum'
+    >>> draw_minimum(Figure().subplots(), [2.0, 0.0]).get_xydata().tolist()
+    [[2.0, 0.0]]
     """
     instance("ax", ax, Axes)
     rows = finite_array("point", point, ndim=1)[np.newaxis]
     place = _on_plane("point", rows, plane)
-    (cross,) = ax.plot(*place.T, "X", color=INK, ms=12, mec="white", ls="none", label="minimum", zorder=4)
-    legend_above(ax)
+    (cross,) = ax.plot(*place.T, "X", color=INK, ms=12, mec=PAPER, ls="none", label="_minimum", zorder=4)
+    name_point(ax, "minimum", *place[0])
     return cross
 
 

@@ -7,11 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
-from matplotlib.colors import ListedColormap, LogNorm, Normalize, to_rgba
+from matplotlib.colorbar import Colorbar
+from matplotlib.colors import ListedColormap, LogNorm, Normalize
+from matplotlib.ticker import LogFormatterMathtext, LogLocator, NullLocator, StrMethodFormatter
 from numpy.typing import ArrayLike, NDArray
 
 from gdexplain._checks import finite_array, instance, items, one_of, refused
-from gdexplain.plotting.style import FARTHEST, INK, Array
+from gdexplain.plotting.style import FARTHEST, Array
 from gdexplain.record import Sweep
 
 
@@ -68,11 +70,50 @@ def draw_map(
     norm = _map_norm(np.ma.compressed(shown))
     shown = np.ma.clip(shown, norm.vmin, None)  # a logarithm has no place for an exact 0: the lowest colour
     colours = ax.pcolormesh(columns, rows, shown, norm=norm, cmap="viridis_r", shading="nearest", rasterized=True)
-    grey = ListedColormap([to_rgba(INK, 0.45)])
+    grey = ListedColormap(["#8c8c8c"])  # between a white page and a dark one
     gone = np.ma.masked_array(lost.astype(np.float64), ~lost)[place]
     cells = ax.pcolormesh(columns, rows, gone, cmap=grey, shading="nearest", rasterized=True)
     ax.grid(visible=False)
     return [colours, cells]
+
+
+def draw_scale(cells: QuadMesh, label: str, ax: Axes | Sequence[Axes]) -> Colorbar:
+    """Draw the scale of a map's colours, with ticks that can be read: 1, 2, 5, 10, or powers of ten where they are many.
+
+    Parameters
+    ----------
+    cells : matplotlib.collections.QuadMesh
+        The map's cells in colour, as `draw_map` returns them.
+    label : str
+        What the colours say.
+    ax : Axes or sequence of Axes
+        Whose scale it is: the map's axes, or those of all maps that share it.
+
+    Returns
+    -------
+    matplotlib.colorbar.Colorbar
+        The scale.
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> from gdexplain.plotting import draw_map, draw_scale
+    >>> from gdexplain.record import Sweep
+    >>> runs = Sweep(loss=[1.0, 70.0], diverged=[False] * 2, parameters=[[0.0]] * 2, updates=[5, 5], steps=5, label="SGD")
+    >>> ax = Figure().subplots()
+    >>> scale = draw_scale(draw_map(ax, runs, [0.1, 0.2], [0, 0])[0], "loss", ax)
+    >>> [text.get_text() for text in scale.ax.get_yticklabels()]
+    ['1', '2', '5', '10', '20', '50']
+    """
+    scale: Colorbar = np.ravel([ax])[0].figure.colorbar(cells, ax=ax, label=label)
+    if isinstance(cells.norm, LogNorm):
+        low, high = cells.get_clim()
+        few = high / low < 2e3 and low >= 1
+        scale.locator = LogLocator(subs=(1, 2, 5) if few else (1,))
+        scale.formatter = StrMethodFormatter("{x:,.0f}") if few else LogFormatterMathtext()
+        scale.minorlocator = NullLocator()
+        scale.update_ticks()
+    return scale
 
 
 def _grid(x: ArrayLike, y: ArrayLike, runs: int) -> tuple[Array, Array, NDArray[np.int64]]:

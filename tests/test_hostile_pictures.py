@@ -194,10 +194,6 @@ def test_data_of_any_name_have_a_picture(name):
     painted(lambda ax: g.draw_fits(ax, g.Dataset([[1.0], [2.0]], [3.0, 4.0], name), descend(0.1, 3)))
 
 
-def test_classes_of_points_at_one_place_have_a_picture():
-    painted(lambda ax: g.draw_data(ax, g.Dataset(np.zeros((4, 2)), [0, 1, 2, 9])))
-
-
 # ---- Surfaces, gradients, maps
 
 

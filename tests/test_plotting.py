@@ -442,22 +442,12 @@ def test_the_data_are_drawn_as_they_are(ax):
     assert points.get_label() == LINE.name
 
 
-def test_each_class_has_its_colour_and_marker(ax):
-    moons = make_moons(20)
-    classes = draw_data(ax, moons)
-    for label, points in enumerate(classes):
-        np.testing.assert_array_equal(points.get_xydata(), moons.inputs[moons.targets == label])
-    assert len({points.get_color() for points in classes}) == len({points.get_marker() for points in classes}) == 2
-    assert sorted(labels(ax)) == ["class 0", "class 1"]
-
-
 @pytest.mark.parametrize(
     ("data", "error", "words"),
     [
         ([1, 2, 3], TypeError, "dataset must be a Dataset or a pair"),
-        (Dataset(np.ones((2, 3)), [0, 1]), ValueError, "one input and one target, or two inputs and labels"),
+        (Dataset(np.ones((2, 3)), [0, 1]), ValueError, "one input and one target"),
         (Dataset(np.ones((2, 2)), [[1.0], [2.0]]), ValueError, "one input and one target"),
-        (Dataset(np.ones((10, 2)), np.arange(10)), ValueError, "at most 9 classes, not 10"),
     ],
 )
 def test_data_that_have_no_picture_are_refused(ax, data, error, words):
@@ -534,12 +524,12 @@ def test_the_ring_is_the_clouds_covariance(ax):
 
 def test_large_clouds_are_faint_and_two_mini_batch_sizes_differ(ax):
     each = 40 * np.random.default_rng(0).normal(size=(12, 2))
-    three, ring_three, six, ring_six, _ = draw_gradient_noise(ax, each, batch_sizes=[3, 6], labels=("u", "v"))
+    three, ring_three, six, ring_six, _ = draw_gradient_noise(ax, each, batch_sizes=[3, 6])
     assert len(six.get_xydata()) == 924
     assert six.get_alpha() < 0.5
     assert three.get_color() != six.get_color()
     assert ring_three.get_edgecolor() != ring_six.get_edgecolor()
-    assert ax.get_xlabel() == "u"
+    assert ax.get_xlabel() == "gradient along w"
     assert three.get_label() == f"batch 3, variance {np.trace(np.cov(three.get_xydata().T, bias=True)):.4g}"
 
 
@@ -713,8 +703,9 @@ def test_the_scale_of_a_map_has_ticks_in_whole_numbers_or_in_powers_of_ten(ax):
     for loss, words in (([1.0, 3.0, 7.0, 90.0], ["1", "2", "5", "10", "20", "50"]), ([1e-6, 1.0, 1e3, 1e6], None)):
         cells, _ = draw_map(ax, swept(loss=loss, diverged=[False] * 4), [0, 1, 0, 1], [0, 0, 1, 1])
         scale = draw_scale(cells, "loss", ax)
-        ticks = [text.get_text() for text in scale.ax.get_yticklabels()]
-        assert ticks == words if words else all("10^{" in tick for tick in ticks)
+        shown = zip(scale.ax.get_yticks(), scale.ax.get_yticklabels(), strict=True)
+        ticks = [text.get_text() for tick, text in shown if min(loss) <= tick <= max(loss)]
+        assert ticks == words if words else (len(ticks) >= 3 and all("10^{" in tick for tick in ticks))
         assert len(scale.ax.get_yticks(minor=True)) == 0
         assert scale.ax.get_ylabel() == "loss"
 

@@ -19,7 +19,16 @@ from keras.optimizers import SGD
 
 from gdexplain import build_linear, make_line, train
 from gdexplain.landscape import evaluate, line_loss
-from gdexplain.plotting import COLORS, draw_fits, draw_loss_surface, draw_minimum, draw_path, look_of, use_style
+from gdexplain.plotting import (
+    COLORS,
+    draw_fits,
+    draw_loss_surface,
+    draw_minimum,
+    draw_path,
+    label_lines,
+    look_of,
+    use_style,
+)
 from gdexplain.theory import contraction_rate, gradient_descent_trajectory, line_hessian
 
 use_style()
@@ -75,7 +84,7 @@ for k, (words, line) in enumerate({"along the valley": "-", "across the valley":
         updates, error[0, k] * factor[k] ** updates, "--", color=COLORS["theory"], label=f"predicted: × {factor[k]:.4f}"
     )
 ax.set(xlabel="update", ylabel="distance to the minimum", yscale="log")
-ax.legend(loc="lower left")
+label_lines(ax)
 
 # %%
 # On a log axis a fixed factor is a straight line. The steep direction is done when the flat one has barely begun: the

@@ -10,7 +10,6 @@ import numpy as np
 from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.mathtext import MathTextParser
 from matplotlib.patheffects import withStroke
 from matplotlib.text import Annotation
 from matplotlib.transforms import BboxTransformTo, ScaledTranslation, blended_transform_factory
@@ -21,9 +20,13 @@ from gdexplain._checks import instance
 _GID = "text_label"  # what an artist of these labels is called in its axes, and in an SVG
 _CALL = re.compile(r"(\w+)\(([^()]*)\)(.*)")
 _NAMES = {
-    name.lower(): name for name in ["Adam", "AdamW", "Nadam", "AMSGrad", "RMSProp", "AdaGrad", "AdaDelta", "Lion"]
+    "adam": "Adam",
+    "adamw": "AdamW",
+    "amsgrad": "AMSGrad",
+    "rmsprop": "RMSProp",
+    "adagrad": "AdaGrad",
+    "lion": "Lion",
 }
-_FORMULA = re.compile(r"\$(?=\S)[^$]*(?<=\S)\$(?!\d)")
 
 
 def words_of(label: str) -> str:
@@ -60,7 +63,8 @@ def label_lines(ax: Axes) -> None:
 
     Notes
     -----
-    A label is a list of words between commas. What all lines have in common is left out; what tells them apart is written.
+    A label is a list of words between commas. What all such lists have in common is left out; what tells
+    them apart is written.
 
     Examples
     --------
@@ -78,17 +82,14 @@ def label_lines(ax: Axes) -> None:
     words = dict(zip(lines, _telling([str(line.get_label()) for line in lines]), strict=True))
     lines.sort(key=lambda line: _end(ax, line))
     places = _spread(ax, [_end(ax, line) for line in lines], [words[line].count("\n") + 1 for line in lines])
-    inches = ax.figure.dpi_scale_trans + ScaledTranslation(
-        1, 0, BboxTransformTo(ax.bbox)
-    )  # from the right edge of the axes
+    edge = ScaledTranslation(1, 0, BboxTransformTo(ax.bbox))  # from the right edge of the axes, in inches
     style: dict[str, Any] = {"label": "_sign", "gid": _GID, "clip_on": False}
-    style["transform"] = blended_transform_factory(inches, ax.transAxes)
+    style["transform"] = blended_transform_factory(ax.figure.dpi_scale_trans + edge, ax.transAxes)
     for line, place in zip(lines, places, strict=True):
         sign = Line2D([], [])
         sign.update_from(line)
-        sign.set(
-            data=([0.08, 0.2, 0.32], [place] * 3), markevery=[1], markersize=min(line.get_markersize(), 8), **style
-        )
+        large, thick = min(line.get_markersize(), 8), max(line.get_linewidth(), 1.6)
+        sign.set(data=([0.08, 0.2, 0.32], [place] * 3), markevery=[1], markersize=large, linewidth=thick, **style)
         ax.add_artist(sign)
         ax.text(0.42, place, words[line], color=line.get_color(), va="center", linespacing=1.1, **style)
 
@@ -102,9 +103,10 @@ def clear_labels(ax: Axes) -> None:
 def _telling(labels: list[str]) -> list[str]:
     """Leave out of each label what all have in common, and break what is left into lines of a fair length."""
     parts = [label.strip().split(", ") for label in labels]
-    common = set.intersection(*map(set, parts)) if len(parts) > 1 else set()
+    lists = [set(each) for each in parts if len(each) > 1]
+    common = set.intersection(*lists) if len(lists) > 1 else set()
     told = [", ".join(part for part in each if part not in common) or ", ".join(each) for each in parts]
-    return [words if "$" in words or len(words) <= 17 else _in_lines(words) for words in told]
+    return [words if "$" in words.replace(r"\$", "") or len(words) <= 17 else _in_lines(words) for words in told]
 
 
 def _in_lines(words: str) -> str:
@@ -115,11 +117,8 @@ def _in_lines(words: str) -> str:
 def _end(ax: Axes, line: Line2D) -> float:
     """Return the height at which a line ends, as a share of the axes."""
     ax.get_xlim(), ax.get_ylim()  # they bring the axes' scale up to date
-    points: NDArray[Any] = np.column_stack(
-        [np.ma.filled(np.ma.asarray(each, float), np.nan) for each in line.get_data(orig=False)]
-    )
     with np.errstate(all="ignore"):
-        shown = ax.transAxes.inverted().transform(line.get_transform().transform(points))
+        shown = ax.transAxes.inverted().transform(line.get_transform().transform(line.get_xydata()))
     seen = shown[np.isfinite(shown).all(axis=1)]
     return float(np.clip(seen[-1, 1], 0, 1)) if len(seen) else 1.0
 
@@ -128,13 +127,9 @@ def _spread(ax: Axes, ends: list[float], rows: list[int]) -> NDArray[np.float64]
     """Move labels of so many rows apart, as little as it takes, from the lowest up and then from the top down."""
     height = ax.get_window_extent().height / ax.figure.dpi * 72  # in points, as the size of the letters is
     half = 0.75 * rcParams["font.size"] * np.array(rows) / height
-    places = np.array(ends)
-    for k in range(1, len(places)):
-        places[k] = max(places[k], places[k - 1] + half[k - 1] + half[k])
-    for k in reversed(range(len(places))):
-        above = places[k + 1] - half[k + 1] - half[k] if k + 1 < len(places) else 1.05 - half[k]
-        places[k] = min(places[k], above)
-    return places
+    stacked = 2 * np.cumsum(half) - half  # the places of labels that stand one on the other, from the foot of the axes
+    places = stacked + np.maximum.accumulate(np.array(ends) - stacked) if rows else stacked
+    return np.asarray(np.minimum(places, 1.05 - sum(2 * half) + stacked))
 
 
 def name_point(ax: Axes, name: str, x: float, y: float) -> None:
@@ -142,27 +137,15 @@ def name_point(ax: Axes, name: str, x: float, y: float) -> None:
     if (name, (x, y)) in [(text.get_text(), text.xy) for text in ax.texts if isinstance(text, Annotation)]:
         return
     low, high = ax.get_xlim()
-    left = x > 0.3 * low + 0.7 * high  # where there is room; and higher there, so that two names do not meet
+    left = x > 0.3 * low + 0.7 * high  # where there is room
+    way = (-9 if left else 9, 9 if name == "start" else 22 if left else -20)  # the names of two points do not meet
     style: dict[str, Any] = {"textcoords": "offset points", "ha": "right" if left else "left", "zorder": 5}
     style["path_effects"] = [withStroke(linewidth=3, foreground="white")]
-    ax.annotate(name, (x, y), (-9, 22) if left else (9, 9), annotation_clip=True, **style)
+    ax.annotate(name, (x, y), way, annotation_clip=True, **style)
 
 
 def in_words(label: str) -> str:
-    """Return a label as matplotlib will write it: formulas only where they are some, and in lines of a fair length."""
-    line = "".join(letter if letter.isprintable() else " " for letter in label)
-    if not _is_formula(line):  # so the dollars are meant
-        line = line.replace("$", r"\$")
+    """Return a label as matplotlib will write it: a dollar begins no formula, and a line has a fair length."""
+    line = "".join(letter if letter.isprintable() else " " for letter in label).replace("$", r"\$")
     wrapped = textwrap.fill(line, 60, max_lines=2, placeholder=" ...") if len(line) > 60 else line
     return f" {wrapped}" if wrapped.startswith("_") else wrapped  # matplotlib does not show what begins so
-
-
-def _is_formula(line: str) -> bool:
-    """Say whether every dollar belongs to a formula that matplotlib can set; "from $5 to $6" has none."""
-    if "$" in _FORMULA.sub("", line):
-        return False
-    try:
-        MathTextParser("path").parse(line)
-    except ValueError:
-        return False
-    return True

@@ -158,7 +158,9 @@ def scrape(block, block_vars, gallery_conf):
             _save_animation(animations[figure], path)
         else:
             slides.save(figure, path, Path(block_vars["src_file"]).parent.name)
-        figure.savefig(path.with_suffix(".svg"), metadata={"Date": None, "Creator": None})  # a film's is its poster
+        figure.savefig(
+            path.with_suffix(".svg"), dpi=150, metadata={"Date": None, "Creator": None}
+        )  # a film's is its poster
         stem = path.with_suffix("").relative_to(gallery_conf["src_dir"]).as_posix()
         template = _ANIMATION if figure in animations else _IMAGE
         rst.append(template.format(alt=html.escape(alt), stem=stem))
@@ -168,7 +170,7 @@ def scrape(block, block_vars, gallery_conf):
 
 _FILM_DPI = 120  # wider than the text on a phone and on a page; each frame is drawn anew, so size is build time
 _REST = "tpad=stop_mode=clone:stop_duration=2.5"  # a film ends with a pause
-_DARK = "lutyuv=y=28+(235-val)*0.9"  # the page turns from white to #131416, the ink from dark to light; hues stay
+_DARK = "lutyuv=y=33+(235-val)*0.98"  # the page turns from white to #131416, the ink from dark to light; hues stay
 
 
 def _save_animation(animation, path):
@@ -193,9 +195,7 @@ def _save_animation(animation, path):
     figure.set_layout_engine("none")
     light, dark = (path.with_name(f"{path.stem}{suffix}.mp4") for suffix in ("", "_dark"))
     with mpl.rc_context({"savefig.transparent": False}), mock.patch.object(figure.canvas, "draw_idle"):
-        writer = FFMpegWriter(
-            round(1000 / animation._interval), "libx264", extra_args=["-vf", _REST, "-crf", "18", *flags]
-        )
+        writer = FFMpegWriter(1000 / animation._interval, "libx264", extra_args=["-vf", _REST, "-crf", "18", *flags])
         animation.save(light, writer, dpi=_FILM_DPI)
     command = [mpl.rcParams["animation.ffmpeg_path"], "-y", "-v", "error", "-i", light, "-vf", _DARK, *flags, dark]
     subprocess.run(command, check=True)

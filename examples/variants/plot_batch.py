@@ -81,7 +81,7 @@ fig, ax = plt.subplots()
 for k, (words, line) in enumerate({"along the valley": "-", "across the valley": ":"}.items()):
     ax.plot(updates, error[updates, k], line, color=look_of(run).color, lw=3, label=f"measured {words}")
     ax.plot(
-        updates, error[0, k] * factor[k] ** updates, "--", color=COLORS["theory"], label=f"predicted: × {factor[k]:.4f}"
+        updates, error[0, k] * factor[k] ** updates, "--", color=COLORS["theory"], label=f"predicted, × {factor[k]:.4f}"
     )
 ax.set(xlabel="update", ylabel="distance to the minimum", yscale="log")
 label_lines(ax)

@@ -122,9 +122,9 @@ fig, ax = plt.subplots()
 for rate, line in ((0.1, "--"), (0.01, ":")):
     constant = squared_error([rate] * 1000, runs=10_000)
     ax.plot(k, constant, line, color=COLORS["stochastic"], label=f"rate {rate:g}")
-ax.plot(k, falling, color=COLORS["stochastic"], label="rate 1 / (λ (k + 1))")
+ax.plot(k, falling, color=COLORS["stochastic"], label="falling rate, 1 / (λ (k + 1))")
 at = np.geomspace(1, 1000, 13).astype(int)
-ax.plot(at, theory[at - 1], "x", color=COLORS["theory"], label="predicted: σ² / (λ² k)")
+ax.plot(at, theory[at - 1], "x", color=COLORS["theory"], label="predicted, σ² / (λ² k)")
 ax.set(xlabel="update", ylabel="mean squared error", xscale="log", yscale="log")
 label_lines(ax)
 

@@ -126,7 +126,7 @@ for rate, color in ((0.07, COLORS["nesterov"]), (0.09, COLORS["stochastic"])):
     ax.plot(np.median(square, axis=1), ":", color=color, label=f"rate {rate}, median")
 growth = mean_square_rate(data, rate)
 predicted = square[0].mean() * growth ** np.arange(9)
-ax.plot(predicted, "--", lw=1.4, color=COLORS["theory"], label=f"predicted: × {growth:.3f}")
+ax.plot(predicted, "--", lw=1.4, color=COLORS["theory"], label=f"predicted, × {growth:.3f}")
 ax.set(xlabel="update", ylabel="squared distance", yscale="log")
 label_lines(ax)
 

@@ -184,7 +184,7 @@ def animate_descent(
     *trajectories: Trajectory,
     surface: Slice | None = None,
     frames: int = 60,
-    interval: int = 80,
+    interval: int = 130,
     by: str = "variant",
 ) -> FuncAnimation:
     """Animate runs of the neuron: the paths on the loss surface, and the fitted lines, together.

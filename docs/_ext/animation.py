@@ -1,4 +1,6 @@
-"""The `animation` directive: an mp4 for each theme, with a poster, without scripts.
+"""Figures and films for both themes: what is drawn for a light page gets a dark twin, and the theme shows one of the two.
+
+The `animation` directive: an mp4 for each theme, with a poster, without scripts.
 
 `.. animation:: /gallery/variants/images/name` shows `name.mp4` and its poster `name.svg` on light pages, and the twins of
 both, `name_dark`, on dark ones. With `:autoplay:` it runs by itself, muted and in a loop; readers who ask their system for
@@ -13,7 +15,8 @@ from typing import ClassVar
 
 from docutils import nodes
 from docutils.parsers.rst import directives
-from images import image_size, write_twin
+from images import image_size, shorten, strip, write_twin
+from sphinx.transforms import SphinxTransform
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.docutils import SphinxDirective
 
@@ -56,6 +59,30 @@ class AnimationDirective(SphinxDirective):
         return [node]
 
 
+class BothThemes(SphinxTransform):
+    """Put beside each of matplotlib's SVGs its dark twin; of thumbnails, leave the curves alone."""
+
+    default_priority = 400
+
+    def apply(self):
+        """Write the twins, and let the theme choose by the classes."""
+        for image in list(self.document.findall(nodes.image)):
+            path = Path(self.env.relfn2path(image["uri"], self.env.docname)[1])
+            if (
+                path.suffix != ".svg"
+                or not path.exists()
+                or 'id="figure_1"' not in (svg := path.read_text(encoding="utf-8"))
+            ):
+                continue
+            svg = strip(svg) if path.parent.name == "thumb" else svg
+            path.write_text(shorten(svg), encoding="utf-8")
+            write_twin(path)
+            dark = image.deepcopy()
+            dark["uri"], dark["ids"], dark["names"] = f"{image['uri'][:-4]}_dark.svg", [], []
+            dark["classes"], image["classes"] = [*image["classes"], "only-dark"], [*image["classes"], "only-light"]
+            image.parent.insert(image.parent.index(image) + 1, dark)
+
+
 class CopyAnimations(SphinxPostTransform):
     """Hand the files to the builder, which copies them as it does images."""
 
@@ -83,7 +110,7 @@ def visit_animation(translator, node):
 
 def setup(app):
     """Register the directive, and what gives figures their twins."""
-    app.setup_extension("images")
+    app.add_transform(BothThemes)
     app.add_node(animation, html=(visit_animation, None))
     app.add_directive("animation", AnimationDirective)
     app.add_post_transform(CopyAnimations)

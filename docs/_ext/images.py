@@ -13,10 +13,8 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import numpy as np
-from docutils import nodes
 from PIL import Image
 from scipy.spatial import cKDTree
-from sphinx.transforms import SphinxTransform
 
 from gdexplain.plotting import DARK
 
@@ -47,6 +45,11 @@ def write_twin(path: Path) -> None:
     path.with_stem(f"{path.stem}_dark").write_text(darken(path.read_text(encoding="utf-8")), encoding="utf-8")
 
 
+def shorten(svg: str) -> str:
+    """Say where a curve runs to a tenth of a point."""
+    return re.sub(r'\bd="[^"]*"', lambda found: re.sub(r"(\.\d)\d+", r"\1", found[0]), svg)
+
+
 def darken_pixels(path: Path, dark: Path) -> None:
     """Turn a PNG of ink on white into one of light ink on the dark page: each pixel keeps its hue, and turns its light."""
     with Image.open(path) as image:
@@ -73,32 +76,6 @@ def strip(svg: str) -> str:
         root.set("viewBox", f"{left - 8:.1f} {top - 8:.1f} {right - left + 16:.1f} {bottom - top + 16:.1f}")
         root.set("preserveAspectRatio", "xMidYMid slice" if (right - left) < 2 * (bottom - top) else "xMidYMid meet")
     return ET.tostring(root, encoding="unicode")
-
-
-class BothThemes(SphinxTransform):
-    """Put beside each of matplotlib's SVGs its dark twin; of thumbnails, leave the curves alone."""
-
-    default_priority = 400
-
-    def apply(self):
-        """Write the twins, a tenth of a point exact, and let the theme choose by the classes."""
-        for image in list(self.document.findall(nodes.image)):
-            path = Path(self.env.relfn2path(image["uri"], self.env.docname)[1])
-            if (
-                path.suffix != ".svg"
-                or not path.exists()
-                or 'id="figure_1"' not in (svg := path.read_text(encoding="utf-8"))
-            ):
-                continue
-            svg = strip(svg) if path.parent.name == "thumb" else svg
-            path.write_text(
-                re.sub(r'\bd="[^"]*"', lambda found: re.sub(r"(\.\d)\d+", r"\1", found[0]), svg), encoding="utf-8"
-            )
-            write_twin(path)
-            dark = image.deepcopy()
-            dark["uri"], dark["ids"], dark["names"] = f"{image['uri'][:-4]}_dark.svg", [], []
-            dark["classes"], image["classes"] = [*image["classes"], "only-dark"], [*image["classes"], "only-light"]
-            image.parent.insert(image.parent.index(image) + 1, dark)
 
 
 def shrink(path: Path) -> None:
@@ -130,9 +107,3 @@ def _choose(seen: np.ndarray, count: np.ndarray) -> list[int]:
         chosen.append(int(np.argmax(distance * np.sqrt(count))))
         distance = np.minimum(distance, np.sum((seen - seen[chosen[-1]]) ** 2, axis=1))
     return chosen
-
-
-def setup(app):
-    """Make the twins while a page is read, before its images are collected."""
-    app.add_transform(BothThemes)
-    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -67,7 +67,7 @@ colors, markers = (COLORS["batch"], COLORS["minibatch"], COLORS["stochastic"]), 
 fig, ax = plt.subplots()
 some = slice(None, None, 180)
 for i, s in enumerate(strengths):
-    ax.plot(times[some], modes[some, i], markers[i], color=colors[i], ms=6, label=f"mode of strength {s:g}")
+    ax.plot(times[some], modes[some, i], markers[i], color=colors[i], ms=6, label=f"strength {s:g}")
     ax.plot(times, predicted[:, i], "--", color=COLORS["theory"], lw=1.4)
 ax.set(xlabel="time t", ylabel="strength learned")
 label_lines(ax)

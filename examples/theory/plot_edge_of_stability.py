@@ -49,7 +49,7 @@ for rate in rates:
 # sphinx_gallery_alt = "rising at its own dashed line, 2 divided by its rate, and then hovers there."
 fig, ax = plt.subplots()
 for (rate, color), marker in zip(rates.items(), "os^", strict=True):
-    words = f"learning rate {rate}"
+    words = f"rate {rate}"
     ax.plot(every * np.arange(len(sharp[rate])), sharp[rate], f"{marker}-", color=color, lw=1.4, ms=5, label=words)
     ax.axhline(2 / rate, ls="--", color=COLORS["theory"], lw=1.4)
 ax.set(xlabel="update", ylabel="sharpness", ylim=(0, 27))
@@ -91,7 +91,7 @@ def bounce(run):
 # sphinx_gallery_alt = "at each spike; at the largest rate it stays there in the end."
 fig, axes = plt.subplots(2, 1, figsize=(6.2, 6), sharex=True)
 for rate, color in reversed(rates.items()):
-    axes[0].plot(runs[rate].loss, color=color, lw=0.6, label=f"learning rate {rate}")
+    axes[0].plot(runs[rate].loss, color=color, lw=0.6, label=f"rate {rate}")
     axes[1].plot(bounce(runs[rate]), color=color, lw=0.6)
 axes[0].set(ylabel="loss", yscale="log")
 axes[1].set(xlabel="update", ylabel="curvature met / limit", ylim=(-0.3, 1.7))

@@ -38,7 +38,7 @@ for updates in (0, shown, 100, 500):
 # sphinx_gallery_alt = "The weight over 500 updates of Adam. It first follows a dashed line of one rate an update, then "
 # sphinx_gallery_alt = "bends below it. At update 25, where the notebook stops, it has made an eighth of the way to 2."
 fig, ax = plt.subplots()
-ax.plot(run.updates, run.parameters[:, 0], color=COLORS["adam"], label="w")
+ax.plot(run.updates, run.parameters[:, 0], color=COLORS["adam"], label="the weight w")
 ax.plot([0, 200], [0, 200 * rate], "--", color=COLORS["theory"], label="speed limit: one rate an update")
 ax.axhline(2, color=COLORS["theory"], lw=1, label="the answer, w = 2")
 ax.plot(shown, run.parameters[shown, 0], "P", color=COLORS["adam"], ms=12, label="where the notebook stops")

@@ -50,9 +50,7 @@ for ax, sizes in zip(axes, places, strict=True):
     arrows = {"angles": "xy", "scale_units": "xy", "scale": 1, "zorder": 3}
     ax.quiver([0, 0], [0, 0], *steps.T, color=COLORS["minibatch"], width=0.014, label="one replica", **arrows)
     ax.quiver(0, 0, *-whole, color=COLORS["batch"], width=0.03, label="whole batch", **arrows)
-    ax.plot(
-        *steps.mean(axis=0), "o", ms=15, mfc="none", mew=2, color=COLORS["stochastic"], label="plain mean of the two"
-    )
+    ax.plot(*steps.mean(axis=0), "o", ms=15, mfc="none", mew=2, color=COLORS["stochastic"], label="plain mean")
     for (dw, db), size in zip(steps, sizes, strict=True):
         ax.annotate(f"{size} points", (dw, db), (0, 6 if db > 0 else -18), textcoords="offset points", ha="center")
     ax.set(title=f"{sizes[0]} + {sizes[1]}", xlabel="step of the weight", xlim=(-0.3, 4.2), ylim=(-4.6, 3.2))

@@ -116,6 +116,7 @@ def look_of(trajectory: Trajectory, *, by: str = "variant") -> Look:
     words, size = words_of(trajectory.label), trajectory.batch_size
     kind = "batch" if trajectory.updates_per_epoch == 1 else "stochastic" if size == 1 else "minibatch"
     if by == "rule":
+        words = f"gradient descent, {words}" if words.startswith("rate ") else words
         rule = words.lower().partition(",")[0]
         known = ("rmsprop", "adagrad", "nesterov", "momentum")
         family = rule.partition("(")[0].endswith(("adam", "adamw", "amsgrad"))

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from gdexplain import build_linear, make_line
-from gdexplain.in_keras import sweeping, tiling
+from gdexplain.in_keras import sweeping, task, tiling
 
 RUNS, UPDATES, SAMPLE, TILE = 10_000, 200, 2, 5_000
 
@@ -187,12 +187,21 @@ def sweep(data, rate, updates):
 def compiled_tiles(data, rate, updates):
     """The tiles of that sweep, with its checks and its preparation left out, as with the other compiled ways."""
     model, seeds = build_linear(), np.zeros(1, int)
-    plan = sweeping._Plan(
-        model, data, "mse", keras.optimizers.SGD(), updates, None, shuffle=True, seeds=seeds, goal=None, jit=True
+    plan = task.Plan(
+        model,
+        data,
+        "mse",
+        keras.optimizers.SGD(),
+        steps=updates,
+        batch_size=None,
+        shuffle=True,
+        seeded=False,
+        goal=None,
+        jit=True,
     )
-    rows = sweeping._make_rows(plan, rate, None, None, {})
-    task = plan.task(plan.width(TILE, len(rate)))
+    rows = sweeping._make_rows(plan, seeds, rate, None, None, {})
+    made = plan.task(plan.width(TILE, len(rate)))
     tiles = [
-        {name: v[first : first + task.width] for name, v in rows.items()} for first in range(0, len(rate), task.width)
+        {name: v[first : first + made.width] for name, v in rows.items()} for first in range(0, len(rate), made.width)
     ]
-    return lambda: np.concatenate([tiling.run_tile(task, tile)["parameters"] for tile in tiles])
+    return lambda: np.concatenate([tiling.run_tile(made, tile)["parameters"] for tile in tiles])

@@ -173,7 +173,7 @@ html_theme_options = {
 }
 html_static_path = ["_static", str(WORK / "katex" / "static")]
 html_css_files = ["custom.css", "access.css", ("print.css", {"media": "print"})]
-html_js_files = [(f"{name}.js", {"defer": "defer"}) for name in ("versions", "switcher", "scrollers")]
+html_js_files = [("scrollers.js", {"defer": "defer"})]
 html_copy_source = True
 html_show_sourcelink = True
 html_show_sphinx = False

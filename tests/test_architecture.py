@@ -1,7 +1,6 @@
 """The house keeps its shape: imports go one way, importing is instant, and names are what they say."""
 
 import ast
-import importlib
 import pathlib
 import subprocess
 import sys
@@ -134,11 +133,3 @@ def test_another_backend_is_refused_in_words():
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "TensorFlow backend, not on 'jax'" in result.stdout
-
-
-def test_the_version_is_that_of_the_project_file():
-    import tomllib
-
-    project = PACKAGE.parent / "pyproject.toml"
-    assert tomllib.loads(project.read_text(encoding="utf-8"))["project"]["version"] == gdexplain.__version__
-    assert importlib.reload(gdexplain).__version__ == gdexplain.__version__

@@ -734,6 +734,6 @@ def test_every_public_function_and_each_of_its_arguments_is_tried():
         own = {
             name for name in made if not name.startswith("_") and getattr(module, name).__module__ == module.__name__
         }
-        assert {f"{module.__name__.split('.')[1]}.{name}" for name in own} <= set(CALLS)
+        assert {f"{module.__name__.rpartition('.')[2]}.{name}" for name in own} <= set(CALLS)
     for name, (function, arguments) in CALLS.items():
         assert list(inspect.signature(function).parameters) == list(arguments), name

@@ -65,3 +65,12 @@ def test_every_row_of_the_table_of_faults_names_what_repeats_it():
                 assert (ROOT / name).exists()
             else:
                 assert f"def test_{name}" in tests
+
+
+def test_every_session_that_a_workflow_runs_exists():
+    tree = ast.parse((ROOT / "noxfile.py").read_text(encoding="utf-8"))
+    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+    sessions = {node.name for node in functions if "nox.session" in "".join(map(ast.unparse, node.decorator_list))}
+    workflows = (path.read_text(encoding="utf-8") for path in (ROOT / ".github" / "workflows").glob("*.yml"))
+    runs = re.findall(r"noxfile\.py -s ([\w -]+)", "".join(workflows))
+    assert {word for run in runs for word in run.partition(" -- ")[0].split()} <= sessions

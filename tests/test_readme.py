@@ -10,8 +10,6 @@ import tomllib
 import keras
 import pytest
 
-import gdexplain
-
 ROOT = pathlib.Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 GUIDES = {name: (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "CONTRIBUTING.md")}
@@ -62,12 +60,6 @@ def test_the_readme_names_every_extra():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     table = README.partition("| Extra |")[2].partition("\n\n")[0]
     assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == set(project["optional-dependencies"])
-
-
-def test_the_citation_has_the_version_of_the_package():
-    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
-    assert re.findall(r"^version: (.+)$", citation, re.MULTILINE) == [gdexplain.__version__]
-    assert re.findall(r"^cff-version: (.+)$", citation, re.MULTILINE) == ["1.2.0"]
 
 
 def test_the_changelog_says_what_is_not_released_yet_first():

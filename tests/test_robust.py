@@ -247,6 +247,15 @@ def test_every_variant_but_the_first_changes_something():
     assert {"onednn", "threads-2"} <= {*every}
 
 
+def test_pages_that_are_run_again_take_their_place_in_the_table_of_the_same_machine_only():
+    page = {"checks": 1, "failures": []}
+    before = variants.table({name: {"a.py": page, "b.py": page, "gone.py": page} for name in variants.every()})
+    made = variants.table({name: {"b.py": {**page, "checks": 2}} for name in variants.every()})
+    both = variants.renewed(before, made, ["a.py", "b.py"])["pages"]
+    assert {name: about["checks"] for name, about in both.items()} == {"a.py": 1, "b.py": 2}
+    assert variants.renewed({**before, "processor": "another"}, made, ["a.py", "b.py"])["pages"].keys() == {"b.py"}
+
+
 def test_words_choose_pages_and_variants_and_an_unknown_word_is_an_error():
     pages, names = ["examples/plot_a.py", "docs/b.md"], ["built", "seed-1", "seed-2"]
     assert tool.choose([], pages, names) == (pages, names)

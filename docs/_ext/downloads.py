@@ -24,6 +24,8 @@ import page_notebooks
 from runnable import Package, Repository, box, extras_of, in_words
 from sphinx.errors import ConfigError, ExtensionError
 
+import gdexplain
+
 FOLDER = "downloads"
 ARCHIVE = "gdexplain-examples.zip"
 _FIRST = gallery_order.ORDER["variants"][0].removesuffix(".py")  # what the archive's commands run
@@ -139,7 +141,7 @@ def find_package(app) -> None:
     app.gdexplain_wheel = build_wheel(root, Path(app.outdir).parent / "wheel")
     base = base_address(app)
     app.gdexplain_package = Package(
-        project["version"], project["requires-python"], app.gdexplain_wheel.name, base and f"{base}{FOLDER}/"
+        gdexplain.__version__, project["requires-python"], app.gdexplain_wheel.name, base and f"{base}{FOLDER}/"
     )
 
 

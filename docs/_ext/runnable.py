@@ -181,7 +181,9 @@ def _loads_keras(name: str) -> bool:
 def _rooms() -> dict[str, str]:
     """Read which module each public name of the package is loaded from."""
     stub = ast.parse((_SOURCE / "__init__.pyi").read_text(encoding="utf-8"))
-    return {alias.name: f"{node.module}" for node in stub.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+    return {
+        alias.name: f"{node.module}" for node in stub.body if isinstance(node, ast.ImportFrom) for alias in node.names
+    }
 
 
 def _imports(tree: ast.AST) -> Iterator[str]:

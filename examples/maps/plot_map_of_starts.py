@@ -132,14 +132,14 @@ assert below.sum() > 100
 # ---------
 #
 # 1. From which start may the rate be largest, by the prediction? What do the two weights have in common there?
-# 2. Start the single neuron at the minimum, weight 2 and bias 0. Which rates blow it up?
+# 2. Let the targets be 0, and start the single neuron at the minimum, weight 0 and bias 0. Which rates blow it up?
 #
 # The solutions, in this order:
 gentlest = first[np.argmax(predicted)]
 print(f"1. from {gentlest:.2f}, beside a second weight of 0.5: weights that are equal lead to the flattest minimum")
 assert abs(gentlest - 0.5) < np.diff(first)[0]
 
-still = sweep(build_linear(weight=2.0), data, optimizer="sgd", steps=300, learning_rate=rates)
+still = sweep(build_linear(), make_line(slope=0.0), optimizer="sgd", steps=300, learning_rate=rates)
 print(f"2. none: the largest loss is {still.loss.max():g}. The gradient there is 0, and any rate times 0 is 0.")
 assert np.all(still.loss == 0)
 

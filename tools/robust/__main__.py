@@ -36,10 +36,13 @@ def main() -> None:
     import build_state
 
     build_state.prepare_environment(page.ROOT / "docs" / "_build")  # each process inherits it
-    outcomes = run_all(*choose(options.words, pages, list(variants.every())), options.jobs)
+    chosen, names = choose(options.words, pages, list(variants.every()))
+    outcomes = run_all(chosen, names, options.jobs)
     report(outcomes)
-    if not options.words:
-        TABLE.write_text(json.dumps(variants.table(outcomes), indent=1) + "\n", encoding="utf-8")
+    if names == list(variants.every()):
+        before = json.loads(TABLE.read_text(encoding="utf-8"))
+        made = variants.renewed(before, variants.table(outcomes), pages)
+        TABLE.write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
     sys.exit(1 if variants.broken(outcomes) else 0)
 
 

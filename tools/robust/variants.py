@@ -88,6 +88,13 @@ def table(outcomes: dict[str, Outcome]) -> dict[str, Any]:
     return {**kept, "features": features(), "variants": {name: every()[name] for name in outcomes}, "pages": pages}
 
 
+def renewed(before: dict[str, Any], made: dict[str, Any], pages: list[str]) -> dict[str, Any]:
+    """Keep of an earlier table the pages that still exist and were not run again, if the same machine made it."""
+    same = all(before.get(key) == made[key] for key in ("processor", "system", "versions", "features", "variants"))
+    kept = {name: page for name, page in before["pages"].items() if same and name in pages}
+    return {**made, "pages": dict(sorted({**kept, **made["pages"]}.items()))}
+
+
 def _failure(check: tuple[str, int], found: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """Return a check that fails: its line, its claim, and what was measured in each variant in which it does."""
     values = {name: [one["measured"], one["allowed"]] for name, one in found.items()}

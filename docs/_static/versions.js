@@ -1,2 +1,0 @@
-// The versions of this site that stand beside each other. Empty where it is built; what deploys it fills it in.
-globalThis.gdexplainVersions = [];

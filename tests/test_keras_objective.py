@@ -11,7 +11,7 @@ from gdexplain.by_hand.functions import LOSSES
 from gdexplain.by_hand.network import flat_parameters
 from gdexplain.in_keras import backend
 from gdexplain.in_keras.builders import as_layers
-from gdexplain.in_keras.objective import KerasObjective, keras_gradient, loss_name, sharpness
+from gdexplain.in_keras.objective import KerasObjective, loss_name, sharpness
 from tests.versions import rounding
 
 
@@ -25,6 +25,12 @@ def classifier(dtype="float64", **options):
 
 
 SPARSE = "sparse_categorical_crossentropy"
+
+
+def keras_gradient(model, data, **options):
+    """The loss of the present weights and its gradient."""
+    objective = KerasObjective(model, data, **options)
+    return objective.value_and_grad(objective.theta)
 
 
 # as_layers

@@ -14,22 +14,6 @@ from gdexplain.by_hand.functions import ACTIVATIONS
 from gdexplain.by_hand.network import Dense
 
 _DTYPES = ("float16", "float32", "float64", "bfloat16")
-_LOSS_FUNCTIONS = (
-    (keras.losses.mean_squared_error, "mse"),
-    (keras.losses.mean_absolute_error, "mae"),
-    (keras.losses.binary_crossentropy, "binary_crossentropy"),
-    (keras.losses.categorical_crossentropy, "categorical_crossentropy"),
-    (keras.losses.sparse_categorical_crossentropy, "sparse_categorical_crossentropy"),
-)
-_LOSS_CLASSES = {
-    keras.losses.MeanSquaredError: "mse",
-    keras.losses.MeanAbsoluteError: "mae",
-    keras.losses.BinaryCrossentropy: "binary_crossentropy",
-    keras.losses.CategoricalCrossentropy: "categorical_crossentropy",
-    keras.losses.SparseCategoricalCrossentropy: "sparse_categorical_crossentropy",
-}
-_OPTIONS = {"label_smoothing", "axis", "ignore_class", "reduction"}  # with other values than Keras' own, no name fits
-_DENSE_HESSIAN = 32  # parameters up to which the whole Hessian is formed
 
 
 def build_linear(weight: float = 0.0, bias: float = 0.0, *, dtype: str = "float32") -> keras.Model:
@@ -215,7 +199,7 @@ def _chain(model: keras.Model) -> list[Any]:
     if not _is_keras_own(model.compute_loss):
         raise ValueError(
             f"model must have Keras' own compute_loss, but {type(model).__name__} overrides it: the trace would be that "
-            "of another loss. keras_gradient and KerasObjective take such a model."
+            "of another loss. KerasObjective takes such a model."
         )
     if isinstance(model, keras.Sequential):
         return layers

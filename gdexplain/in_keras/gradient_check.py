@@ -13,6 +13,7 @@ from gdexplain._checks import positive_int, seed_of
 from gdexplain.by_hand.backprop import loss_function, numerical_gradient, trace_backprop
 from gdexplain.by_hand.network import Dense, flat_parameters
 from gdexplain.in_keras.arrays import as_pair
+from gdexplain.record import Layout
 
 if TYPE_CHECKING:
     import keras
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
-Layout = tuple[tuple[str, tuple[int, ...]], ...]
 _FLOOR = 1e-3  # a gradient this much smaller than the largest one is not held to its own scale
 
 

@@ -19,7 +19,6 @@ from gdexplain.in_keras.backend import NOTHING_TO_TRAIN
 from gdexplain.in_keras.core import Problem, in_float64, map_arrays, named_loss, pose, rounding
 from gdexplain.record import Layout
 
-_DTYPES = ("float16", "float32", "float64", "bfloat16")
 _LOSS_FUNCTIONS = (
     (keras.losses.mean_squared_error, "mse"),
     (keras.losses.mean_absolute_error, "mae"),
@@ -244,41 +243,6 @@ def _functions_of_theta(problem: Problem) -> dict[str, Any]:
     flat, index = tf.TensorSpec([size], problem.dtype), tf.TensorSpec([None], tf.int64)
     wanted = {mean_loss: [flat, index], value_and_grad: [flat, index], hessian_product: [flat, index, flat]}
     return {each.__name__: tf.function(each, specs, autograph=False) for each, specs in wanted.items()}
-
-
-def keras_gradient(model: keras.Model, dataset: Any, *, loss: Any = "mse") -> tuple[float, NDArray[np.float64]]:
-    """Take the loss and its gradient at a model's present weights by GradientTape.
-
-    Parameters
-    ----------
-    model : keras.Model
-        As for `KerasObjective`.
-    dataset : Dataset or (x, y)
-        As for `KerasObjective`.
-    loss : str, callable or keras.losses.Loss
-        As for `KerasObjective`.
-
-    Returns
-    -------
-    loss : float
-        The mean loss over the data set.
-    gradient : ndarray, shape (P,)
-        Its derivatives, flat, in the order of ``model.trainable_variables``.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `KerasObjective`.
-
-    Examples
-    --------
-    >>> from gdexplain import build_linear, make_line
-    >>> from gdexplain.in_keras.objective import keras_gradient
-    >>> keras_gradient(build_linear(), make_line())
-    (30.0, array([-30., -10.]))
-    """
-    objective = KerasObjective(model, dataset, loss=loss)
-    return objective.value_and_grad(objective.theta)
 
 
 def sharpness(

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gdexplain.in_keras import core
-from gdexplain.in_keras.diagnose.measure import Setup, batches
+from gdexplain.in_keras.diagnose.measure import Fresh, Setup, batches
 from gdexplain.in_keras.recorder import RecordTrajectory
 
 Array = NDArray[Any]
@@ -25,20 +25,14 @@ class Fitted:
     def __init__(self, problem: core.Problem, loss: Any, width: int) -> None:
         self.problem, self.width, self.first = problem, width, None
         self.loss = loss
-        self._variables = list(problem.model.optimizer.variables)
-        self._fresh = [np.array(variable.numpy()) for variable in self._variables]
-        self._rate = getattr(problem.model.optimizer, "_learning_rate", None)
-        self._rate = float(self._rate) if isinstance(self._rate, keras.Variable) else None
+        self._fresh = Fresh(problem.model.optimizer)
 
     def train(self, setup: Setup, seed: int, seconds: float) -> tuple[list[Array], list[Array], bool]:
         """Fit on as many batches; return losses and sizes as far as they are finite, and whether all are."""
         model, size = self.problem.model, sum(variable.size for variable in setup.start)
-        if setup.loss is not self.loss or (setup.rate != 1 and self._rate is None):
+        if setup.loss is not self.loss or (setup.rate != 1 and self._fresh.rate is None):
             raise ValueError("a model with a train_step of its own has its own loss and schedule.")
-        for variable, value in zip(self._variables, self._fresh, strict=True):
-            variable.assign(value)
-        if self._rate is not None:
-            model.optimizer.learning_rate.assign(self._rate * setup.rate)
+        self._fresh.begin(setup.rate)
         recorder = RecordTrajectory(record_every=max(1, setup.updates * size // _ROWS))
         model.train_function = None  # an activation may be another one since
         order = np.concatenate(list(batches(self.problem.examples, self.width, setup.updates, seed))).ravel()

@@ -259,6 +259,22 @@ def _layer(name: str, layer: Any, output: Any) -> Layer:
     return Layer(name, activation, units.shape[-1], float(np.mean(np.all(units == 0, 0))), flat, bool(layer.weights))
 
 
+class Fresh:
+    """An optimizer as it is now, to begin every run with."""
+
+    def __init__(self, optimizer: Any) -> None:
+        self.optimizer, rate = optimizer, getattr(optimizer, "_learning_rate", None)
+        self.rate = float(rate) if isinstance(rate, keras.Variable) else None  # None of a schedule, which has no number
+        self._values = [(variable, np.array(variable.numpy())) for variable in optimizer.variables]
+
+    def begin(self, factor: float) -> None:
+        """Put every variable back, and the rate times a factor if it is a number."""
+        for variable, value in self._values:
+            variable.assign(value)
+        if self.rate is not None:
+            self.optimizer.learning_rate.assign(self.rate * factor)
+
+
 class Way:
     """One compiled loop of updates, with an optimizer of its own that is like the user's."""
 
@@ -268,18 +284,13 @@ class Way:
         self.factor = tf.Variable(1.0, trainable=False)
         self.optimizer = twin_of(pattern, self.factor)
         self.optimizer.build(problem.variables)
-        self._fresh = [np.array(variable.numpy()) for variable in self.optimizer.variables]
-        number = isinstance(self.optimizer._learning_rate, keras.Variable)
-        self._rate = float(self.optimizer.learning_rate) if number else None
+        self._fresh = Fresh(self.optimizer)
         self._loop: Callable[..., Any] | None = None
 
     def train(self, setup: Setup, seed: int, seconds: float) -> tuple[list[Array], list[Array], bool]:
         """Make the updates in chunks; return losses and sizes as far as they are finite, and whether all are."""
-        for variable, value in zip(self.optimizer.variables, self._fresh, strict=True):
-            variable.assign(value)
+        self._fresh.begin(setup.rate)
         self.factor.assign(setup.rate)
-        if self._rate is not None:
-            self.optimizer.learning_rate.assign(self._rate * setup.rate)
         x, y = core.map_arrays(tf.constant, (setup.x, setup.y))
         losses, sizes, loop = list[Array](), list[Array](), self._compiled(x, y)
         until = time.perf_counter() + seconds  # compiling does not count

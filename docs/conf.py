@@ -136,7 +136,6 @@ numpydoc_show_class_members = False  # autodoc lists them, with their docstrings
 numpydoc_validation_checks = set(
     tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["numpydoc_validation"]["checks"]
 )
-numpydoc_validation_exclude = {r"\.Objective$"}  # a Protocol's __init__ seems to take *args and **kwargs
 add_module_names = False
 toc_object_entries_show_parents = "hide"
 python_use_unqualified_type_names = True

@@ -29,8 +29,8 @@ def uses(app) -> dict[str, list[str]]:
 
 
 def list_uses(app, what, name, obj, options, lines):
-    """List the pages that use a name, below its description."""
-    if what in {"function", "class"} and (pages := uses(app).get(name)):
+    """List the pages that use a name, below its description; `outdated` has looked them up before any page is read."""
+    if what in {"function", "class"} and (pages := app.env.gdexplain_uses.get(name)):
         lines += ["", ".. rubric:: Examples that use it", "", *(f"- :doc:`{page}`" for page in pages), ""]
 
 

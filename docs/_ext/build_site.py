@@ -14,11 +14,11 @@ import time
 from pathlib import Path
 
 from check_site import check_site
+from checks import CHECKS_FAILED
 from publishing import base_url
 
 DOCS = Path(__file__).resolve().parents[1]
 BUILD = DOCS / "_build"
-CHECKS_FAILED = 3  # what `execute` has Sphinx return where checks of pages failed, and nothing else is wrong
 
 
 def build() -> int:

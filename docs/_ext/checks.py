@@ -15,6 +15,9 @@ from typing import Any
 import numpy as np
 from markdown_it import MarkdownIt
 
+CHECKS_FAILED = (
+    3  # Sphinx' status where a check of a page failed and nothing else is wrong; with -W a warning makes it 1
+)
 _COUNT, _FAIL = "__check_passed__", "__check_failed__"
 
 
@@ -105,6 +108,11 @@ class Checks(ast.NodeTransformer):
                 child.lineno = child.end_lineno = node.lineno
         guard.body.insert(0, node)
         return guard
+
+
+def in_words(failure: dict[str, Any]) -> str:
+    """Say of a check that failed what was measured and what is allowed."""
+    return f"measured {failure['measured']}" + (f", allowed {failure['allowed']}" if failure["allowed"] else "")
 
 
 def _operands(test: ast.expr) -> str:

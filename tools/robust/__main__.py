@@ -94,7 +94,7 @@ def run_process(name: str, pages: list[str], outcome: variants.Outcome) -> int:
             path = about.pop("page")
             outcome[path] = about
             for found in about["failures"]:
-                print(f"{name}: {path}:{found['line']} {_words(found)}", flush=True)
+                print(f"{name}: {path}:{found['line']} {page.in_words(found)}", flush=True)
     return process.returncode
 
 
@@ -118,9 +118,8 @@ def run_one(name: str, paths: list[Path]) -> None:
             figures.reset({}, path.name)
             result = page.run(path)
         plt.close("all")
-        failures = [{"line": line, **found} for line, found in sorted(result.failures.items())]
         about: dict[str, Any] = {"page": path.relative_to(page.ROOT).as_posix(), "seconds": time.process_time() - began}
-        print(json.dumps(about | {"checks": len(result.checks), "failures": failures}), file=out, flush=True)
+        print(json.dumps(about | {"checks": len(result.checks), "failures": result.listed()}), file=out, flush=True)
 
 
 def report(outcomes: dict[str, variants.Outcome]) -> None:
@@ -128,14 +127,9 @@ def report(outcomes: dict[str, variants.Outcome]) -> None:
     for (name, line), found in variants.by_check(outcomes).items():
         print(f"\n{name}:{line}: {next(iter(found.values()))['claim']}")
         for variant, about in found.items():
-            print(f"    {variant:18} {_words(about)}")
+            print(f"    {variant:18} {page.in_words(about)}")
     broken = variants.broken(outcomes)
     print(f"\n{len(outcomes)} variants: {len(broken)} checks fail where they may not")
-
-
-def _words(found: dict[str, Any]) -> str:
-    """Say what was measured and what is allowed."""
-    return f"measured {found['measured']}" + (f"; allowed {found['allowed']}" if found["allowed"] else "")
 
 
 if __name__ == "__main__":

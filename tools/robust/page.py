@@ -12,7 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "docs" / "_ext"))  # the build counts the checks of a page in the same way
 
-from checks import Checks, Result, cells
+from checks import Checks, Result, cells, in_words  # noqa: F401  # the last for `__main__`
 
 
 def find(root: Path = ROOT) -> list[Path]:

@@ -1,3 +1,3 @@
-"""The short address of `gdexplain.by_hand.schedules`, which the reference names."""
+"""The short address of `gdexplain.by_hand.schedules`: scripts from before the move to rooms go on."""
 
 from gdexplain.by_hand.schedules import *  # the whole of it

@@ -1,3 +1,3 @@
-"""The short address of `gdexplain.by_hand.tape`, which the reference names."""
+"""The short address of `gdexplain.by_hand.tape`: scripts from before the move to rooms go on."""
 
 from gdexplain.by_hand.tape import *  # the whole of it

@@ -1,6 +1,7 @@
 """The house keeps its shape: imports go one way, importing is instant, and names are what they say."""
 
 import ast
+import importlib
 import pathlib
 import subprocess
 import sys
@@ -134,3 +135,10 @@ def test_another_backend_is_refused_in_words():
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "TensorFlow backend, not on 'jax'" in result.stdout
+
+
+@pytest.mark.parametrize("name", ["rules", "schedules", "tape"])
+def test_a_module_of_the_hand_written_wing_has_a_short_address_too(name):
+    short, whole = (importlib.import_module(f"gdexplain.{place}") for place in (name, f"by_hand.{name}"))
+    public = {key: value for key, value in vars(whole).items() if not key.startswith("_")}
+    assert public.items() <= vars(short).items()

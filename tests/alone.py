@@ -11,7 +11,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def run_alone(function):
     """Call a function of a test module in a new process; a check that fails there fails here, with its words."""
-    code = f"from {function.__module__} import {function.__name__}\n{function.__name__}()"
+    heed = "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a job in the background ignores it
+    code = f"{heed}from {function.__module__} import {function.__name__}\n{function.__name__}()"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
     )

@@ -329,7 +329,11 @@ def stop(top: Path, moment: str, sign: signal.Signals) -> tuple[int, str]:
     """Send a signal to a build and all its processes, as a terminal does, when it says some words; return how it ended."""
     # a shell has its background jobs ignore Ctrl-C, and so would whatever they start
     heed = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL), "start_new_session": True}
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": os.environ | {"PYTHONPATH": str(ROOT)}}
+    pipes = {
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.PIPE,
+        "env": os.environ | {"PYTHONPATH": str(ROOT), "NO_COLOR": "1"},
+    }
     with subprocess.Popen([PYTHON, "docs/_ext/build_site.py"], cwd=top, text=True, **pipes, **heed) as process:
         next(line for line in process.stdout if line.startswith(moment))
         os.killpg(process.pid, sign)

@@ -105,13 +105,18 @@ def open_page(browser: Any, origin: str) -> Iterator[Callable[..., Any]]:
     """Open pages of the site; at the end nothing may have left the site, and no script may have complained."""
     contexts, complaints = [], []
 
+    def failed(request: Any) -> None:
+        """Complain, unless the browser gave the request up itself, as it does with an icon when a page is left."""
+        if "ABORTED" not in request.failure:
+            complaints.append(f"failed: {request.url}")
+
     def open_(path: str = "explore/index.html", *, base: str = origin, **options: Any) -> Any:
         options = {"viewport": {"width": 1280, "height": 900}, **options}
         contexts.append(browser.new_context(**options))
         page = contexts[-1].new_page()
         inside = (base, "data:", "blob:")
         page.on("request", lambda request: None if request.url.startswith(inside) else complaints.append(request.url))
-        page.on("requestfailed", lambda request: complaints.append(f"failed: {request.url}"))
+        page.on("requestfailed", failed)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
         page.goto(f"{base}/{path}")

@@ -71,7 +71,7 @@ class Visit:
         page.route("**/*", self._gate)
         page.on("console", self._listen)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("requestfailed", lambda request: self.complaints.append(f"failed: {request.url}"))
+        page.on("requestfailed", self._fail)
         page.on("response", lambda response: self.responses.append(response))  # noqa: PLW0108  # Playwright refuses built-ins
 
     def _gate(self, route: Any) -> None:
@@ -80,6 +80,10 @@ class Visit:
         else:
             self.outside.append(route.request.url)
             route.abort()
+
+    def _fail(self, request: Any) -> None:
+        if "ABORTED" not in request.failure:  # else the browser gave it up itself, as an icon when a page is left
+            self.complaints.append(f"failed: {request.url}")
 
     def _listen(self, message: Any) -> None:
         if message.type in {"error", "warning"}:

@@ -456,3 +456,43 @@ def test_a_wrong_argument_is_refused_by_name(wrong):
 def test_what_is_no_model_is_refused():
     with pytest.raises(TypeError, match=r"model must be a keras\.Model"):
         diagnose("model", bowl())
+
+
+# -- what a fresh reader found --------------------------------------------------------------------------------------------
+
+
+def test_the_change_that_is_named_for_inputs_with_a_constant_column_can_be_made():
+    x = np.column_stack([np.ones(64), 1e4 + 3e4 * np.random.default_rng(0).uniform(size=64)])
+    scaled, code = look.standardised(x)
+    names = {"np": np, "x": x}
+    exec(code, names)  # noqa: S102  # it is what a reader is told to write
+    np.testing.assert_allclose(names["x"], scaled, atol=1e-12)
+
+
+def test_targets_that_are_all_the_same_are_said_to_be_so_and_are_not_divided_by_their_spread():
+    x = np.random.default_rng(0).normal(size=(64, 2))
+    report = diagnose(dense(1), (x, np.full((64, 1), 5.0)), optimizer="adam", loss="mse", epochs=5)
+    assert "All targets are the same" in str(report)
+    assert "unscaled targets" not in [finding.name for finding in (*report.findings, *report.tried)]
+
+
+@pytest.mark.parametrize(("low", "high"), [(1, 2), (-1, 1), (0, 255)])
+def test_two_labels_that_are_not_0_and_1_are_named_with_the_line_that_makes_them_so(low, high):
+    x = np.random.default_rng(0).normal(size=(64, 2))
+    y = np.where(x[:, :1] > 0, float(high), float(low))
+    report = diagnose(dense(1, "sigmoid"), (x, y), optimizer="adam", loss="binary_crossentropy")
+    assert report.findings[0].name == "labels"
+    names = {"y": y}
+    exec(report.findings[0].change, names)  # noqa: S102  # it is what a reader is told to write
+    np.testing.assert_array_equal(names["y"], x[:, :1] > 0)
+
+
+def test_a_gradient_that_does_not_come_back_is_named():
+    x = np.random.default_rng(0).normal(size=(64, 2))
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1), keras.layers.Lambda(keras.ops.round)])
+    report = diagnose(model, (x, 9 * x[:, :1]), optimizer="sgd", loss="mse", epochs=3, seconds=5)
+    assert [finding.name for finding in report.findings] == ["no gradient"]
+
+
+def dense(*options):
+    return keras.Sequential([keras.Input((2,)), keras.layers.Dense(*options)])

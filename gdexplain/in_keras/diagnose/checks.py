@@ -200,9 +200,7 @@ def unscaled_inputs(seen: Evidence) -> Suspicion | None:
     mean, deviation = look.spread(x)
     if 0.1 <= deviation <= 4 and mean <= 4:
         return None
-    words = (
-        f"columns of x have means up to {mean:.3g} and standard deviations up to {deviation:.3g}; both should be near 1"
-    )
+    words = f"columns of x have means up to {mean:.3g} and standard deviations up to {deviation:.3g}; they should be near 0 and 1"
     scaled, code = look.standardised(x)
     changes = [Change(code, lambda setup: replace(setup, x=scaled, scaled=True))]
     other = unscaled_targets(seen)
@@ -217,10 +215,12 @@ def unscaled_targets(seen: Evidence) -> Suspicion | None:
     if seen.task.kind != "regression":
         return None
     mean, deviation = look.spread(seen.setup.y)
+    if np.any(seen.targets.std(0) == 0):  # nothing to divide by
+        return None
     if 0.05 <= deviation <= 5 and mean <= 5:
         return None
     y = np.asarray(seen.setup.y)
-    centre, scale = y.mean(0), y.std(0) + 1e-12
+    centre, scale = y.mean(0), y.std(0)
     scaled = ((y - centre) / scale).astype(y.dtype if y.dtype.kind == "f" else "float32")
     words = f"y has the mean {mean:.3g} and the standard deviation {deviation:.3g}; they should be near 0 and 1"
     code = "y = (y - y.mean(axis=0)) / y.std(axis=0)"

@@ -44,8 +44,9 @@ def diagnose(
     Parameters
     ----------
     model : keras.Model
-        The model as you train it, before or after a fit. Nothing of it is changed: weights, optimizer and compiled
-        state are afterwards what they were, and so is every random state.
+        The model as you train it, before or after a fit. Weights, optimizer and compiled state are afterwards what they
+        were, and so are the random states of Python, NumPy, Keras and TensorFlow. A model or an optimizer that is not
+        built yet is built, as by ``fit``.
     dataset : Dataset or (x, y)
         The training data, as for `train`.
     optimizer : str or keras.optimizers.Optimizer, optional
@@ -105,6 +106,10 @@ def diagnose(
         if not model.built:
             with contextlib.suppress(ValueError):  # it is said below
                 core.pose(model, dataset, loss)
+        coded = look.two_other_labels(as_pair(dataset)[1], loss)
+        if coded:
+            words = f"the labels are {coded[0]:g} and {coded[1]:g}, and binary cross-entropy takes 0 and 1"
+            return _at_once(model, "labels", words, began, change=f"y = (y == {coded[1]:g}).astype('float32')")
         many = look.classes_of_one_output(as_pair(dataset)[1], _width(model), loss)
         if many:
             words = f"the labels are {many} classes, 0 to {many - 1}, and the model has one output for them"
@@ -158,7 +163,7 @@ def _diagnosed(
     """Measure, suspect and try, until the time is over or Ctrl-C."""
     task = look.task_of(problem.y, _width(model, problem), loss_of(problem)[0])
     bench, until = Bench(model, setup, task, _way_of(model, optimizer, setup)), began + seconds
-    notes = look.columns(setup.x)
+    notes = look.columns(setup.x) + look.constant(setup.y)
     trial = Trial(bench, setup, moved=not int(optimizer.iterations), until=until, longest=seconds / 10)
     found, tried, where = list[Finding](), list[Finding](), None
     try:
@@ -174,6 +179,7 @@ def _diagnosed(
         if trial.error > LEARNED:
             seen = _evidence(trial, problem, optimizer, total, where, before, after, gap)
             _try_all(trial, seen, found, tried, notes)
+            found += _no_gradient(trial) if not found else []
     except KeyboardInterrupt:
         notes.append("Stopped by Ctrl-C: this is what was known.")
     if where is not None and not found:
@@ -262,6 +268,18 @@ def _wrong_gradient(model: Any, setup: Setup, problem: core.Problem) -> list[Fin
             words = f"{report.verdict} Of your own is: {', '.join(own)}"
             return [Finding("gradient", words, "", (), (), "gallery/backprop/plot_gradient_check")]
     return []
+
+
+def _no_gradient(trial: Trial) -> list[Finding]:
+    """See that no update moved anything, since nothing of the loss came back to the weights."""
+    sizes = trial.runs[0].sizes[:, 0]
+    if not len(sizes) or sizes.any():
+        return []
+    words = (
+        f"the gradient of every weight is 0, or there is none, in all of {len(sizes)} updates: something between the "
+        "weights and the loss lets none through, such as a rounding, an argmax, or a loss that ignores the predictions"
+    )
+    return [Finding("no gradient", words, "", (), (), "gallery/backprop/plot_gradient_check")]
 
 
 def _gradients(model: Any, trial: Trial) -> tuple[tuple[str, float, float], ...]:

@@ -122,6 +122,25 @@ def classes_of_one_output(y: Any, width: int, loss: Any) -> int:
     return len(found) if len(found) > 2 and np.array_equal(found, np.arange(len(found))) else 0
 
 
+def two_other_labels(y: Any, loss: Any) -> tuple[float, float] | None:
+    """Return the two labels that a binary cross-entropy is given where they are not 0 and 1; None if all is well."""
+    name = str(getattr(loss, "name", loss)).lower()
+    if not isinstance(y, np.ndarray | list) or "binary" not in name or "cross" not in name:
+        return None
+    try:
+        found = np.unique(np.asarray(y, np.float64))
+    except (TypeError, ValueError):  # no numbers: it is said elsewhere
+        return None
+    outside = len(found) == 2 and (found[0] < 0 or found[1] > 1)
+    return (float(found[0]), float(found[1])) if outside else None
+
+
+def constant(y: Any) -> list[str]:
+    """Say that all targets are the same, if they are."""
+    same = isinstance(y, np.ndarray) and len(y) > 1 and bool(np.all(y == y[:1]))
+    return ["All targets are the same: there is nothing to learn but one number."] if same else []
+
+
 def _entropy(share: Array) -> float:
     """Return the log loss of the best constant guess."""
     kept = share[share > 0]
@@ -169,8 +188,12 @@ def standardised(x: Array) -> tuple[Array, str]:
     if x.ndim > 2:
         return ((x - x.mean()) / (x.std() + 1e-12)).astype(dtype), "x = (x - x.mean()) / x.std()"
     scale = x.std(0)
-    scaled = (x - x.mean(0)) / np.where(scale > 1e-6 * (np.abs(x).max(0) + 1e-30), scale, 1)
-    return scaled.astype(dtype), "x = (x - x.mean(axis=0)) / x.std(axis=0)"
+    varies = scale > 1e-6 * (np.abs(x).max(0) + 1e-30)
+    scaled = (x - x.mean(0)) / np.where(varies, scale, 1)
+    # a column without a spread would become 0 / 0
+    divisor = "x.std(axis=0)" if np.all(varies) else "np.where(x.std(axis=0) > 0, x.std(axis=0), 1)"
+    code = f"x = (x - x.mean(axis=0)) / {divisor}"
+    return scaled.astype(dtype), code
 
 
 def glorot(shape: tuple[int, ...]) -> float:

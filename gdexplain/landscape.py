@@ -530,7 +530,9 @@ def _rows(name: str, path: Any) -> Array:
 
 def _ranges(plane: Plane, around: Any) -> list[tuple[float, float]]:
     """Return the range of a and of b that holds all the points, with a margin."""
-    if isinstance(around, (list, tuple)) and any(isinstance(path, Trajectory) for path in around):
+    if isinstance(around, (list, tuple)) and any(
+        isinstance(path, Trajectory) or getattr(path, "ndim", 0) == 2 for path in around
+    ):
         points = np.concatenate([coordinates("around", _rows("around", path), plane) for path in around])
     else:
         points = coordinates("around", _rows("around", around), plane)
@@ -558,6 +560,13 @@ def _grid(name: str, given: Any, default: tuple[float, float] | None, count: int
 def _losses(loss_function: LossFunction, rows: Array) -> Array:
     """Return the loss of each row."""
     with np.errstate(over="ignore"):  # far out a loss may overflow: infinity is then the answer
+        if hasattr(loss_function, "trainable_variables"):  # a Keras model is callable, on inputs
+            raise refused(
+                TypeError,
+                "loss_function",
+                "a function of parameters, such as KerasObjective(model, data)",
+                loss_function,
+            )
         if callable(loss_function):
             losses = called("loss_function", loss_function, rows)
         elif hasattr(loss_function, "value_and_grad"):

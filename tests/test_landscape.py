@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gdexplain import build_linear
 from gdexplain.by_hand.objectives import LeastSquares, NoisyQuadratic
 from gdexplain.data import Dataset, make_line, make_moons
 from gdexplain.landscape import (
@@ -323,3 +324,15 @@ def test_of_too_many_batches_some_are_drawn_without_replacement_and_repeatably()
 def test_a_batch_of_more_examples_than_there_are_is_refused():
     with pytest.raises(ValueError, match="batch_size must be a whole number from 1 to 4, not 5"):
         batch_gradients(np.ones((4, 2)), 5)
+
+
+def test_a_grid_holds_all_the_arrays_of_a_list():
+    one, two = np.zeros((3, 2)), np.full((2, 2), 10.0)
+    both = loss_grid(line_loss(make_line()), around=[one, two], resolution=5)
+    whole = loss_grid(line_loss(make_line()), around=np.concatenate([one, two]), resolution=5)
+    np.testing.assert_array_equal(both.loss, whole.loss)
+
+
+def test_a_keras_model_is_no_loss_and_the_message_says_what_makes_it_one():
+    with pytest.raises(TypeError, match=r"KerasObjective\(model, data\)"):
+        loss_grid(build_linear(), a_range=(0, 1), b_range=(0, 1))

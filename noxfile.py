@@ -149,7 +149,7 @@ def downloads(session: nox.Session) -> None:
 def browser(session: nox.Session) -> None:
     """Test the explorables of the built site in a browser, against Keras."""
     _install(session, "tests")
-    session.run("pytest", "tests/browser", *session.posargs, env={"GDEXPLAIN_SITE": str(SITE)})
+    session.run("pytest", "tests/browser", "-n2", *session.posargs, env={"GDEXPLAIN_SITE": str(SITE)})
 
 
 @nox.session

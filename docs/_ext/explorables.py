@@ -1,6 +1,7 @@
 """The explorables: figures that can be touched, refereed by Keras at build, which no library has.
 
-``.. explorable:: playground`` (or ``backprop``, or ``map``) puts one on a page; its content is the caption. Browsers
+``.. explorable:: playground`` (or ``backprop``, ``rule`` or ``map``) puts one on a page; its content is the caption, and
+``:small:`` leaves of the playground what fits a first screen. Browsers
 with scripts get a custom element of ``docs/explorables``; without scripts a figure and its text stay; other builders
 write the text. What Keras computes for them is computed in a fork, beside the pages, and again when the package changes.
 Pages without an explorable load nothing.
@@ -33,11 +34,12 @@ from sphinx.util.docutils import SphinxDirective
 HERE = Path(__file__).resolve()
 SCRIPTS = HERE.parents[1] / "explorables"
 NAME = "explorables"  # of this module, and of what it computes among the results of the pages
-ORDER = ["engine", "settings", "ui", "plots", "words", "playground", "net", "backprop", "map"]
+ORDER = ["engine", "ui", "settings", "plots", "words", "playground", "net", "backprop", "rule", "map"]
 LINE = [[1.0, 2.0], [2.0, 4.0], [3.0, 6.0], [4.0, 8.0]]
 CLOUD = [[-1.5, -2.0], [0.0, 1.5], [0.5, 0.25], [1.0, 3.0], [2.0, 2.5]]
 CHECKPOINTS = [1, 2, 3, 5, 10, 20, 50]  # the updates whose (w, b) a page carries
 RATES = {"sgd": 0.05, "momentum": 0.02, "nesterov": 0.02, "adagrad": 0.5, "rmsprop": 0.1, "adam": 0.1, "adamw": 0.1}
+GRADIENTS = [4.0, 4.0, -2.0, 0.5, 0.0, 1e-3, 3.0]  # what the rules are given, one weight's, an update each
 UPDATES = 400  # what the map grants each place
 PLACES = {
     "beta": [(0.1, 0.6), (0.186, 0.58), (0.05, 0.9), (0.15, 0.2), (0.02, 0.3), (0.119, 0.0)],
@@ -66,6 +68,10 @@ ALT = {
     "circuit": (
         "The computational graph of (x + y) z: x and y feed the sum q; q and z feed the product f. Each node carries "
         "its value and its gradient."
+    ),
+    "rule": (
+        "Steps against updates for three rules that are given one gradient ten times, and then none. Momentum's step "
+        "grows with every update and dies out slowly, RMSProp's begins too long, Adam's is one rate from the first on."
     ),
     "map": (
         "A map over learning rate and momentum. The colour says how many updates the neuron needs to converge. Beyond "
@@ -98,7 +104,7 @@ class Wanted(NamedTuple):
         return numbers | {name: float(text) for name, text in {**given, **flat}.items() if name in numbers}
 
 
-LONG = Wanted("playground", "", ""), Wanted("map", "", "")  # their figures take seconds
+LONG = Wanted("playground", "", ""), Wanted("rule", "", ""), Wanted("map", "", "")  # their figures take seconds
 
 
 class Explorable(nodes.General, nodes.Element):
@@ -112,6 +118,7 @@ class ExplorableDirective(SphinxDirective):
     has_content = True
     option_spec: ClassVar[dict[str, Any]] = {
         "settings": directives.unchanged,
+        "small": directives.flag,
         "graph": lambda value: directives.choice(value, tuple(LEAVES)),
         "alt": directives.unchanged_required,
     }
@@ -119,11 +126,12 @@ class ExplorableDirective(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         """Build the node, and remember for the page what it needs."""
         kind = self.arguments[0]
-        if kind not in ("playground", "backprop", "map"):
-            raise self.error(f"explorable must be playground, backprop or map, not {kind!r}.")
+        if kind not in ("playground", "backprop", "rule", "map"):
+            raise self.error(f"explorable must be playground, backprop, rule or map, not {kind!r}.")
         graph = self.options.get("graph", "net") if kind == "backprop" else ""
         wanted = Wanted(kind, graph, self.options.get("settings", ""))
-        node = Explorable(wanted=wanted, alt=self.options.get("alt", ALT[graph or kind]))
+        alt = self.options.get("alt", ALT[graph or kind])
+        node = Explorable(wanted=wanted, alt=alt, small="small" in self.options)
         self.set_source_info(node)
         self.state.nested_parse(self.content, self.content_offset, node)
         _pages(self.env).setdefault(self.env.docname, []).append(wanted)
@@ -146,6 +154,7 @@ def reference() -> dict[str, Any]:
     return {
         "keras": version("keras"),
         "runs": reference_runs(),
+        "rules": reference_rules(),
         "map": {"limit": UPDATES, "limits": limits, "places": places},
     }
 
@@ -200,6 +209,23 @@ def reference_runs() -> list[dict[str, Any]]:
             path = train_line(settings, max(CHECKPOINTS)).parameters
             runs.append({"settings": settings, "at": CHECKPOINTS, "path": [path[k].tolist() for k in CHECKPOINTS]})
     return runs
+
+
+def reference_rules() -> list[dict[str, Any]]:
+    """Have three rules of Keras move one weight in float64, each by the same gradients."""
+    import keras
+    import tensorflow as tf
+
+    rules = []
+    for opt in ("momentum", "rmsprop", "adam"):
+        weight, optimizer = keras.Variable(1.0, dtype="float64"), optimizer_of(opt, 0.1, 0.9)
+        optimizer.build([weight])
+        path = []
+        for gradient in GRADIENTS:
+            optimizer.apply([tf.constant(gradient, tf.float64)], [weight])
+            path.append(weight.numpy().item())
+        rules.append({"opt": opt, "lr": 0.1, "beta": 0.9, "w": 1.0, "gradients": GRADIENTS, "path": path})
+    return rules
 
 
 def updates_needed(by: str, lr: float, other: float) -> int | None:
@@ -292,6 +318,28 @@ def draw_graph(wanted: Wanted) -> Any:
     return figure
 
 
+def draw_rule(_: Wanted) -> Any:
+    """Draw the steps of three rules that are given one gradient ten times, and then none."""
+    from gdexplain.by_hand import rules
+    from gdexplain.plotting import COLORS
+
+    figure, ax = _subplots()
+    kinds = {
+        "momentum": (rules.momentum(0.1), "s-"),
+        "RMSProp": (rules.rmsprop(0.1), "^:"),
+        "Adam": (rules.adam(0.1), "o-"),
+    }
+    for name, (rule, look) in kinds.items():
+        state, steps = rule.init(np.zeros(1)), []
+        for gradient in [1.0] * 10 + [0.0] * 10:
+            step, state = rule.update(np.array([gradient]), state, np.zeros(1))
+            steps.append(-step.item() / 0.1)
+        ax.plot(range(1, 21), steps, look, color=COLORS["momentum" if name == "momentum" else "adam"], label=name)
+    ax.set(xlabel="update", ylabel="step / rate")
+    ax.legend()
+    return figure
+
+
 def draw_map(_: Wanted) -> Any:
     """Draw how many updates each learning rate and momentum needs, and the boundary of theory."""
     from gdexplain.by_hand.descent import descend
@@ -332,7 +380,7 @@ def svg(wanted: Wanted) -> str:
 
     from gdexplain import use_style
 
-    draw = {"playground": draw_playground, "backprop": draw_graph, "map": draw_map}[wanted.kind]
+    draw = {"playground": draw_playground, "backprop": draw_graph, "rule": draw_rule, "map": draw_map}[wanted.kind]
     with mpl.rc_context():
         use_style()
         mpl.rcParams["svg.hashsalt"] = "gdexplain"
@@ -456,6 +504,7 @@ def visit_html(self: Any, node: Explorable) -> None:
     static = os.path.normpath(f"{self.builder.imgpath}/../_static/explorables").replace(os.sep, "/")
     given = {"settings": wanted.settings, "graph": wanted.graph, "data-playground": _playground_page(self.builder)}
     attributes = "".join(f' {name}="{html.escape(value)}"' for name, value in given.items() if value)
+    attributes += " small" * node["small"]
     self.body.append(
         f'<figure class="gdx-figure"><gdx-{wanted.kind}{attributes}><img class="gdx-static" width="648" height="288" '
         f'src="{static}/{wanted.picture}" alt="{html.escape(node["alt"])}"></gdx-{wanted.kind}>{"<figcaption>" if node.children else ""}'

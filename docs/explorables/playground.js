@@ -249,6 +249,37 @@ class GdxPlayground extends HTMLElement {
     this.change({ data }, keep);
   }
 
+  /** Takes two columns of text as the data, or says why not. @param {string} text */
+  bring(text) {
+    try {
+      const { data, notes } = gdxSettings.table(text, this.ui.scale.checked);
+      this.change({ data }, false);
+      this.ui.made.textContent = [`${data.length} point${data.length > 1 ? "s" : ""} now.`, ...notes].join(" ");
+    } catch (error) {
+      this.ui.made.textContent = `${/** @type {Error} */ (error).message} The data was left as it is.`;
+    }
+  }
+
+  /** @param {File | undefined} file */
+  async bringFile(file) {
+    if (!file) return;
+    const large = file.size > gdxSettings.MAX_TEXT;
+    this.ui.made.closest("details").open = true;
+    if (large) this.ui.made.textContent = `A file must be at most ${gdxSettings.MAX_TEXT / 1e6} MB, not ${gdxUi.show(file.size / 1e6, 3)} MB. The data was left as it is.`;
+    else this.bring(await file.text());
+  }
+
+  /** Takes a file that is dropped on the figure. @param {HTMLElement} card */
+  welcome(card) {
+    const held = (/** @type {DragEvent} */ event) => event.dataTransfer?.types.includes("Files");
+    card.addEventListener("dragover", (event) => held(event) && event.preventDefault());
+    card.addEventListener("drop", (event) => {
+      if (!held(event)) return;
+      event.preventDefault();
+      this.bringFile(event.dataTransfer?.files[0]);
+    });
+  }
+
   /** @param {number} i */
   removePoint(i) {
     if (this.setup.world.data.length < 2) return this.note(["One point has to stay."]);
@@ -337,6 +368,7 @@ class GdxPlayground extends HTMLElement {
           h("div", { class: "gdx-curve" }, this.plots.curve.svg)),
         ui.equations, ui.say, ui.notes, form, extras, ui.badge),
       ...still);
+    this.welcome(/** @type {HTMLElement} */ (this.firstElementChild));
   }
 
   /** The handle of the start, on the surface. */
@@ -400,6 +432,9 @@ class GdxPlayground extends HTMLElement {
     const { ui } = this;
     const id = fresh();
     ui.text = h("textarea", { id, rows: 5, spellcheck: "false" });
+    ui.scale = h("input", { type: "checkbox", id: fresh() });
+    ui.file = h("input", { type: "file", accept: ".csv,.tsv,.txt,text/csv,text/plain", "aria-label": "A CSV file", onchange: () => this.bringFile(ui.file.files[0]) });
+    ui.made = h("p", { "aria-live": "polite" });
     ui.pre = h("pre", { tabindex: 0, "aria-label": "Keras code" });
     ui.head = h("tr", {}, ...gdxWords.COLUMNS.map((name) => h("th", { scope: "col" }, name)));
     ui.body = h("tbody");
@@ -412,10 +447,12 @@ class GdxPlayground extends HTMLElement {
         button("Copy link", () => this.copyLink()),
         button("Download CSV", () => this.download())),
       ui.table,
-      h("details", {}, h("summary", {}, "The data as text"),
-        h("label", { for: id }, "One point “x, y” a line"), ui.text,
-        h("div", { class: "gdx-bar" }, button("Use this data", () => this.change({ data: ui.text.value }, false)),
-          button("Back to y = 2x", () => this.change({ data: gdxSettings.standard().world.data }, false)))),
+      h("details", {}, h("summary", {}, "Your own data: paste it, or drop a CSV file on this figure"),
+        h("label", { for: id }, "Two columns, x and y, a line for each point"), ui.text,
+        h("p", { class: "gdx-replay" }, ui.scale, h("label", { for: ui.scale.id }, "Scale both columns to mean 0 and standard deviation 1")),
+        h("div", { class: "gdx-bar" }, button("Use this data", () => this.bring(ui.text.value)), ui.file,
+          button("Back to y = 2x", () => this.change({ data: gdxSettings.standard().world.data }, false))),
+        ui.made),
       ui.codeBox);
   }
 
@@ -490,7 +527,7 @@ class GdxPlayground extends HTMLElement {
     const points = all ? `all ${batch.length} points` : `point${batch.length > 1 ? "s" : ""} ${batch.length > 12 ? `${batch.slice(0, 12).join(", ")}, …` : batch.join(", ")}`;
     const block = (/** @type {0 | 1} */ i) => h("div", {},
       h("p", {}, h("span", { class: "gdx-formula" }, `g = ∂L/∂${"wb"[i]}`), ` = ${show(/** @type {number} */ (i ? row.gradB : row.gradW), 6)}`),
-      ...gdxWords.equations(run, before, row, i).map(([formula, numbers]) => h("p", {}, h("span", { class: "gdx-formula" }, formula), h("span", {}, ` = ${numbers}`))));
+      ...gdxWords.equations(run.settings.opt, run.settings.beta, before, row, i).map(([formula, numbers]) => h("p", {}, h("span", { class: "gdx-formula" }, formula), h("span", {}, ` = ${numbers}`))));
     this.ui.equations.replaceChildren(
       h("p", { class: "gdx-what" }, h("b", {}, at ? `Update ${row.update}` : "The first update"), ` ${at ? "used" : "will use"} ${points}; loss of the batch ${show(row.batchLoss ?? 0)}`),
       block(0), block(1));

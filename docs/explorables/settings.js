@@ -7,6 +7,7 @@
 
 const gdxSettings = (() => {
   const MAX_POINTS = 100;
+  const MAX_TEXT = 1e6;
   const MAX_RUNS = 4;
   const FIELDS = ["opt", "batch", "lr", "beta", "w", "b", "seed", "data"];
 
@@ -48,6 +49,65 @@ const gdxSettings = (() => {
     return pairs.map((pair) => {
       if (!Array.isArray(pair) || pair.length !== 2) throw new RangeError(`The data must be points “x, y”, not ${shown(pair)}`);
       return [number("An x", pair[0], -1e6, 1e6), number("A y", pair[1], -1e6, 1e6)];
+    });
+  }
+
+  /**
+   * Reads two columns of numbers: a CSV file, or what was copied from a sheet.
+   * @param {string} text @param {boolean} scaled each column to mean 0 and standard deviation 1
+   * @returns {{data: Pair[], notes: string[]}} the points, and in words what was made of the text
+   */
+  function table(text, scaled) {
+    if (text.length > MAX_TEXT) throw new RangeError(`The text must be at most ${many(MAX_TEXT)} characters long, not ${many(text.length)}.`);
+    const lines = text.split(/\r\n?|\n/).map((line, i) => ({ line: line.trim(), at: i + 1 })).filter(({ line }) => line && !line.startsWith("#"));
+    if (!lines.length) throw new RangeError("There must be at least one line with two numbers, x and y.");
+    const separator = ["\t", ";", ","].find((one) => lines[lines.length - 1].line.includes(one)) ?? /\s+/;
+    const rows = lines.map(({ line, at }) => ({ at, cells: line.split(separator).map((cell) => cell.trim().replace(/^"(.*)"$/, "$1")) }));
+    /** @param {string | undefined} cell */
+    const read = (cell) => (cell ? Number(separator === ";" ? cell.replace(",", ".") : cell) : NaN); // 1,5; 2,5 as some sheets write
+    /** @type {string[]} */ const notes = [];
+    if (rows[0].cells.slice(0, 2).every((cell) => Number.isNaN(read(cell)))) {
+      notes.push(`“${shown(rows[0].cells.slice(0, 2).join(", "))}” was taken for the names of the columns.`);
+      rows.shift();
+    }
+    if (!rows.length) throw new RangeError("There must be at least one line with two numbers, x and y.");
+    /** @type {Pair[]} */
+    const all = rows.map(({ at, cells }) => {
+      if (cells.length < 2) throw new RangeError(`Line ${at} must have two columns, x and y, not one: “${shown(cells[0])}”.`);
+      return [coordinate(`Line ${at}: x`, cells[0], read(cells[0]), scaled), coordinate(`Line ${at}: y`, cells[1], read(cells[1]), scaled)];
+    });
+    const columns = Math.max(...rows.slice(0, 1000).map(({ cells }) => cells.length));
+    if (columns > 2) notes.push(`The first two of ${columns} columns are used.`);
+    const every = Math.ceil(all.length / MAX_POINTS);
+    const data = all.filter((_, i) => i % every === 0);
+    if (every > 1) notes.push(`There is room for ${MAX_POINTS} points: of ${many(all.length)} lines one in ${every} is used.`);
+    if (scaled) notes.push(...scale(data));
+    return { data, notes };
+  }
+
+  /** @param {number} count */
+  const many = (count) => count.toLocaleString("en");
+
+  /** @param {string} name @param {string} cell @param {number} value @param {boolean} scaled @returns {number} */
+  function coordinate(name, cell, value, scaled) {
+    if (!Number.isFinite(value)) throw new RangeError(`${name} must be a number, not ${cell ? `“${shown(cell)}”` : "nothing"}.`);
+    const most = scaled ? 1e100 : 1e6;
+    if (Math.abs(value) > most) {
+      throw new RangeError(`${name} must be from −${most.toLocaleString("en")} to ${most.toLocaleString("en")}, not ${shown(cell)}. Scaled columns may be larger.`);
+    }
+    return value;
+  }
+
+  /** Takes from each column its mean and divides by its standard deviation, in place. @param {Pair[]} data @returns {string[]} what was done */
+  function scale(data) {
+    return /** @type {const} */ ([0, 1]).map((i) => {
+      const size = Math.max(...data.map((point) => Math.abs(point[i]))) || 1; // so that no square is too large for a number
+      const mean = (data.reduce((sum, point) => sum + point[i] / size, 0) / data.length) * size;
+      const spread = Math.sqrt(data.reduce((sum, point) => sum + ((point[i] - mean) / size) ** 2, 0) / data.length) * size;
+      const flat = spread <= 1e-12 * size;
+      for (const point of data) point[i] = Number(((point[i] - mean) / (flat ? 1 : spread)).toPrecision(6));
+      const [name, m, s] = ["xy"[i], gdxUi.show(mean, 5), gdxUi.show(spread, 5)];
+      return flat ? `Every ${name} is ${m}, which is 0 now.` : `${name} is scaled: 0 stands for ${m}, and 1 for ${s} more.`;
     });
   }
 
@@ -162,5 +222,5 @@ const gdxSettings = (() => {
     return notes;
   }
 
-  return Object.freeze({ MAX_POINTS, MAX_RUNS, FIELDS, CHECKS, standard, apply, setData, points, read, write });
+  return Object.freeze({ MAX_POINTS, MAX_TEXT, MAX_RUNS, FIELDS, CHECKS, number, table, standard, apply, setData, points, read, write });
 })();

@@ -16,13 +16,12 @@ const gdxWords = (() => {
 
   /**
    * One parameter's update with its numbers, a line a formula.
-   * @param {OneRun} run @param {Row} before @param {Row} row @param {0 | 1} i @returns {[string, string][]}
+   * @param {string} opt @param {number} beta @param {Row} before @param {Row} row @param {0 | 1} i @returns {[string, string][]}
    */
-  function equations(run, before, row, i) {
+  function equations(opt, beta, before, row, i) {
     const p = "wb"[i];
     const [old, now] = i ? [before.b, row.b] : [before.w, row.w];
     const g = /** @type {number} */ (i ? row.gradB : row.gradW);
-    const { opt, beta } = run.settings;
     const [m0, v0, m, v] = [before.memory.m[i], before.memory.v[i], row.memory.m[i], row.memory.v[i]];
     const [G, O, R] = [term(g), show(old), show(row.lr)];
     const result = ` = ${show(now, 6)}`;

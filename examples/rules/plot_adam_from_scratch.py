@@ -121,6 +121,13 @@ ax.legend()
 # AdaGrad never forgets: its sum only grows, so the rate that is left, :math:`\eta / \sqrt a`, only shrinks. RMSProp and
 # Adam forget old gradients.
 #
+# One update, slot by slot
+# ------------------------
+#
+# .. explorable:: rule
+#
+#    Press Next: the gradient, the two means, the correction, the step. Then choose another rule for the same gradient.
+#
 # Where epsilon stands
 # --------------------
 #

@@ -215,6 +215,13 @@ print("best rates: plain {:.4f}, momentum {:.4f}, Nesterov {:.4f}".format(*slope
 # not show: you rarely know :math:`\kappa`, so people take :math:`\beta = 0.9` and tune the rate; and with
 # :term:`gradient noise` the gain is smaller.
 #
+# One update, slot by slot:
+#
+# .. explorable:: rule
+#    :settings: opt=momentum
+#
+#    Press Next, and keep the gradient: the velocity grows, and the step with it.
+#
 # Point at a place of the map, or move the sliders, and watch the run from there.
 #
 # .. explorable:: map

@@ -38,15 +38,16 @@ html_theme = "furo"
 
 @pytest.fixture(scope="session")
 def site() -> Path:
-    """Build the Explore page, and one page without an explorable; GDEXPLAIN_SITE names a built site to use instead."""
+    """Build the Explore page, and the first screen of the home page; GDEXPLAIN_SITE names a built site to use instead."""
     if given := os.environ.get("GDEXPLAIN_SITE"):
         return Path(given).resolve()
     pytest.importorskip("furo", reason="the theme of the site is not installed: nox -s browser")
     source = CACHE / "source"
     (source / "explore").mkdir(parents=True, exist_ok=True)
+    home = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
     for name, text in {
         "conf.py": CONF,
-        "index.md": "# Plain\n\nNo figure here.\n\n```{toctree}\nexplore/index\n```\n",
+        "index.md": home.partition("```{div}")[0] + "```{toctree}\nexplore/index\n```\n",
         "explore/index.md": (ROOT / "docs" / "explore" / "index.md").read_text(encoding="utf-8"),
     }.items():
         path = source / name

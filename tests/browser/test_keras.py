@@ -199,6 +199,36 @@ def test_the_backprop_stepper_equals_the_tape_of_keras_on_random_inputs(open_pag
             np.testing.assert_allclose(found[name], expected, rtol=1e-9, atol=1e-12, err_msg=name)
 
 
+@pytest.mark.parametrize("opt", ["momentum", "rmsprop", "adam"])
+def test_the_rule_stepper_equals_a_keras_optimizer_in_float64(open_page: Any, opt: str) -> None:
+    page = open_page()
+    rng = np.random.default_rng(11)
+    for _ in range(10):
+        settings = {
+            "opt": opt,
+            "lr": float(10 ** rng.uniform(-3, 0)),
+            "beta": float(rng.uniform(0, 0.99)),
+            "w": float(rng.normal()),
+            "gradients": (rng.normal(size=20) * 10.0 ** rng.uniform(-3, 2, 20)).tolist(),
+        }
+        rows = page.evaluate(
+            "(s) => { const e = document.querySelector('gdx-rule'); e.configure(s); return e.updates; }", settings
+        )
+        weight, optimizer = keras.Variable(settings["w"], dtype="float64"), optimizer_of(settings)
+        optimizer.build([weight])
+        for row, gradient in zip(rows, settings["gradients"], strict=True):
+            before = weight.numpy().item()
+            optimizer.apply([tf.constant(gradient, tf.float64)], [weight])
+            assert row["gradient"] == gradient
+            np.testing.assert_allclose(row["w"], weight.numpy(), rtol=1e-12, atol=1e-12)
+            np.testing.assert_allclose(row["step"], weight.numpy() - before, rtol=1e-9, atol=1e-12)
+        memory = {name: variable.numpy().item() for name, variable in zip("mv", optimizer.variables[2:], strict=False)}
+        if opt == "rmsprop":
+            memory = {"v": memory["m"]}
+        for name, value in memory.items():
+            np.testing.assert_allclose(rows[-1]["memory"][name], value, rtol=1e-12)
+
+
 def test_the_circuit_gives_the_gradients_of_the_course(open_page: Any) -> None:
     page = open_page()
     page.get_by_label("Graph", exact=True).select_option("circuit")
@@ -210,7 +240,7 @@ def test_the_circuit_gives_the_gradients_of_the_course(open_page: Any) -> None:
 def test_each_badge_says_that_the_page_equals_keras(open_page: Any) -> None:
     page = open_page()
     badges = page.locator(".gdx-badge").all_inner_texts()
-    assert len(badges) == 3
+    assert len(badges) == 4
     assert all(badge.startswith("✓") and keras.__version__ in badge for badge in badges), badges
 
 

@@ -269,10 +269,91 @@ def test_hostile_settings_leave_the_run_as_it_was(open_page: Any) -> None:
         assert page.locator("gdx-playground [role=alert]").inner_text() != ""
         page.evaluate(f"{PLAY}.step(2)")
         assert trace(page)[1]["w"] == pytest.approx(1.5, abs=1e-6)
-    page.get_by_text("The data as text").click()
-    page.get_by_label("One point").fill("1; two")
+
+
+def use(page: Any, text: str, *, scaled: bool = False) -> str:
+    """Paste a text as the reader's own data; return what the page says."""
+    box = page.locator("details", has=page.get_by_text("Your own data"))
+    if not box.evaluate("(e) => e.open"):
+        box.locator("summary").click()
+    page.get_by_label("Two columns").evaluate(
+        "(area, text) => { area.value = text; }", text
+    )  # `fill` takes a minute for a megabyte
+    page.get_by_label("Scale both columns").set_checked(scaled)
     page.get_by_role("button", name="Use this data").click()
-    assert "must be" in page.locator("gdx-playground [role=alert]").inner_text()
+    return page.locator("gdx-playground .gdx-extras [aria-live]").inner_text()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1, 2\n3, 5",
+        "1\t2\n3\t5\n",
+        "1;2\r\n3;5",
+        "1 2\n\n3   5",
+        '"x","y"\n"1","2"\n3,5',
+        "# a comment\n1.0,2,9\n3,5e0,9",
+        "1,0;2\n3;5,0",
+    ],
+    ids=["commas", "tabs", "semicolons", "blanks", "names and quotes", "more columns", "decimal commas"],
+)
+def test_the_readers_own_data_is_read_in_the_ways_in_which_tables_are_written(open_page: Any, text: str) -> None:
+    page = open_page()
+    assert use(page, text).startswith("2 points now.")
+    assert page.evaluate(f"{PLAY}.setup.world.data") == [[1, 2], [3, 5]]
+    page.evaluate(f"{PLAY}.step(3)")
+    assert len(trace(page)) == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("", "at least one line"),
+        ("x,y", "at least one line"),
+        ("1,2\n3", "Line 2 must have two columns, x and y, not one"),
+        ("1,2\n3,four", "Line 2: y must be a number, not “four”"),
+        ("1,2\n,4", "Line 2: x must be a number, not nothing"),
+        ("1,2\nNaN,4", "Line 2: x must be a number, not “NaN”"),
+        ("1,2\n1e400,4", "Line 2: x must be a number"),
+        ("1,2\n1e7,4", "Line 2: x must be from −1,000,000 to 1,000,000"),
+        ("1,2\n" * 300_000, "at most 1,000,000 characters"),
+    ],
+    ids=range(9),
+)
+def test_data_that_cannot_be_used_is_refused_in_clear_words(open_page: Any, text: str, word: str) -> None:
+    page = open_page()
+    said = use(page, text)
+    assert word in said
+    assert said.endswith("The data was left as it is.")
+    assert page.evaluate(f"{PLAY}.setup.world.data") == [[1, 2], [2, 4], [3, 6], [4, 8]]
+
+
+def test_a_dropped_file_is_thinned_and_scaled_and_the_page_says_how(open_page: Any) -> None:
+    page = open_page()
+    page.locator("summary", has_text="Your own data").click()
+    page.get_by_label("Scale both columns").check()
+    page.evaluate("""() => {
+      const lines = Array.from({ length: 2000 }, (_, i) => `${1900 + i},${5e6 + 3000 * i}`);
+      const carried = new DataTransfer();
+      carried.items.add(new File([["year,people", ...lines].join("\\n")], "people.csv", { type: "text/csv" }));
+      const drop = new DragEvent("drop", { dataTransfer: carried, bubbles: true, cancelable: true });
+      document.querySelector("gdx-playground .gdx-card").dispatchEvent(drop); }""")
+    said = page.locator("gdx-playground .gdx-extras [aria-live]", has_text="100 points now.")
+    said.wait_for()
+    for words in (
+        "“year, people” was taken for the names",
+        "of 2,000 lines one in 20 is used",
+        "x is scaled: 0 stands for 2890",
+    ):
+        assert words in said.inner_text()
+    columns = list(zip(*page.evaluate(f"{PLAY}.setup.world.data"), strict=True))
+    assert len(columns[0]) == 100
+    for column in columns:
+        assert sum(column) / 100 == pytest.approx(0, abs=1e-4)
+        assert sum(value**2 for value in column) / 100 == pytest.approx(1, abs=1e-4)
+    page.evaluate(f"{PLAY}.configure({{lr: 0.3}})")
+    page.evaluate(f"{PLAY}.step(200)")
+    assert "Converged" in page.locator("gdx-playground [role=status]").inner_text()
 
 
 def test_play_runs_and_stands_still_for_readers_who_asked_for_less_motion(open_page: Any) -> None:
@@ -385,12 +466,38 @@ def test_the_stepper_steps_by_key_and_links_to_its_step(open_page: Any) -> None:
     assert again.locator("gdx-backprop .gdx-chain").inner_text() == stepper.locator(".gdx-chain").inner_text()
 
 
+def test_the_stepper_of_a_rule_fills_slot_by_slot_with_the_numbers_put_in(open_page: Any) -> None:
+    page = open_page()
+    rule = page.locator("gdx-rule")
+    rule.get_by_label("Rule", exact=True).select_option("adam")
+    said, seen = rule.locator("[role=status]"), []
+    for _ in range(5):
+        rule.get_by_role("button", name="Next").click()
+        seen.append(said.inner_text())
+        assert rule.locator("[aria-current=step]").count() == 1
+    words = ["Gradient", "Memory: mean", "Memory: mean square", "Correction", "Step"]
+    assert [text.partition(" of update 1")[0] for text in seen] == words
+    assert rule.locator(".gdx-empty").count() == 0
+    first = page.evaluate("document.querySelector('gdx-rule').updates[0]")
+    assert first["step"] == pytest.approx(-0.1, rel=1e-4)  # one rate, whatever the gradient
+    assert shows(seen[-1].rpartition("= ")[2], first["w"], 6)
+    field = rule.get_by_label("gradient of this update")
+    field.fill("-4000")
+    field.press("Enter")
+    assert page.evaluate("document.querySelector('gdx-rule').updates[0].step") == pytest.approx(0.1, rel=1e-4)
+    rule.get_by_role("button", name="Next").click()
+    assert "Gradient of update 2" in said.inner_text()
+    page.evaluate("document.querySelector('gdx-rule').configure({opt: '__proto__', lr: 'x', gradients: [NaN]})")
+    assert rule.get_by_role("alert").inner_text().count("It was left as it is.") == 3
+    assert re.search(r"NaN|undefined|Infinity", rule.inner_text().replace("not NaN", "")) is None
+
+
 def test_the_sum_over_two_paths_is_written_out(open_page: Any) -> None:
     page = open_page()
     k = page.evaluate("""() => { const e = document.querySelector("gdx-backprop");
       const k = e.steps.findIndex((s) => s.backward && s.name === "x") + 1; e.goto(k); return k; }""")
     assert k > 0
-    assert "along 2 paths" in page.locator(".gdx-chain").inner_text()
+    assert "along 2 paths" in page.locator("gdx-backprop .gdx-chain").inner_text()
 
 
 def test_apply_the_update_lowers_the_loss_and_leads_to_the_playground(open_page: Any) -> None:
@@ -501,7 +608,7 @@ def test_after_200_random_acts_every_number_shown_is_that_of_the_trace(open_page
         page.keyboard.press(chance.choice(["Home", "End", "ArrowLeft", "ArrowRight"]))
 
     def choose_rate() -> None:
-        page.locator("input[name=lr]").fill(str(chance.choice([0.001, 0.02, 0.05, 0.11, 0.13, 0.5])))
+        page.locator("gdx-playground input[name=lr]").fill(str(chance.choice([0.001, 0.02, 0.05, 0.11, 0.13, 0.5])))
         page.keyboard.press("Enter")
 
     def pause() -> None:

@@ -73,6 +73,38 @@ assert losses == sorted(losses, reverse=True)
     assert result.failures[3]["claim"] == "rate < 0.3 and rate > 0"
 
 
+def test_of_a_check_that_holds_the_page_tells_what_was_compared(tmp_path):
+    code = """import numpy as np
+drawn = []
+def draw():
+    drawn.append(1)
+    return len(drawn)
+assert draw() == 1 and draw() == 2
+limit = 0.119756
+assert 0 < limit < 0.12, "words"
+np.testing.assert_allclose(limit, 0.1197561, rtol=1e-5)
+np.testing.assert_allclose(*(np.array([1.0, 2.0]), np.array([1.0, 2.5])), atol=1)
+np.testing.assert_allclose([0.9, 1.1], 1, atol=0.2)
+np.testing.assert_array_equal([1, 2], [1, 2])
+assert not drawn == 3
+for k in range(3):
+    assert k < 3
+"""
+    result = run(tmp_path, code)
+    assert result.failures == {}
+    assert [words for _, words in result.told()] == [
+        "`draw()`: predicted 1, measured 1; `draw()`: predicted 2, measured 2",
+        "0 < `limit` = 0.119756 < 0.12",
+        "`limit`: predicted 0.119756, measured 0.119756",
+        "2 numbers as predicted, the largest difference 5.0e-01",
+        "`[0.9, 1.1]`: predicted 1, measured 0.9 to 1.1",
+        "`[1, 2]`: 2 numbers as predicted, to the last digit",
+        "`not drawn == 3`",
+        "`k` = 2 < 3",
+    ]
+    assert result.told()[1][0] == "assert 0 < limit < 0.12, 'words'"
+
+
 def test_an_error_ends_a_page_and_is_named_with_its_line(tmp_path):
     result = run(tmp_path, "assert 1 < 2\n\nraise ValueError('no such rate')\nassert 2 < 1\n")
     assert result.checks == {1}

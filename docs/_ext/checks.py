@@ -1,4 +1,4 @@
-"""Count the checks of code that runs, note each that fails and run on: no tool keeps what an `assert` measured.
+"""Note what each check of code that runs has measured, and run on where one fails: no tool keeps what an `assert` measured.
 
 The build and `nox -s robust` share it. It imports nothing of Sphinx.
 """
@@ -6,8 +6,10 @@ The build and `nox -s robust` share it. It imports nothing of Sphinx.
 from __future__ import annotations
 
 import ast
+import itertools
 import sys
 import traceback
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,14 +44,16 @@ def _cell(token: Any) -> tuple[int, str]:
 
 @dataclass
 class Result:
-    """What became of a page: the lines of its checks, and for each that failed what was measured and allowed."""
+    """What became of a page: the lines of its checks, what was found at each, and what was allowed where it failed."""
 
     checks: set[int] = field(default_factory=set)
+    found: dict[int, tuple[str, str]] = field(default_factory=dict)  # a check's source, and what held, in words
     failures: dict[int, dict[str, str]] = field(default_factory=dict)
 
-    def passed(self, line: int) -> None:
-        """Count a check."""
+    def passed(self, line: int, source: str, parts: list[tuple[Any, ...]]) -> None:
+        """Count a check, and say what it compared; in a loop, the last time."""
         self.checks.add(line)
+        self.found[line] = source, "; ".join(_held(*part) for part in parts)
 
     def failed(self, line: int, claim: str, operands: Any) -> None:
         """Note a check that did not hold; in a loop, the first time."""
@@ -61,6 +65,10 @@ class Result:
     def names(self) -> dict[str, Any]:
         """Return the names that the code of `Checks` calls."""
         return {_COUNT: self.passed, _FAIL: self.failed}
+
+    def told(self) -> list[tuple[str, str]]:
+        """Return the source of each check that held, and what it found, by line."""
+        return [told for line, told in sorted(self.found.items()) if line not in self.failures]
 
     def listed(self) -> list[dict[str, Any]]:
         """Return the failures, by line."""
@@ -82,32 +90,107 @@ class Checks(ast.NodeTransformer):
     offset = 0
 
     def visit_Assert(self, node: ast.Assert) -> ast.stmt:
-        """Note the first part of an `and` that is not true."""
-        parts = node.test.values if isinstance(node.test, ast.BoolOp) and isinstance(node.test.op, ast.And) else None
-        return self._guarded(node, node.test, node.msg, f"[{', '.join(map(_operands, parts or [node.test]))}]")
+        """Keep the sides of each comparison; note the first part of an `and` that is not true."""
+        source, parts = ast.unparse(node), _parts(node.test)
+        claim, operands = _claim(node.msg, node.test), f"[{', '.join(map(_operands, parts))}]"
+        names = (f"_side_{number}_" for number in itertools.count())
+        seen = f"[{', '.join(_kept(part, names) for part in parts)}]"
+        return self._guarded(node, claim, operands, f"{source!r}, {seen}")
 
     def visit_Expr(self, node: ast.Expr) -> ast.stmt:
         """Do the same for `np.testing`'s functions."""
-        if isinstance(node.value, ast.Call) and ast.unparse(node.value.func).startswith("np.testing."):
-            words = [keyword for keyword in node.value.keywords if keyword.arg in ("rtol", "atol")]
-            rest = ", ".join(f"{word.arg}={ast.unparse(word.value)}" for word in words)
-            sides = ", ".join(map(ast.unparse, node.value.args))
-            exact = "" if "allclose" in ast.unparse(node.value.func) else "rtol=0"
-            said = next((word.value for word in node.value.keywords if word.arg == "err_msg"), None)
-            return self._guarded(node, node.value, said, f"[lambda: (*({sides},)[:2], dict({rest or exact}))]")
-        return node
+        if not is_check(node):
+            return node
+        call, source = node.value, ast.unparse(node)
+        words = [keyword for keyword in call.keywords if keyword.arg in ("rtol", "atol")]
+        rest = ", ".join(f"{word.arg}={ast.unparse(word.value)}" for word in words)
+        sides = ", ".join(map(ast.unparse, call.args))
+        exact = "" if "allclose" in ast.unparse(call.func) else "rtol=0"
+        operands = f"[lambda: (*({sides},)[:2], dict({rest or exact}))]"
+        said = next((word.value for word in call.keywords if word.arg == "err_msg"), None)
+        claim, name = _claim(said, call), ast.unparse(call.args[0])
+        given = ast.parse(f"f(*(_sides_ := ({sides},)))", mode="eval").body.args[0]
+        for child in ast.walk(given):
+            ast.copy_location(child, call)
+        call.args = [given]
+        return self._guarded(node, claim, operands, f"{source!r}, [('near', [{name!r}, ''], _sides_[:2])]")
 
-    def _guarded(self, node: ast.stmt, check: ast.expr, said: ast.expr | None, operands: str) -> ast.stmt:
-        """Write `try: check; count it` and `except AssertionError: note it`."""
-        line, claim = node.lineno + self.offset, said.value if isinstance(said, ast.Constant) else ast.unparse(check)
+    def _guarded(self, node: ast.stmt, claim: str, operands: str, seen: str) -> ast.stmt:
+        """Write `try: check; note it` and `except AssertionError: note it`."""
+        line = node.lineno + self.offset
         guard = ast.parse(
-            f"try:\n {_COUNT}({line})\nexcept AssertionError:\n {_FAIL}({line}, {claim!r}, {operands})"
+            f"try:\n {_COUNT}({line}, {seen})\nexcept AssertionError:\n {_FAIL}({line}, {claim!r}, {operands})"
         ).body[0]
         for child in ast.walk(guard):
             if hasattr(child, "lineno"):
                 child.lineno = child.end_lineno = node.lineno
         guard.body.insert(0, node)
         return guard
+
+
+def is_check(node: ast.stmt) -> bool:
+    """Tell whether a statement is a check: an `assert`, or one of `np.testing`'s."""
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+        return ast.unparse(node.value.func).startswith("np.testing.")
+    return isinstance(node, ast.Assert)
+
+
+def _claim(said: ast.expr | None, check: ast.expr) -> str:
+    return said.value if isinstance(said, ast.Constant) else ast.unparse(check)
+
+
+def _parts(test: ast.expr) -> list[ast.expr]:
+    """Return what an `and` joins."""
+    return test.values if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And) else [test]
+
+
+_SIGNS = {
+    ast.Eq: "=", ast.NotEq: "≠", ast.Lt: "<", ast.LtE: "≤", ast.Gt: ">", ast.GtE: "≥",
+    ast.In: "in", ast.NotIn: "not in", ast.Is: "is", ast.IsNot: "is not",
+}  # fmt: skip
+
+
+def _kept(part: ast.expr, names: Iterator[str]) -> str:
+    """Give each side of a comparison a name where it stands, so that it is computed once; write what `_held` takes."""
+    if not isinstance(part, ast.Compare):
+        return f"('holds', [{ast.unparse(part)!r}], [])"
+    sides = [part.left, *part.comparators]
+    sources = ["" if isinstance(side, ast.Constant) else ast.unparse(side) for side in sides]
+    kept = [ast.copy_location(ast.NamedExpr(ast.Name(next(names), ast.Store()), side), side) for side in sides]
+    part.left, part.comparators = kept[0], kept[1:]
+    signs = [_SIGNS[type(op)] for op in part.ops]
+    return f"({signs!r}, {sources!r}, [{', '.join(side.target.id for side in kept)}])"
+
+
+def _held(kind: str | list[str], sources: list[str], sides: Any) -> str:
+    """Say what a check that held has compared; code stands between backticks."""
+    name = f"`{sources[0]}`: " if 0 < len(sources[0]) <= 40 else ""
+    try:
+        if kind == "near":
+            return name + _near(*(np.asarray(side) for side in sides))
+        if kind == ["="]:
+            return f"{name}predicted {_show(sides[1])}, measured {_show(sides[0])}"
+        if isinstance(kind, list):
+            pairs = zip(sources, map(_show, sides), strict=True)
+            shown = [f"`{source}` = {value}" if 0 < len(source) <= 30 else value for source, value in pairs]
+            return " ".join(itertools.chain(*zip(shown, [*kind, ""], strict=True))).strip()
+    except (TypeError, ValueError):  # what has no size and no difference
+        pass
+    return f"`{_short(sources[0])}`"
+
+
+def _near(measured: np.ndarray, predicted: np.ndarray) -> str:
+    """Say how near two arrays are to each other."""
+    count = np.broadcast(measured, predicted).size
+    if count == 1:
+        return f"predicted {_show(predicted.reshape(-1)[0])}, measured {_show(measured.reshape(-1)[0])}"
+    if np.array_equal(*np.broadcast_arrays(measured, predicted)):
+        return f"{count} numbers as predicted, to the last digit"
+    if predicted.size == 1:
+        return (
+            f"predicted {_show(predicted.reshape(-1)[0])}, measured {_show(measured.min())} to {_show(measured.max())}"
+        )
+    return f"{count} numbers as predicted, the largest difference {np.abs(measured - predicted).max():.1e}"
 
 
 def in_words(failure: dict[str, Any]) -> str:

@@ -160,8 +160,11 @@ def drop_download_links(app, docname, source):
         source[0] = _LINKS.sub("", _NOTE.sub("", source[0]))
 
 
+_BELOW = re.compile(r"</h1>(\s*<p><em>.*?</em></p>)?", re.DOTALL)
+
+
 def add_box(app, pagename, templatename, context, doctree):
-    """Say below the title how to run the page."""
+    """Say below the title, and below the claim if there is one, how to run the page."""
     if doctree is None or not (pagename == "gallery/index" or is_example(pagename) or executed(app, pagename)):
         return
     whole = pagename == "gallery/index"
@@ -174,7 +177,7 @@ def add_box(app, pagename, templatename, context, doctree):
         up="../" * pagename.count("/") + FOLDER,
     )
     shown = app.builder.templates.render("run_page.html", {**words, "archive": ARCHIVE if whole else ""})
-    context["body"] = context["body"].replace("</h1>", f"</h1>\n{shown}", 1)
+    context["body"] = _BELOW.sub(lambda top: f"{top.group()}\n{shown}", context["body"], count=1)
 
 
 # -- the files --------------------------------------------------------------------------------------------------------

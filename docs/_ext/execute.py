@@ -118,7 +118,7 @@ def _run(page: Page) -> dict[str, Any]:
         }
         about = {"key": "", "failures": [failure]}  # chance, perhaps: it is run again
     where = Path(os.path.relpath(page.path, Path(__file__).parents[2])).as_posix()
-    about = {"key": page.key, "path": where, "outputs": []} | about
+    about = {"key": page.key, "path": where, "outputs": [], "checked": []} | about
     return about | {"seconds": round(time.monotonic() - began, 1)}
 
 
@@ -321,7 +321,9 @@ def _with_results(notebook: Any, outputs: list[list[dict[str, Any]]]) -> Any:
 
 def changed_pages(app, env, added, changed, removed) -> list[str]:
     """Have Sphinx read the pages whose results are not those that it read the last time: their sources may be the same."""
-    results = {name: key_of(about["key"], about["failures"]) for name, about in app.gdexplain_results.items()}
+    results = {
+        name: key_of(about["key"], about["checked"], about["failures"]) for name, about in app.gdexplain_results.items()
+    }
     before, env.gdexplain_results = getattr(env, "gdexplain_results", {}), results
     return [name for name, result in results.items() if before.get(name) != result and name in env.found_docs]
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from docutils import nodes
 from images import shrink
+from sphinx import addnodes
 from sphinx.application import ENV_PICKLE_FILENAME
 from sphinx.util import logging
 
@@ -55,9 +56,37 @@ def frame(app, pagename, templatename, context, doctree):
     """Give the templates the version stamp, and leave out style sheets and scripts that the page has no use for."""
     app.gdexplain_wrote = True
     context["version_stamp"] = _STAMP
+    context["place"], context["minutes"] = place(app.env, pagename), minutes(doctree) if is_read(pagename) else 0
     body = context.get("body", "")
     for kind in ("css_files", "script_files"):
         context[kind] = [asset for asset in context[kind] if _has_use_for(body, str(getattr(asset, "filename", asset)))]
+
+
+def place(env, name: str) -> tuple[int, int] | None:
+    """Return which page of its part a page is, and of how many."""
+    parents = [
+        parent for parent, pages in env.toctree_includes.items() if name in pages and parent != env.config.root_doc
+    ]
+    pages = env.toctree_includes[parents[0]] if parents else []
+    return (pages.index(name) + 1, len(pages)) if is_read(name) and len(pages) > 1 else None
+
+
+def is_read(name: str) -> bool:
+    """Tell whether a page is one to be read from top to bottom."""
+    folder, _, last = name.rpartition("/")
+    return folder.partition("/")[0] in {"tutorial", "explanation", "gallery", "practice"} and last != "index"
+
+
+def minutes(doctree: nodes.document) -> int:
+    """Return how long a page takes without its exercises: two hundred words a minute, and a second for a line of code."""
+    parts = [
+        node
+        for node in next(doctree.findall(nodes.section))
+        if not (isinstance(node, nodes.section) and node[0].astext() == "Exercises")
+    ]
+    words = sum(len(node.astext().split()) for part in parts for node in part.findall(nodes.paragraph))
+    lines = sum(node.astext().count("\n") + 1 for part in parts for node in part.findall(nodes.literal_block))
+    return max(1, round(words / 200 + lines / 60))
 
 
 def _has_use_for(body: str, asset: str) -> bool:
@@ -83,7 +112,9 @@ _STAMP = version_stamp()
 
 def rewrite_if_contents_changed(app, env):
     """Have every page written again when the contents change: each shows them at its side, its neighbours at its foot."""
-    contents = env.collect_relations(), {name: title.astext() for name, title in env.titles.items()}
+    titles = {name: title.astext() for name, title in env.titles.items()}
+    trees = env.get_doctree(env.config.root_doc).findall(addnodes.toctree)
+    contents = env.collect_relations(), titles, [tree.get("caption") for tree in trees]
     before = getattr(env, "gdexplain_contents", contents)
     env.gdexplain_contents = contents  # kept with the environment, for the next build
     return [] if before == contents else sorted(env.all_docs)
@@ -96,6 +127,7 @@ def keep_search_entries(app, exception):
     and the search would find less than after a clean build.
     """
     if exception is None and app.builder.format == "html" and app.gdexplain_wrote:
+        vars(app.env).pop("master_doctree", None)  # Sphinx' cached property: the next build would show old contents
         with Path(app.doctreedir, ENV_PICKLE_FILENAME).open("wb") as handle:
             pickle.dump(app.env, handle, pickle.HIGHEST_PROTOCOL)
 

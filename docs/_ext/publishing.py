@@ -8,6 +8,7 @@ addresses or nothing.
 from __future__ import annotations
 
 import html
+import itertools
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -53,11 +54,11 @@ def shorten(text: str, longest: int = LONGEST) -> str:
 
 
 def describe(name: str, title: str, doctree: Any) -> str:
-    """Describe a page by its first paragraph without formulas."""
+    """Describe a page by its first words without formulas: its claim, and how its text begins."""
     if name in FIXED:
         return FIXED[name]
-    text = next(filter(None, (" ".join(paragraph.astext().split()) for paragraph in _paragraphs(doctree))), "")
-    return shorten(text) or f"{title}: a page of gdexplain."
+    texts = filter(None, (" ".join(paragraph.astext().split()) for paragraph in _paragraphs(doctree)))
+    return shorten(" ".join(itertools.islice(texts, 2))) or f"{title}: a page of gdexplain."
 
 
 def _paragraphs(doctree: Any) -> Iterable[Any]:

@@ -58,7 +58,7 @@ def script(path: Path, target: Path, settings: dict[str, Any]) -> dict[str, Any]
         result.note(int(lines[-1]) if lines else 0, "the page runs", text.strip().splitlines()[-1])
     copy = target / path.name  # with this the gallery takes the page as it is, though a line of it failed
     Path(f"{copy}.md5").write_text(get_md5sum(copy, mode="t"))
-    return {"failures": result.listed()}
+    return {"checked": result.told(), "failures": result.listed()}
 
 
 def cells(path: Path, code: list[tuple[int, str]]) -> dict[str, Any]:
@@ -82,7 +82,7 @@ def cells(path: Path, code: list[tuple[int, str]]) -> dict[str, Any]:
                 at = inside[0].lineno if done.error_in_exec and inside else getattr(error, "lineno", 1)
                 result.note(line - 1 + (at or 1), "the page runs", f"{type(error).__name__}: {error}")
                 break
-    return {"outputs": outputs, "failures": result.listed()}
+    return {"outputs": outputs, "checked": result.told(), "failures": result.listed()}
 
 
 def _watch() -> Result:

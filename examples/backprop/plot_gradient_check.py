@@ -1,6 +1,8 @@
 r"""
-A smaller step makes a gradient check worse
-===========================================
+Gradient check
+==============
+
+*A smaller step makes a gradient check worse.*
 
 A wrong :term:`gradient` does not crash, and the :term:`loss` may fall all the same. So hold yours against the definition of a
 derivative: take a small step :math:`h` in one :term:`parameter` :math:`\theta_i` at a time, and see how the loss :math:`L`

@@ -1,6 +1,8 @@
 r"""
-A tape differentiates what a program computes: written forward, read backward
-=============================================================================
+Automatic differentiation
+=========================
+
+*A tape differentiates what a program computes: written forward, read backward.*
 
 You never wrote a derivative for Keras, and yet it has them all. It needs no algebra. While your program runs, a
 :term:`GradientTape` notes each sum and each product as a node :math:`n` of a :term:`computational graph`, with its local

@@ -1,6 +1,8 @@
 r"""
-Below its limit a run settles in every order drawn; beyond it, the order decides
-================================================================================
+A map of batch sizes
+====================
+
+*Below its limit a run settles in every order drawn; beyond it, the order decides.*
 
 A full :term:`batch` settles below :math:`2/\lambda_{\max}` and not above. For batches that are drawn at random, each
 independent of the last, there is a :term:`stability limit` in mean square, which is lower,

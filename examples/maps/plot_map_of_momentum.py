@@ -1,6 +1,8 @@
 r"""
-Momentum moves the border: twelve thousand runs on both sides of it
-===================================================================
+A map of momentum
+=================
+
+*It moves the border: twelve thousand runs on both sides of it.*
 
 With :term:`momentum` :math:`\beta` a :term:`learning rate` :math:`\eta` may be larger, up to the :term:`stability limit`
 

@@ -1,6 +1,8 @@
 r"""
-One layer has one limit; two layers make a limit for each start
-===============================================================
+A map of starts
+===============
+
+*One layer has one limit; two layers make a limit for each start.*
 
 For a linear neuron the :term:`stability limit` is the same wherever you start: :math:`2/\lambda_{\max}`, for its
 :term:`Hessian` is the same everywhere. Put a second layer on top, :math:`y = w_2 w_1 x`, and the :term:`loss` has a valley of

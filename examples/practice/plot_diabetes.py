@@ -1,6 +1,8 @@
 r"""
-The answer was known; gradient descent needs thousands of updates to say it
-============================================================================
+Diabetes: a line through real data
+==================================
+
+*The answer was known; gradient descent needs thousands of updates to say it.*
 
 442 patients, ten measurements each, and how far their diabetes had gone a year later. A :term:`linear neuron` predicts
 that from the ten, and its :term:`mean squared error` has a minimum that one linear solve finds: where the

@@ -1,6 +1,8 @@
 r"""
-Adam beats SGD by a mile, until both may choose their rate
-==========================================================
+Digits: a fair race of optimizers
+=================================
+
+*Adam beats SGD by a mile, until both may choose their rate.*
 
 Which :term:`optimizer` is best? Take one :term:`learning rate`, run them all, and you will see a clear winner, and
 nothing about optimizers: a rate means something else to each. A fair race tunes every one on the same grid, with the

@@ -1,6 +1,8 @@
 r"""
-Adam from scratch is Keras' Adam; two published rules are not what they say
-===========================================================================
+AdaGrad, RMSProp and Adam
+=========================
+
+*Adam from scratch is Keras' Adam; two published rules are not what they say.*
 
 One rate for all parameters is a poor compromise where one :term:`gradient` is a thousand times larger than another. Three rules
 divide each :term:`gradient` by its own size instead. :term:`AdaGrad` sums the squares of all gradients, :term:`RMSProp`

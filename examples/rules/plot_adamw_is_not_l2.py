@@ -1,6 +1,8 @@
 r"""
-With Adam, an L2 penalty is not weight decay
-============================================
+AdamW and weight decay
+======================
+
+*With Adam, an L2 penalty is not weight decay.*
 
 :term:`Weight decay` shrinks every :term:`weight` a little at each :term:`update`. In plain :term:`gradient descent` you
 get it by adding :math:`\tfrac\lambda2 \lVert\theta\rVert^2` to the :term:`loss`, because the penalty's

@@ -1,6 +1,8 @@
 r"""
-Momentum takes the square root of the condition number
-======================================================
+Momentum
+========
+
+*It takes the square root of the condition number.*
 
 A valley that is far steeper across than along makes :term:`gradient descent` slow, even at its best rate. Keep part
 of the last :term:`step`, and the slow direction gathers speed while the steep one cancels itself out:

@@ -1,6 +1,8 @@
 r"""
-A falling rate silences the noise, and a rising one misleads you
-================================================================
+Learning rate schedules
+=======================
+
+*A falling rate silences the noise, and a rising one misleads you.*
 
 A large :term:`learning rate` gets you near the minimum, a small one lets you settle there. A
 :term:`learning rate schedule` gives you both: :math:`\eta_k`, the rate of :term:`update` k, starts large and falls.

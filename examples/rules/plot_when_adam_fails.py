@@ -1,6 +1,8 @@
 r"""
-Adam can walk to the worst point there is, and stay
-===================================================
+Where Adam fails
+================
+
+*It can walk to the worst point there is, and stay.*
 
 :term:`Adam` divides each :term:`gradient` by the root of a running mean of squares. That is a promise of equal
 treatment: a rare large gradient and a frequent small one end up as steps of similar length. So the small ones can

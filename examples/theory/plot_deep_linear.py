@@ -1,6 +1,8 @@
 r"""
-A deep linear network does nothing for a long while, and then it learns a step at a time
-========================================================================================
+Deep linear networks
+====================
+
+*They do nothing for a long while, and then they learn a step at a time.*
 
 Two :term:`layers <layer>` without an :term:`activation` can draw no more than one layer can: a straight map,
 :math:`y = x W_1 W_2`. But they learn it in another way. In a plateau, a sudden drop, a plateau again, as deep networks

@@ -1,6 +1,8 @@
 r"""
-A network moves to where its learning rate is about to explode, and stays there
-===============================================================================
+The edge of stability
+=====================
+
+*A network moves to where its learning rate is about to explode, and stays there.*
 
 On a bowl the curvature is fixed, and a :term:`learning rate` :math:`\eta` is stable below
 :math:`2 / \lambda_{\max}` or it is not. The curvature of a network depends on where it is. So turn the

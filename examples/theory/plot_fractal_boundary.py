@@ -1,6 +1,8 @@
 r"""
-The boundary between learning and exploding is a fractal
-========================================================
+A fractal of learning rates
+===========================
+
+*The boundary between learning and exploding is a fractal.*
 
 On a bowl there is one :term:`stability limit`: a rate below it converges, a rate above it :term:`diverges <divergence>`. Give a
 small network two :term:`learning rates <learning rate>`, one for each :term:`layer`,

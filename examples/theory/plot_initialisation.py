@@ -1,6 +1,8 @@
 r"""
-Every ReLU layer halves the signal, unless the weights start right
-==================================================================
+Initialisation
+==============
+
+*Every ReLU layer halves the signal, unless the weights start right.*
 
 Nothing is trained yet, and a deep network may already be lost. Each :term:`layer` multiplies the mean square of its
 signal by some factor, on the way forward and on the way back, and n layers multiply it by the n-th power. For wide layers

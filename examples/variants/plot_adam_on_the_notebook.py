@@ -1,6 +1,8 @@
 r"""
-Adam at rate 0.01 cannot reach y = 2x in 25 epochs
-==================================================
+Adam on the notebook's neuron
+=============================
+
+*At rate 0.01 it cannot reach y = 2x in 25 epochs.*
 
 The notebook that this course starts from trains one neuron on four points of y = 2x with :term:`Adam` at rate 0.01, for
 25 :term:`epochs <epoch>`. The :term:`loss` falls at every :term:`epoch`, and nothing looks wrong. But the answer is :math:`w = 2`, and the

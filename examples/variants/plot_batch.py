@@ -1,6 +1,8 @@
 r"""
-Batch gradient descent walks one path, and calculus knows every step of it
-===========================================================================
+The path of batch gradient descent
+==================================
+
+*It walks one path, and calculus knows every step of it.*
 
 :term:`Batch gradient descent` looks at all the examples before it moves. There is one :term:`update` an
 :term:`epoch`, and no chance in it. For a :term:`linear neuron` and the :term:`mean squared error` the distance to the

@@ -1,6 +1,8 @@
 r"""
-Twice the batch, half the updates; until the noise no longer matters
-====================================================================
+Batch size and learning rate
+============================
+
+*Twice the batch, half the updates; until the noise no longer matters.*
 
 A bigger :term:`batch` has less :term:`gradient noise`. You can spend that on a larger :term:`learning rate`, and so on
 fewer :term:`updates <update>`. How far does it go? To a given target, with the best rate for each :term:`batch size` B, it takes about

@@ -1,6 +1,8 @@
 r"""
-Two replicas with half the batch each make the update of one with all of it
-===========================================================================
+Data-parallel training
+======================
+
+*Two replicas with half the batch each make the update of one with all of it.*
 
 When a :term:`batch` is too large for one device, split it. Every :term:`replica`, a copy of the model on a device of
 its own, takes a share of the :term:`examples <example>` and computes the :term:`gradient` there. Their mean, each weighted by the

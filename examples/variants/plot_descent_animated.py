@@ -1,6 +1,8 @@
 r"""
-Watch it: in the same number of epochs, smaller batches walk further
-====================================================================
+The three variants as a film
+============================
+
+*In the same number of epochs, smaller batches walk further.*
 
 One neuron :math:`w x + b`, one :term:`loss`, one start, and three ways to go down: all four examples at every :term:`update`, two
 of them, or one. The left side shows the :term:`parameters <parameter>` :math:`(w, b)` on the :term:`loss surface`, the

@@ -1,6 +1,8 @@
 r"""
-Scale the inputs, and one update finds the line
-===============================================
+Feature scaling
+===============
+
+*Scale the inputs, and one update finds the line.*
 
 The slow valley of the last page is not in the problem. It is in how x is measured: from which zero, in which unit.
 Subtract the mean of the inputs, divide by their standard deviation s, and fit the same line again:

@@ -1,6 +1,8 @@
 r"""
-In a narrow valley the best learning rate lies just below the one that explodes
-===============================================================================
+The learning rate
+=================
+
+*In a narrow valley the best one lies just below the one that explodes.*
 
 :term:`Gradient descent` on a bowl multiplies the error along each eigenvector of the :term:`Hessian` by
 :math:`1 - \eta \lambda` at every :term:`update`, where :math:`\eta` is the :term:`learning rate` and :math:`\lambda`

@@ -1,6 +1,8 @@
 r"""
-A mini-batch guesses the gradient: right on average, and better the bigger it is
-================================================================================
+The noise of a mini-batch
+=========================
+
+*A mini-batch guesses the gradient: right on average, and better the bigger it is.*
 
 :term:`Mini-batch gradient descent` takes B of the N examples for each :term:`update`. Their mean :term:`gradient` stands
 in for the gradient of the whole data set. Over all the batches that could have been drawn it is exact on average, and its

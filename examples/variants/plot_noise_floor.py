@@ -1,6 +1,8 @@
 r"""
-A constant rate stops short of the minimum; a rate that falls as 1/k gets there
-===============================================================================
+The noise floor
+===============
+
+*A constant rate stops short of the minimum; a rate that falls as 1/k gets there.*
 
 Near the :term:`minimum` :term:`stochastic gradient descent` meets two forces. The slope pulls it in, and the
 :term:`gradient noise` pushes it about. Where they balance, it hovers. Take the simplest case: one :term:`parameter`,

@@ -1,6 +1,8 @@
 r"""
-Shuffle, and the noise cancels by the end of each epoch
-=======================================================
+Shuffling
+=========
+
+*Shuffle, and the noise cancels by the end of each epoch.*
 
 :term:`Stochastic gradient descent` in books draws every example at random, so that some come twice and some not at all. In
 practice you shuffle, and use each once an :term:`epoch`. Then the noise of an epoch adds up to zero. What is left is that

@@ -1,6 +1,8 @@
 r"""
-Stochastic gradient descent jumps about, and still lands on y = 2x
-==================================================================
+The path of stochastic gradient descent
+=======================================
+
+*It jumps about, and still lands on y = 2x.*
 
 :term:`Stochastic gradient descent` looks at one example, moves, and looks at the next. Its :term:`update` follows that
 example's own :term:`gradient`:

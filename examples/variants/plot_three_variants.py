@@ -1,6 +1,8 @@
 r"""
-The smallest batch leads at first, and the largest one wins in the end
-======================================================================
+A race of the three variants
+============================
+
+*The smallest batch leads at first, and the largest one wins in the end.*
 
 Batch, mini-batch and stochastic :term:`gradient descent` are one line of mathematics,
 

@@ -1,6 +1,8 @@
 r"""
-Set a seed, and fit deals the same batches in every epoch
-=========================================================
+What fit does
+=============
+
+*Set a seed, and fit deals the same batches in every epoch.*
 
 ``model.fit(x, y)`` hides a loop: shuffle the :term:`examples <example>`, deal them into :term:`batches <batch>`, make one
 :term:`update` for each. You can watch it with a spy. Give each example an input of its own, a 1 among zeros, and a

@@ -648,3 +648,16 @@ def test_asking_for_the_record_before_fit_says_what_to_do():
 def test_bad_arguments_are_refused_by_name(option, error, words):
     with pytest.raises(error, match=words):
         RecordTrajectory(**option)
+
+
+def test_a_callback_that_stands_in_the_list_twice_records_each_update_once():
+    x = np.arange(6.0).reshape(6, 1)
+    records = []
+    for times in (1, 2):
+        model, recorder = build_linear(), RecordTrajectory()
+        model.compile("sgd", "mse")
+        model.fit(x, 2 * x, batch_size=4, epochs=2, shuffle=False, verbose=0, callbacks=[recorder] * times)
+        records.append(recorder.trajectory)
+    np.testing.assert_array_equal(records[1].parameters, records[0].parameters)
+    np.testing.assert_array_equal(records[1].gradients, records[0].gradients)
+    assert records[1].updates_per_epoch == records[0].updates_per_epoch == 2

@@ -135,8 +135,12 @@ class RecordTrajectory(keras.callbacks.Callback):  # type: ignore[misc]  # Keras
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002, D102  # Keras' signature and words
         self._run.begin_epoch(epoch)
+        self._batch: int | None = None
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002, D102  # Keras' signature and words
+        if batch == self._batch:  # it stands in the list of callbacks twice
+            return
+        self._batch = batch
         if self._tap is not None and self._tap.passed_over:
             self._run.broken = True
         self._tap = self._run.tap = tap_on(self.model, self._tap)
@@ -166,7 +170,7 @@ class _Run:
         self._model, self._kinds, self._every, self._max_bytes, self._params = model, kinds, every, max_bytes, params
         self._labels = {id(optimizer): backend.label(optimizer) for optimizer in optimizers_of(model)}
         self.tap: Tap | None = None
-        self.broken = self._diverged = False
+        self.broken = self._diverged = self._counted = False
         self._ledger: Ledger | None = None
         self._given: Trajectory | None = None
         self._first_epoch: int | None = None
@@ -175,10 +179,13 @@ class _Run:
 
     def begin_epoch(self, epoch: int) -> None:
         self._first_epoch = epoch if self._first_epoch is None else self._first_epoch
-        self._in_epoch = 0
+        self._in_epoch, self._counted = 0, False
 
     def end_epoch(self) -> None:
-        """Count the updates of an epoch, unless it may have been stopped in its middle."""
+        """Count the updates of an epoch, unless it may have been stopped in its middle, or was counted already."""
+        if self._counted:
+            return
+        self._counted = True
         if not (self._model.stop_training and (self._lengths or self._params.get("steps"))):
             self._lengths.append(self._in_epoch)
         self._given = None

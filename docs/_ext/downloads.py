@@ -99,6 +99,13 @@ def code_of(app, docname: str) -> str:
     return "\n".join(page_notebooks.code_cells(executed(app, docname)))
 
 
+def data_of(app, docname: str) -> list[Path]:
+    """List the files that a page's code reads from beside it."""
+    named = re.findall(r"""["']([\w-]+\.(?:csv|toml))["']""", code_of(app, docname))
+    there = (Path(app.env.doc2path(docname)).with_name(name) for name in sorted({*named}))
+    return [] if is_example(docname) else [path for path in there if path.exists()]
+
+
 def script_of(app, docname: str) -> Path:
     """Find the source of a page of the gallery."""
     return Path(app.srcdir).parent / "examples" / f"{docname.removeprefix('gallery/')}.py"
@@ -175,6 +182,7 @@ def add_box(app, pagename, templatename, context, doctree):
         extras=_ALL if whole else extras_of(code_of(app, pagename)),
         script=whole or is_example(pagename),
         up="../" * pagename.count("/") + FOLDER,
+        data=[] if whole else [path.name for path in data_of(app, pagename)],
     )
     shown = app.builder.templates.render("run_page.html", {**words, "archive": ARCHIVE if whole else ""})
     context["body"] = _BELOW.sub(lambda top: f"{top.group()}\n{shown}", context["body"], count=1)
@@ -239,6 +247,7 @@ def make_files(app, package: Package) -> dict[str, str]:
             files[f"{name}.ipynb"] = page_notebooks.from_example(path, docname, book, cell)
         else:
             files[f"{name}.ipynb"] = page_notebooks.from_page(executed(app, docname), docname, book, cell)
+        files |= {path.name: path.read_text(encoding="utf-8") for path in data_of(app, docname)}
     for path in companions(app):
         files[path.name] = package.program(path.read_text(encoding="utf-8"), path.stem)
     return files

@@ -134,10 +134,18 @@ def in_words(python: str) -> str:
 
 
 def box(
-    package: Package, repository: Repository | None, *, stem: str, extras: list[str], script: bool, up: str
+    package: Package,
+    repository: Repository | None,
+    *,
+    stem: str,
+    extras: list[str],
+    script: bool,
+    up: str,
+    data: list[str],
 ) -> dict:
     """Gather what the template of the box needs; `up` leads from the page to the folder of downloads."""
     return {
+        "beside": [*data, *([] if package.base else [package.wheel])],
         "commands": package.commands(stem, extras),
         "folder": up,
         "package": package,

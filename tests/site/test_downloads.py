@@ -93,6 +93,7 @@ SCRIPTS = {page: script_of(page) for page in gallery_pages()}
 NOTEBOOKS = {page: notebook_of(page) for page in [*gallery_pages(), *notebook_pages()]}
 COMPANIONS = [Path(name).name for name in gallery_order.COMPANIONS]
 every_script = pytest.mark.parametrize("page", SCRIPTS, ids=SCRIPTS.get)
+DATA = {"practice/own_data.html": "flats.csv", "practice/questions.html": "questions.toml"}  # what a page reads
 every_notebook = pytest.mark.parametrize("page", NOTEBOOKS, ids=NOTEBOOKS.get)
 
 
@@ -100,7 +101,7 @@ every_notebook = pytest.mark.parametrize("page", NOTEBOOKS, ids=NOTEBOOKS.get)
 
 
 def test_the_folder_holds_a_download_for_every_page_that_runs_and_nothing_else(site):
-    wanted = {*SCRIPTS.values(), *NOTEBOOKS.values(), *COMPANIONS, wheel().name, ARCHIVE.name}
+    wanted = {*SCRIPTS.values(), *NOTEBOOKS.values(), *COMPANIONS, *DATA.values(), wheel().name, ARCHIVE.name}
     assert {path.name for path in FOLDER.iterdir()} == wanted
     assert len(SCRIPTS) > 20
     assert len(NOTEBOOKS) > 30
@@ -193,7 +194,7 @@ def test_a_page_offers_what_there_is_to_download_and_says_how_to_run_it(page):
     commands, links = box(page)
     names = {posixpath.basename(link) for link in links}
     wanted = {NOTEBOOKS[page], wheel().name} | ({SCRIPTS[page]} if page in SCRIPTS else set())
-    assert names | {wheel().name} == wanted
+    assert names | {wheel().name} == wanted | ({DATA[page]} if page in DATA else set())
     assert all((SITE / posixpath.dirname(page) / link).resolve().parent == FOLDER for link in links)
     assert commands["jupyter"].endswith(f"jupyter-lab {NOTEBOOKS[page]}")
     assert ("uv" in commands) == ("pip" in commands) == (page in SCRIPTS)
@@ -236,6 +237,7 @@ def rendered(base: str = "", repository: str = "") -> BeautifulSoup:
         extras=["cpu"],
         script=True,
         up="../downloads",
+        data=[],
     )
     return BeautifulSoup(template.get_template("run_page.html").render(words), "html.parser")
 
@@ -431,11 +433,13 @@ def test_a_script_that_is_no_page_runs_in_an_empty_folder_too(server, tmp_path, 
 # Those that ask for least come first: what one installs, the next would find.
 @pytest.mark.parametrize(
     "page",
-    sorted(NOTEBOOKS, key=lambda page: len(extras(page))) if EVERY else ["explanation/backprop_by_hand.html"],
+    sorted(NOTEBOOKS, key=lambda page: len(extras(page))) if EVERY else ["practice/own_data.html"],
     ids=NOTEBOOKS.get,
 )
 def test_a_notebook_runs_from_top_to_bottom_where_nothing_is_installed(server, tmp_path, jupyter, page):
     save(server, NOTEBOOKS[page], tmp_path)
+    if page in DATA:
+        clean_run.save(f"{server}downloads/{DATA[page]}", tmp_path)
     clean_run.run_notebook(jupyter, tmp_path / NOTEBOOKS[page])
 
 

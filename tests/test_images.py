@@ -63,6 +63,31 @@ def test_a_thumbnail_is_the_curve_and_the_map_alone(svg):
     assert strip(bare) == bare
 
 
+def box_of(figure):
+    """The part of a figure that its thumbnail shows: left, top, width and height."""
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg")
+    return [float(number) for number in ET.fromstring(strip(buffer.getvalue())).get("viewBox").split()]
+
+
+def test_a_thumbnail_shows_all_axes_side_by_side_and_of_a_pile_the_first():
+    beside, pile = Figure(figsize=(6, 3)), Figure(figsize=(3, 6))
+    beside.subplots(1, 2)
+    pile.subplots(2, 1)
+    assert box_of(beside)[2] > 0.7 * 6 * 72
+    left, top, width, height = box_of(pile)
+    assert top + height < 0.55 * 6 * 72
+
+
+def test_a_figure_without_an_axis_is_its_own_thumbnail():
+    graph, buffer = Figure(), io.StringIO()
+    ax = graph.subplots()
+    ax.text(0.5, 0.5, "a node")
+    ax.axis("off")
+    graph.savefig(buffer, format="svg")
+    assert strip(buffer.getvalue()) == buffer.getvalue()
+
+
 def test_a_short_curve_is_the_same_to_a_tenth_of_a_point(svg):
     short = shorten(svg)
     assert len(short) < len(svg)
@@ -71,6 +96,14 @@ def test_a_short_curve_is_the_same_to_a_tenth_of_a_point(svg):
         shorten('<path d="M 12.34 4 L -5.6789 7.89" style="x: 1.234"/>')
         == '<path d="M 12.3 4 L -5.6 7.8" style="x: 1.234"/>'
     )
+
+
+def test_marks_that_lie_on_each_other_are_drawn_once_unless_they_are_clear():
+    mark = '  <use xlink:href="#m" x="{}" y="2.51" style="fill: #404040{}"/>\n'
+    first, near, far = (mark.format(x, "") for x in (1.21, 1.29, 3.0))
+    assert shorten(first + near + far).count("<use") == 2
+    clear = mark.format(1.21, "; fill-opacity: 0.3")
+    assert shorten(clear * 2).count("<use") == 2
 
 
 def test_pixels_turn_their_light_and_keep_their_hue(tmp_path):

@@ -42,8 +42,9 @@ def write_twin(path: Path) -> None:
 
 
 def shorten(svg: str) -> str:
-    """Say where a curve runs to a tenth of a point."""
-    return re.sub(r'\bd="[^"]*"', lambda found: re.sub(r"(\.\d)\d+", r"\1", found[0]), svg)
+    """Say where a curve runs, and a mark stands, to a tenth of a point; draw marks that then lie on each other once."""
+    svg = re.sub(r'\b(?:d|x|y)="[^"]*"', lambda found: re.sub(r"(\.\d)\d+", r"\1", found[0]), svg)
+    return re.sub(r"( *<use (?![^>]*opacity)[^>]*/>\n)\1+", r"\1", svg)
 
 
 def darken_pixels(path: Path, dark: Path) -> None:
@@ -58,21 +59,25 @@ def darken_pixels(path: Path, dark: Path) -> None:
 
 
 def strip(svg: str) -> str:
-    """Leave of a figure its curves alone, as large as they are: no axis, no word, for the size of a thumbnail."""
+    """Leave of a figure its curves alone, as large as they are: no axis, no word, for the size of a thumbnail.
+
+    Of axes that stand one above the other the first is shown; a figure without an axis, say a graph, is all of it a picture.
+    """
+    if f'id="{_WORDS[0]}' not in svg:
+        return svg
     for prefix, name in _SVG.items():
         ET.register_namespace(prefix, name)
     root = ET.fromstring(svg)
     for parent in list(root.iter()):
         for group in [child for child in parent if child.get("id", "").startswith(_WORDS)]:
             parent.remove(group)
-    corners = []
-    for axes in (group for group in root.iter() if re.fullmatch(r"axes_\d+", group.get("id", ""))):
-        page = axes.find(".//{*}path")
-        corners += re.findall(r"(-?[\d.]+) (-?[\d.]+)", page.get("d", "")) if page is not None else []
-    if corners:
-        (left, top), (right, bottom) = (f(np.array(corners, float), axis=0) for f in (np.min, np.max))
-        root.set("viewBox", f"{left - 8:.1f} {top - 8:.1f} {right - left + 16:.1f} {bottom - top + 16:.1f}")
-        root.set("preserveAspectRatio", "xMidYMid slice" if (right - left) < 2 * (bottom - top) else "xMidYMid meet")
+    pages = [axes.find(".//{*}path").get("d") for axes in root.iter() if re.fullmatch(r"axes_\d+", axes.get("id", ""))]
+    corners = [np.array(re.findall(r"(-?[\d.]+) (-?[\d.]+)", page), float) for page in pages]
+    width, height = np.ptp(np.concatenate(corners), axis=0)
+    seen = corners[0] if width < height else np.concatenate(corners)
+    (left, top), (right, bottom) = seen.min(axis=0), seen.max(axis=0)
+    root.set("viewBox", f"{left - 8:.1f} {top - 8:.1f} {right - left + 16:.1f} {bottom - top + 16:.1f}")
+    root.set("preserveAspectRatio", "xMidYMid slice" if (right - left) < 2 * (bottom - top) else "xMidYMid meet")
     return ET.tostring(root, encoding="unicode")
 
 

@@ -88,9 +88,9 @@ squares = [(rows**2).sum(axis=1) for rows in noise]
 fig, ax = plt.subplots()
 for run, square in zip(runs[:2], squares[:2], strict=True):
     level = np.sqrt(minibatch_gradient_variance(data, minimum, run.batch_size))
-    color, _, label = look_of(run)
-    ax.plot(np.sqrt(square.reshape(epochs, -1).mean(axis=1))[:300], color=color, lw=1.4, label=label)
-    ax.axhline(level, color=color, ls="--", lw=1.4, label=f"batch {run.batch_size}, predicted at the minimum")
+    color, words = look_of(run).color, f"batch {run.batch_size}"
+    ax.plot(np.sqrt(square.reshape(epochs, -1).mean(axis=1))[:300], color=color, lw=1.4, label=f"{words}, measured")
+    ax.axhline(level, color=color, ls="--", lw=1.4, label=f"{words}, predicted at the minimum")
 ax.set(xlabel="epoch", ylabel="typical size of the noise", yscale="log", ylim=(0.04, None))
 label_lines(ax)
 

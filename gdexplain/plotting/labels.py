@@ -136,9 +136,9 @@ def name_point(ax: Axes, name: str, x: float, y: float) -> None:
     """Write a point's name beside it, over whatever is drawn there."""
     if (name, (x, y)) in [(text.get_text(), text.xy) for text in ax.texts if isinstance(text, Annotation)]:
         return
-    low, high = ax.get_xlim()
-    left = x > 0.3 * low + 0.7 * high  # where there is room
-    way = (-9 if left else 9, 9 if name == "start" else 22 if left else -20)  # the names of two points do not meet
+    (low, high), (foot, top) = ax.get_xlim(), ax.get_ylim()
+    left, above = x > 0.3 * low + 0.7 * high, y < 0.15 * foot + 0.85 * top  # where there is room
+    way = (-9 if left else 9, 9 if name == "start" else 22 if left and above else -20)  # the names of two do not meet
     style: dict[str, Any] = {"textcoords": "offset points", "ha": "right" if left else "left", "zorder": 5}
     style["path_effects"] = [withStroke(linewidth=3, foreground="white")]
     ax.annotate(name, (x, y), way, annotation_clip=True, **style)

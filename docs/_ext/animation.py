@@ -3,8 +3,8 @@
 The `animation` directive: an mp4 for each theme, with a poster, without scripts.
 
 `.. animation:: /gallery/variants/images/name` shows `name.mp4` and its poster `name.svg` on light pages, and the twins of
-both, `name_dark`, on dark ones. With `:autoplay:` it runs by itself, muted and in a loop; readers who ask their system for
-reduced motion see its poster alone, and so does who prints. The controls stand below the picture.
+both, `name_dark`, on dark ones. It runs when the reader says so; who prints sees its poster. The controls stand below the
+picture.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.docutils import SphinxDirective
 
 _VIDEO = (
-    '<div class="film {theme}" style="--height: {height}; --width: {width}"><video class="{theme}" {play} playsinline width="{width}" height="{height}" poster="{poster}" aria-label="{alt}">'
-    '<source src="{video}" type="video/mp4"{media}></video>'
+    '<div class="film {theme}" style="--height: {height}; --width: {width}"><video class="{theme}" controls preload="none" playsinline width="{width}" height="{height}" poster="{poster}" aria-label="{alt}">'
+    '<source src="{video}" type="video/mp4"></video>'
     '<img class="film-still" width="{width}" height="{height}" src="{poster}" alt="{alt}"></div>'
 )
 _FILES = (".svg", "_dark.svg", ".mp4", "_dark.mp4")
@@ -36,7 +36,7 @@ class AnimationDirective(SphinxDirective):
     """Register the files of an animation, so that they are copied beside the images."""
 
     required_arguments = 1
-    option_spec: ClassVar = {"alt": directives.unchanged_required, "autoplay": directives.flag}
+    option_spec: ClassVar = {"alt": directives.unchanged_required}
 
     def run(self):
         if not self.options.get("alt"):
@@ -54,7 +54,7 @@ class AnimationDirective(SphinxDirective):
             files[suffix] = name
         width, height = image_size(poster)
         alt = html.unescape(self.options["alt"])
-        node = animation(files=files, alt=alt, autoplay="autoplay" in self.options, width=width, height=height)
+        node = animation(files=files, alt=alt, width=width, height=height)
         self.set_source_info(node)
         return [node]
 
@@ -99,12 +99,8 @@ def visit_animation(translator, node):
     builder = translator.builder
     urls = {suffix: f"{builder.imgpath}/{builder.images[name]}" for suffix, name in node["files"].items()}
     for theme, suffix in (("only-light", ""), ("only-dark", "_dark")):
-        play = "autoplay loop muted controls" if node["autoplay"] else 'controls preload="none"'
-        media = ' media="(prefers-reduced-motion: no-preference)"' if node["autoplay"] else ""
         words = {"alt": html.escape(node["alt"]), "poster": urls[f"{suffix}.svg"], "video": urls[f"{suffix}.mp4"]}
-        translator.body.append(
-            _VIDEO.format(theme=theme, play=play, media=media, width=node["width"], height=node["height"], **words)
-        )
+        translator.body.append(_VIDEO.format(theme=theme, width=node["width"], height=node["height"], **words))
     raise nodes.SkipNode
 
 

@@ -319,22 +319,22 @@ def draw_graph(wanted: Wanted) -> Any:
 def draw_rule(_: Wanted) -> Any:
     """Draw the steps of three rules that are given one gradient ten times, and then none."""
     from gdexplain.by_hand import rules
-    from gdexplain.plotting import COLORS
+    from gdexplain.plotting import COLORS, label_lines
 
     figure, ax = _subplots()
     kinds = {
-        "momentum": (rules.momentum(0.1), "s-"),
-        "RMSProp": (rules.rmsprop(0.1), "^:"),
-        "Adam": (rules.adam(0.1), "o-"),
+        "momentum": (rules.momentum(0.1), "D-"),
+        "RMSProp": (rules.rmsprop(0.1), "v:"),
+        "Adam": (rules.adam(0.1), "P-"),
     }
     for name, (rule, look) in kinds.items():
         state, steps = rule.init(np.zeros(1)), []
         for gradient in [1.0] * 10 + [0.0] * 10:
             step, state = rule.update(np.array([gradient]), state, np.zeros(1))
             steps.append(-step.item() / 0.1)
-        ax.plot(range(1, 21), steps, look, color=COLORS["momentum" if name == "momentum" else "adam"], label=name)
+        ax.plot(range(1, 21), steps, look, color=COLORS[name.lower()], label=name)
     ax.set(xlabel="update", ylabel="step / rate")
-    ax.legend()
+    label_lines(ax)
     return figure
 
 

@@ -96,8 +96,6 @@ def scrape(block, block_vars, gallery_conf):
 
 
 _FILM_DPI = 120  # wider than the text on a phone and on a page; each frame is drawn anew, so size is build time
-
-
 _REST = "tpad=stop_mode=clone:stop_duration=2.5"  # a film ends with a pause
 _DARK = "lutyuv=y=33+(235-val)*0.98"  # the page turns from white to #131416, the ink from dark to light; hues stay
 

@@ -75,7 +75,7 @@ def test_a_thumbnail_shows_all_axes_side_by_side_and_of_a_pile_the_first():
     beside.subplots(1, 2)
     pile.subplots(2, 1)
     assert box_of(beside)[2] > 0.7 * 6 * 72
-    left, top, width, height = box_of(pile)
+    _, top, _, height = box_of(pile)
     assert top + height < 0.55 * 6 * 72
 
 

@@ -333,7 +333,7 @@ def draw_rule(_: Wanted) -> Any:
             step, state = rule.update(np.array([gradient]), state, np.zeros(1))
             steps.append(-step.item() / 0.1)
         ax.plot(range(1, 21), steps, look, color=COLORS[name.lower()], label=name)
-    ax.set(xlabel="update", ylabel="step / rate")
+    ax.set(xlabel="update", ylabel="step / rate", xticks=range(0, 21, 5))
     label_lines(ax)
     return figure
 

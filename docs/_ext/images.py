@@ -71,11 +71,16 @@ def strip(svg: str) -> str:
     for parent in list(root.iter()):
         for group in [child for child in parent if child.get("id", "").startswith(_WORDS)]:
             parent.remove(group)
-    pages = [axes.find(".//{*}path").get("d") for axes in root.iter() if re.fullmatch(r"axes_\d+", axes.get("id", ""))]
+    figure = root.find(".//*[@id='figure_1']")
+    axes = [group for group in figure if re.fullmatch(r"axes_\d+", group.get("id", ""))]
+    pages = [one.find(".//{*}path").get("d") for one in axes]
     corners = [np.array(re.findall(r"(-?[\d.]+) (-?[\d.]+)", page), float) for page in pages]
     width, height = np.ptp(np.concatenate(corners), axis=0)
-    seen = corners[0] if width < height else np.concatenate(corners)
-    (left, top), (right, bottom) = seen.min(axis=0), seen.max(axis=0)
+    if width < height:
+        for below in axes[1:]:
+            figure.remove(below)
+        del corners[1:]
+    (left, top), (right, bottom) = (f(np.concatenate(corners), axis=0) for f in (np.min, np.max))
     root.set("viewBox", f"{left - 8:.1f} {top - 8:.1f} {right - left + 16:.1f} {bottom - top + 16:.1f}")
     root.set("preserveAspectRatio", "xMidYMid slice" if (right - left) < 2 * (bottom - top) else "xMidYMid meet")
     return ET.tostring(root, encoding="unicode")

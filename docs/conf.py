@@ -114,7 +114,6 @@ sphinx_gallery_conf = {
     "reset_modules": ("matplotlib", "figures.reset"),
     "capture_repr": ("_repr_html_",),
     "remove_config_comments": True,
-    "image_srcset": ["2x"],
     "thumbnail_size": (400, 280),
     "backreferences_dir": "gallery/backreferences",  # which script uses which name: shown on the name's page
     "doc_module": ("gdexplain",),

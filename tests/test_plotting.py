@@ -4,7 +4,7 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from matplotlib.colors import to_hex, to_rgb
+from matplotlib.colors import rgb_to_hsv, to_hex, to_rgb
 from matplotlib.figure import Figure
 
 from gdexplain.by_hand.objectives import LeastSquares
@@ -12,6 +12,7 @@ from gdexplain.data import Dataset, batch_order, make_line, make_moons
 from gdexplain.landscape import Plane, Slice, batch_gradients, example_gradients, line_loss, loss_grid, pca_plane
 from gdexplain.plotting import (
     COLORS,
+    DARK,
     INK,
     animate_descent,
     draw_data,
@@ -23,6 +24,8 @@ from gdexplain.plotting import (
     draw_map,
     draw_minimum,
     draw_path,
+    draw_scale,
+    label_lines,
     look_of,
     use_style,
 )
@@ -31,7 +34,7 @@ from gdexplain.theory import minibatch_gradient_variance
 
 LINE = make_line(noise=0.5)
 START = np.zeros(2)
-DARK = "#131416"
+PAGES = {"white": "#ffffff", "dark": "#131416"}
 
 
 @pytest.fixture(autouse=True)
@@ -70,7 +73,7 @@ def descend(rate=0.05, batch_size=None, epochs=5, *, label=None, diverged=False,
     )
 
 
-def losses(values, *, updates_per_epoch=1, diverged=False, batch_size=4):
+def losses(values, *, updates_per_epoch=1, diverged=False, batch_size=4, label="SGD(1)"):
     """A record of these losses only."""
     none = np.zeros((0, 2))
     return Trajectory(
@@ -79,13 +82,20 @@ def losses(values, *, updates_per_epoch=1, diverged=False, batch_size=4):
         none,
         updates_per_epoch=updates_per_epoch,
         diverged=diverged,
-        label="SGD(1)",
+        label=label,
         batch_size=batch_size,
     )
 
 
-def legend(ax):
-    return [text.get_text() for text in ax.get_legend().get_texts()]
+def labels(ax):
+    """The words beside the lines, from the top down, each in one line."""
+    texts = sorted((text for text in ax.texts if text.get_gid()), key=lambda text: -text.get_position()[1])
+    return [text.get_text().replace("\n", " ") for text in texts]
+
+
+def named(ax):
+    """The names of points."""
+    return [text.get_text() for text in ax.texts if not text.get_gid() and hasattr(text, "xy")]
 
 
 BATCH, MINI, ONE = descend(), descend(batch_size=2), descend(0.02, batch_size=1)
@@ -103,30 +113,45 @@ def contrast(first, second):
 # ---- Style and looks
 
 
-def test_the_ink_is_legible_on_white_and_on_a_dark_page():
-    assert contrast(INK, "white") >= 4.5
-    assert contrast(INK, DARK) >= 4.0
-    assert {to_hex(mpl.rcParams[name]) for name in ("text.color", "axes.labelcolor", "xtick.color")} == {INK}
+@pytest.mark.parametrize("page", PAGES.values(), ids=PAGES)
+def test_ink_and_lines_are_legible_on_every_page(page):
+    seen = {color: color if page == "#ffffff" else DARK[color] for color in (INK, *COLORS.values())}
+    assert contrast(seen[INK], page) >= 7
+    assert min(contrast(color, page) for color in seen.values()) >= 4.5
+    assert len(set(seen.values())) == len(seen)
+    assert DARK["#ffffff"] == "#131416"
 
 
-def test_the_style_is_transparent_and_large_enough_for_a_phone():
-    assert mpl.rcParams["figure.facecolor"] == mpl.rcParams["axes.facecolor"] == "none"
-    assert mpl.rcParams["savefig.transparent"] is True
-    phone = 330 / mpl.rcParams["figure.figsize"][0]  # pixels an inch
-    assert phone * mpl.rcParams["legend.fontsize"] / 72 >= 8
+def test_a_twin_has_the_hue_of_its_colour():
+    for name, color in COLORS.items():
+        (hue, saturation, _), (twin, _, _) = rgb_to_hsv(to_rgb(color)), rgb_to_hsv(to_rgb(DARK[color]))
+        assert saturation == 0 or min(abs(hue - twin), 1 - abs(hue - twin)) < 0.1, name
+
+
+def test_the_style_writes_in_ink_on_white_and_large_enough_for_a_phone():
+    names = ("text.color", "axes.labelcolor", "axes.edgecolor", "axes.titlecolor", "xtick.color", "ytick.color")
+    assert {to_hex(mpl.rcParams[name]) for name in names} == {INK}
+    assert to_hex(mpl.rcParams["figure.facecolor"]) == "#ffffff"
+    phone = 328 / mpl.rcParams["figure.figsize"][0]  # pixels an inch
+    for name in ("font.size", "axes.labelsize", "xtick.labelsize", "ytick.labelsize", "legend.fontsize"):
+        assert phone * mpl.rcParams[name] / 72 >= 9, name
 
 
 def test_the_colours_of_the_style_are_the_variants_colours():
-    cycle = [color.lower() for color in mpl.rcParams["axes.prop_cycle"].by_key()["color"]]
-    assert {COLORS[name].lower() for name in COLORS if name != "theory"} < {f"#{color.lstrip('#')}" for color in cycle}
+    cycle = {to_hex(color) for color in mpl.rcParams["axes.prop_cycle"].by_key()["color"]}
+    assert (
+        {COLORS[name] for name in ("batch", "minibatch", "stochastic", "momentum", "adam")}
+        < cycle
+        <= {*COLORS.values()}
+    )
 
 
 @pytest.mark.parametrize(
     ("batch_size", "kind", "words"),
     [
-        (None, "batch", "SGD(0.05), full batch"),
-        (3, "minibatch", "SGD(0.05), batch 3"),
-        (1, "stochastic", "SGD(0.05), batch 1"),
+        (None, "batch", "rate 0.05, full batch"),
+        (3, "minibatch", "rate 0.05, batch 3"),
+        (1, "stochastic", "rate 0.05, batch 1"),
     ],
 )
 def test_colour_and_label_come_from_the_record(batch_size, kind, words):
@@ -135,8 +160,8 @@ def test_colour_and_label_come_from_the_record(batch_size, kind, words):
 
 
 def test_a_batch_size_that_the_label_or_nobody_knows_is_not_added():
-    assert look_of(descend(batch_size=2, label="SGD(0.1), batch 2")).label == "SGD(0.1), batch 2"
-    assert look_of(losses([1.0], updates_per_epoch=3, batch_size=None)).label == "SGD(1)"
+    assert look_of(descend(batch_size=2, label="SGD(0.1), batch 2")).label == "rate 0.1, batch 2"
+    assert look_of(losses([1.0], updates_per_epoch=3, batch_size=None)).label == "rate 1"
 
 
 @pytest.mark.parametrize(
@@ -146,13 +171,39 @@ def test_a_batch_size_that_the_label_or_nobody_knows_is_not_added():
         ("AdamW(0.01, weight_decay=0.1)", "adam"),
         ("Nadam(0.01)", "adam"),
         ("SGD(0.01, momentum=0.9)", "momentum"),
-        ("nesterov momentum", "momentum"),
+        ("nesterov(0.1, beta=0.9)", "nesterov"),
+        ("RMSprop(0.01)", "rmsprop"),
+        ("adagrad(0.01)", "adagrad"),
         ("SGD(0.01)", "batch"),
     ],
 )
 def test_the_colour_can_say_the_rule(label, kind):
     assert look_of(descend(label=label), by="rule").color == COLORS[kind]
     assert look_of(descend(label=label)).color == COLORS["batch"]
+
+
+def test_where_the_rule_is_the_subject_plain_gradient_descent_is_named():
+    assert look_of(BATCH, by="rule").label == "gradient descent, rate 0.05, full batch"
+
+
+@pytest.mark.parametrize(
+    ("label", "words"),
+    [
+        ("SGD(0.117647)", "rate 0.118"),
+        ("gradient_descent(1e-05)", "rate 1e-05"),
+        ("momentum(0.186288, beta=0.583448)", "momentum 0.583, rate 0.186"),
+        ("SGD(0.01, momentum=0.9, nesterov=True)", "Nesterov momentum 0.9, rate 0.01"),
+        ("nesterov(0.1, beta=0.6)", "Nesterov momentum 0.6, rate 0.1"),
+        ("adamw(0.01, weight_decay=0.1)", "AdamW, rate 0.01, weight decay 0.1"),
+        ("RMSprop(0.01)", "RMSProp, rate 0.01"),
+        ("SGD(ExponentialDecay)", "rate ExponentialDecay"),
+        ("SGD()", ""),
+        ("Mine(Yours(0.1))", "Mine(Yours(0.1))"),
+        ("by hand", "by hand"),
+    ],
+)
+def test_a_label_of_code_is_said_in_words(label, words):
+    assert look_of(losses([1.0], updates_per_epoch=3, batch_size=None, label=label)).label == words
 
 
 def test_every_variant_has_its_own_marker():
@@ -176,7 +227,11 @@ def test_loss_curves_are_the_record_whatever_the_axis_counts(ax, x):
         place = {"updates": np.arange(len(run)), "epochs": run.epochs, "examples": 4 * run.epochs}[x]
         np.testing.assert_allclose(curve.get_xdata(), place)
     assert ax.get_yscale() == "log"
-    assert legend(ax) == ["SGD(0.05), full batch", "SGD(0.05), batch 2", "SGD(0.02), batch 1"]
+    assert [curve.get_label() for curve in curves] == [
+        "rate 0.05, full batch",
+        "rate 0.05, batch 2",
+        "rate 0.02, batch 1",
+    ]
 
 
 def test_the_epoch_mean_is_drawn_over_the_faint_losses(ax):
@@ -186,7 +241,7 @@ def test_the_epoch_mean_is_drawn_over_the_faint_losses(ax):
     np.testing.assert_array_equal(faint.get_ydata(), ONE.loss)
     assert faint.get_color() == mean.get_color()
     assert faint.get_alpha() < 0.5
-    assert legend(ax) == ["SGD(0.02), batch 1"]
+    assert labels(ax) == ["rate 0.02, batch 1"]
 
 
 def test_an_epoch_cut_short_by_divergence_has_the_mean_of_what_there_is(ax):
@@ -206,7 +261,7 @@ def test_a_loss_of_exactly_zero_is_a_gap_a_mark_and_words(ax):
     np.testing.assert_array_equal(curve.get_ydata(), [4, 1, np.nan, np.nan])
     assert mark.get_xydata().tolist() == [[2, 0]]
     assert mark.get_transform() == ax.get_xaxis_transform()
-    assert legend(ax) == ["SGD(1), full batch: 0 at update 2"]
+    assert labels(ax) == ["rate 1, full batch, 0 at update 2"]
 
 
 def test_on_a_linear_axis_zero_is_a_number(ax):
@@ -220,14 +275,51 @@ def test_a_run_that_diverged_ends_in_a_cross_and_words(ax):
     assert cross.get_xydata().tolist() == [[2, 1e30]]
     assert cross.get_marker() == "X"
     assert cross.get_color() == curve.get_color()
-    assert legend(ax) == ["SGD(1), full batch: diverged at update 4"]
+    assert labels(ax) == ["rate 1, full batch, diverged at update 4"]
 
 
-def test_runs_of_one_colour_differ_in_dashes_and_tint(ax):
+def test_runs_that_are_compared_differ_in_colour_and_marker_and_none_is_pale(ax):
     curves = draw_loss(ax, *(descend(rate) for rate in (0.01, 0.02, 0.03, 0.04)))
-    assert len({curve.get_color() for curve in curves}) == 4
-    assert len({str(curve._unscaled_dash_pattern) for curve in curves}) == 4
-    assert curves[0].get_color() == COLORS["batch"].lower()
+    assert len({curve.get_color() for curve in curves}) == len({curve.get_marker() for curve in curves}) == 4
+    assert min(contrast(curve.get_color(), "white") for curve in curves) >= 4.5
+    assert curves[0].get_color() == COLORS["batch"]
+
+
+# ---- Words beside lines
+
+
+def test_a_line_is_labelled_in_its_colour_at_the_height_of_its_end(ax):
+    (line,) = ax.plot([0, 1, 2], [0, 3, 1], color=COLORS["adam"], label="a run")
+    ax.set_ylim(0, 4)
+    label_lines(ax)
+    (text,) = (text for text in ax.texts if text.get_gid())
+    assert (text.get_text(), text.get_color()) == ("a run", line.get_color())
+    np.testing.assert_allclose(text.get_position()[1], 0.25)
+
+
+def test_labels_say_what_tells_runs_apart(ax):
+    curves = draw_loss(ax, *(descend(rate) for rate in (0.01, 0.02, 0.05)))
+    assert sorted(labels(ax)) == ["rate 0.01", "rate 0.02", "rate 0.05"]
+    curves[2].set_label(f"{curves[2].get_label()}, the best")
+    label_lines(ax)
+    assert sorted(labels(ax)) == ["rate 0.01", "rate 0.02", "rate 0.05, the best"]
+
+
+def test_labels_stand_in_the_order_of_the_ends_and_do_not_touch(ax):
+    for height in (3.0, 1.0, 1.001, 1.002, 2.0):
+        ax.plot([0, 1], [0, height], label=f"to {height}")
+    label_lines(ax)
+    assert labels(ax) == ["to 3.0", "to 2.0", "to 1.002", "to 1.001", "to 1.0"]
+    places = sorted(text.get_position()[1] for text in ax.texts)
+    points = ax.get_window_extent().height / ax.figure.dpi * 72
+    assert np.diff(places).min() * points >= mpl.rcParams["font.size"]
+
+
+def test_labels_that_fill_the_axes_keep_their_distance_too(ax):
+    for k in range(40):
+        ax.plot([0, 1], [0, 0], label=f"run {k}")
+    label_lines(ax)
+    assert np.ptp(np.diff(sorted(text.get_position()[1] for text in ax.texts))) < 1e-9
 
 
 @pytest.mark.parametrize(
@@ -297,15 +389,15 @@ def test_a_path_is_the_recorded_parameters_from_start_to_end(ax):
     np.testing.assert_array_equal(path.get_xydata(), MINI.parameters)
     np.testing.assert_array_equal(start.get_xydata(), MINI.parameters[:1])
     np.testing.assert_array_equal(end.get_xydata(), MINI.parameters[-1:])
-    assert path.get_color() == COLORS["minibatch"].lower()
+    assert path.get_color() == COLORS["minibatch"]
 
 
-def test_the_legend_names_each_run_once_and_start_and_minimum_last(ax):
+def test_the_words_name_each_run_once_and_the_points_beside_them(ax):
     draw_minimum(ax, LeastSquares(LINE).minimum)
     for run in (BATCH, MINI, ONE):
         draw_path(ax, run)
-    runs = ["SGD(0.05), full batch", "SGD(0.05), batch 2", "SGD(0.02), batch 1"]
-    assert legend(ax) == [*runs, "start", "minimum"]
+    assert sorted(labels(ax)) == ["rate 0.02, batch 1", "rate 0.05, batch 2", "rate 0.05, full batch"]
+    assert named(ax) == ["minimum", "start"]
 
 
 def test_smooth_paths_lie_on_jagged_ones(ax):
@@ -317,7 +409,7 @@ def test_a_path_leaves_the_limits_of_its_surface_as_they_are(ax):
     draw_loss_surface(ax, surface())
     draw_path(ax, descend(0.3, epochs=50, diverged=True))
     assert (ax.get_xlim(), ax.get_ylim()) == ((-1, 4), (-2, 3))
-    assert legend(ax)[0] == "SGD(0.3), full batch: diverged"
+    assert labels(ax) == ["rate 0.3, full batch, diverged"]
 
 
 def test_a_path_in_many_dimensions_is_projected_on_the_plane(ax):
@@ -354,22 +446,12 @@ def test_the_data_are_drawn_as_they_are(ax):
     assert points.get_label() == LINE.name
 
 
-def test_each_class_has_its_colour_and_marker(ax):
-    moons = make_moons(20)
-    classes = draw_data(ax, moons)
-    for label, points in enumerate(classes):
-        np.testing.assert_array_equal(points.get_xydata(), moons.inputs[moons.targets == label])
-    assert len({points.get_color() for points in classes}) == len({points.get_marker() for points in classes}) == 2
-    assert legend(ax) == ["class 0", "class 1"]
-
-
 @pytest.mark.parametrize(
     ("data", "error", "words"),
     [
         ([1, 2, 3], TypeError, "dataset must be a Dataset or a pair"),
-        (Dataset(np.ones((2, 3)), [0, 1]), ValueError, "one input and one target, or two inputs and labels"),
+        (Dataset(np.ones((2, 3)), [0, 1]), ValueError, "one input and one target"),
         (Dataset(np.ones((2, 2)), [[1.0], [2.0]]), ValueError, "one input and one target"),
-        (Dataset(np.ones((6, 2)), [0, 1, 2, 3, 4, 5]), ValueError, "at most 5 classes, not 6"),
     ],
 )
 def test_data_that_have_no_picture_are_refused(ax, data, error, words):
@@ -383,10 +465,10 @@ def test_each_fit_is_the_recorded_line(ax):
         weight, bias = MINI.parameters[update]
         np.testing.assert_allclose(line.get_ydata(), weight * line.get_xdata() + bias)
         assert line.get_label() == f"update {update}"
-    strength = [line.get_alpha() for line in lines]
-    assert strength == sorted(strength)
+    widths = [line.get_linewidth() for line in lines]
+    assert widths == sorted(widths)
     np.testing.assert_array_equal(points.get_ydata(), LINE.targets[:, 0])
-    assert ax.get_legend().get_title().get_text() == "SGD(0.05), batch 2"
+    assert ax.get_title(loc="left") == "rate 0.05, batch 2"
 
 
 def test_fits_default_to_the_first_update_the_last_and_early_ones_between(ax):
@@ -432,7 +514,7 @@ def test_the_clouds_are_all_batches_and_the_legend_says_their_variance(ax):
         assert cloud.get_label() == f"batch {size}, variance {minibatch_gradient_variance(LINE, START, size):.4g}"
     np.testing.assert_allclose(artists[-1].get_xydata(), [each.mean(axis=0)])
     kinds = ("stochastic", "minibatch", "batch")
-    assert [cloud.get_color() for cloud in artists[:-1:2]] == [COLORS[kind].lower() for kind in kinds]
+    assert [cloud.get_color() for cloud in artists[:-1:2]] == [COLORS[kind] for kind in kinds]
 
 
 def test_the_ring_is_the_clouds_covariance(ax):
@@ -446,12 +528,12 @@ def test_the_ring_is_the_clouds_covariance(ax):
 
 def test_large_clouds_are_faint_and_two_mini_batch_sizes_differ(ax):
     each = 40 * np.random.default_rng(0).normal(size=(12, 2))
-    three, ring_three, six, ring_six, _ = draw_gradient_noise(ax, each, batch_sizes=[3, 6], labels=("u", "v"))
+    three, ring_three, six, ring_six, _ = draw_gradient_noise(ax, each, batch_sizes=[3, 6])
     assert len(six.get_xydata()) == 924
     assert six.get_alpha() < 0.5
     assert three.get_color() != six.get_color()
-    assert ring_three.get_linestyle() != ring_six.get_linestyle()
-    assert ax.get_xlabel() == "u"
+    assert ring_three.get_edgecolor() != ring_six.get_edgecolor()
+    assert ax.get_xlabel() == "gradient along w"
     assert three.get_label() == f"batch 3, variance {np.trace(np.cov(three.get_xydata().T, bias=True)):.4g}"
 
 
@@ -478,9 +560,9 @@ def test_the_still_shows_whole_paths_and_last_lines():
         np.testing.assert_array_equal(end.get_xydata(), run.parameters[-1:])
         weight, bias = run.parameters[-1]
         np.testing.assert_allclose(line.get_ydata(), weight * line.get_xdata() + bias)
-    words = [text.get_text() for text in axes[0].figure.legends[0].get_texts()]
-    assert words == ["SGD(0.05), full batch", "SGD(0.02), batch 1", "start", "minimum"]
-    assert axes[0].get_legend() is None
+    assert sorted(labels(axes[1])) == ["rate 0.02, batch 1", "rate 0.05, full batch"]
+    assert labels(axes[0]) == []
+    assert named(axes[0]) == ["minimum", "start"]
 
 
 def test_a_run_that_diverges_does_not_push_the_others_out_of_the_picture():
@@ -509,9 +591,9 @@ def film_data(film, frame):
     """Path, end and line of each run in one frame."""
     left, right = film._fig.axes
     film._draw_frame(frame)
-    runs = [line for line in left.get_lines() if line.get_label().startswith("SGD")]
+    runs = [line for line in left.get_lines() if line.get_label().startswith("rate")]
     ends = [line for line in left.get_lines() if line.get_label() == "_end"]
-    return runs, ends, right.get_lines()[1:]
+    return runs, ends, [line for line in right.get_lines() if line.get_label().startswith("rate")]
 
 
 def test_a_film_ends_with_the_whole_paths():
@@ -538,16 +620,15 @@ def test_at_each_moment_of_a_film_all_runs_have_seen_as_much_data():
 
 def test_a_film_begins_as_the_finished_picture_for_its_poster():
     film = started(LINE, ONE)
-    path = next(line for line in film._fig.axes[0].get_lines() if line.get_label().startswith("SGD"))
+    path = next(line for line in film._fig.axes[0].get_lines() if line.get_label().startswith("rate"))
     np.testing.assert_array_equal(path.get_xydata(), ONE.parameters)
 
 
-def test_a_film_has_as_many_frames_as_asked_for_at_most_and_an_opaque_page():
-    film = started(LINE, descend(epochs=400), frames=30, background=DARK)
+def test_a_film_has_as_many_frames_as_asked_for_at_most():
+    film = started(LINE, descend(epochs=400), frames=30)
     frames = list(film.new_frame_seq())
     assert 20 <= len(frames) <= 30
     assert np.all(np.diff(frames) > 0)
-    assert to_hex(film._fig.get_facecolor()) == DARK
 
 
 def test_the_axes_of_a_film_stand_still():
@@ -620,3 +701,20 @@ def test_a_map_of_runs_that_are_all_lost_or_all_alike_has_a_scale_too():
 def test_maps_that_are_no_grid_are_refused_in_words(sweeps, x, options, error, words):
     with pytest.raises(error, match=words):
         draw_map(Figure().subplots(), sweeps, x, [0, 0, 1, 1], **options)
+
+
+def test_the_scale_of_a_map_has_ticks_in_whole_numbers_or_in_powers_of_ten(ax):
+    for loss, words in (([1.0, 3.0, 7.0, 90.0], ["1", "2", "5", "10", "20", "50"]), ([1e-6, 1.0, 1e3, 1e6], None)):
+        cells, _ = draw_map(ax, swept(loss=loss, diverged=[False] * 4), [0, 1, 0, 1], [0, 0, 1, 1])
+        scale = draw_scale(cells, "loss", ax)
+        shown = zip(scale.ax.get_yticks(), scale.ax.get_yticklabels(), strict=True)
+        ticks = [text.get_text() for tick, text in shown if min(loss) <= tick <= max(loss)]
+        assert ticks == words if words else len(ticks) >= 3
+        assert not any("times" in tick for tick in ticks)
+        assert len(scale.ax.get_yticks(minor=True)) == 0
+        assert scale.ax.get_ylabel() == "loss"
+
+
+def test_a_map_of_negative_losses_has_a_scale_too(ax):
+    cells, _ = draw_map(ax, swept(loss=[-1.0, -2.0, -3.0, -4.0], diverged=[False] * 4), [0, 1, 0, 1], [0, 0, 1, 1])
+    assert len(draw_scale(cells, "loss", ax).ax.get_yticks()) >= 3

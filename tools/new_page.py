@@ -33,7 +33,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from gdexplain import use_style
-from gdexplain.plotting import COLORS
+from gdexplain.plotting import COLORS, label_lines
 
 use_style()
 learning_rate, curvature, steps = 0.1, 2.0, 20
@@ -52,7 +52,7 @@ fig, ax = plt.subplots()
 ax.plot(predicted, "--", color=COLORS["theory"], label="predicted")
 ax.plot(measured, "o", color=COLORS["batch"], ms=4, label="measured")
 ax.set(xlabel="update", ylabel="distance from the minimum", yscale="log")
-ax.legend()
+label_lines(ax)
 
 # %%
 # One paragraph on what the figure shows. Then the check, with the reason for its tolerance beside it.

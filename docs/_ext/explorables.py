@@ -285,6 +285,7 @@ def _line_loss() -> Any:
 def draw_playground(_: Wanted) -> Any:
     """Draw three variants on one loss surface, and their losses."""
     from gdexplain import draw_loss, draw_loss_surface, draw_path, loss_grid
+    from gdexplain.plotting.labels import clear_labels
 
     start = {"opt": "sgd", "lr": 0.05, "beta": 0.0, "w": 0.0, "b": 0.0, "seed": 0, "data": LINE}
     runs = [train_line({**start, "batch": size}, 40) for size in (4, 2, 1)]
@@ -292,11 +293,8 @@ def draw_playground(_: Wanted) -> Any:
     draw_loss_surface(left, loss_grid(_line_loss(), a_range=(-0.4, 3.2), b_range=(-0.6, 1.6)))
     for run in runs:
         draw_path(left, run)
-    lines = draw_loss(right, *runs)[: len(runs)]
-    for ax in (left, right):
-        if ax.get_legend():
-            ax.get_legend().remove()
-    figure.legend(handles=lines, loc="outside upper center", ncols=len(runs), frameon=False)
+    clear_labels(left)  # those beside the losses tell of the paths too
+    draw_loss(right, *runs)
     return figure
 
 
@@ -321,22 +319,22 @@ def draw_graph(wanted: Wanted) -> Any:
 def draw_rule(_: Wanted) -> Any:
     """Draw the steps of three rules that are given one gradient ten times, and then none."""
     from gdexplain.by_hand import rules
-    from gdexplain.plotting import COLORS
+    from gdexplain.plotting import COLORS, label_lines
 
     figure, ax = _subplots()
     kinds = {
-        "momentum": (rules.momentum(0.1), "s-"),
-        "RMSProp": (rules.rmsprop(0.1), "^:"),
-        "Adam": (rules.adam(0.1), "o-"),
+        "momentum": (rules.momentum(0.1), "D-"),
+        "RMSProp": (rules.rmsprop(0.1), "v:"),
+        "Adam": (rules.adam(0.1), "P-"),
     }
     for name, (rule, look) in kinds.items():
         state, steps = rule.init(np.zeros(1)), []
         for gradient in [1.0] * 10 + [0.0] * 10:
             step, state = rule.update(np.array([gradient]), state, np.zeros(1))
             steps.append(-step.item() / 0.1)
-        ax.plot(range(1, 21), steps, look, color=COLORS["momentum" if name == "momentum" else "adam"], label=name)
-    ax.set(xlabel="update", ylabel="step / rate")
-    ax.legend()
+        ax.plot(range(1, 21), steps, look, color=COLORS[name.lower()], label=name)
+    ax.set(xlabel="update", ylabel="step / rate", xticks=range(0, 21, 5))
+    label_lines(ax)
     return figure
 
 
@@ -357,7 +355,7 @@ def draw_map(_: Wanted) -> Any:
 
     figure, ax = _subplots()
     table = [[needed(rate, beta) for rate in rates] for beta in betas]
-    mesh = ax.pcolormesh(rates, betas, table, cmap="cividis_r", norm="log")
+    mesh = ax.pcolormesh(rates, betas, table, cmap="viridis_r", norm="log")
     figure.colorbar(mesh, label="updates to converge")
     edge = [max_stable_learning_rate(line_hessian(data), beta=beta) for beta in (0, 0.98)]
     ax.plot(edge, (0, 0.98), linestyle="--", color="#767676", label="theory: 2 (1 + β) / λ")

@@ -6,6 +6,7 @@ import ast
 import html
 import random
 import re
+import subprocess
 import sys
 from pathlib import Path
 from unittest import mock
@@ -14,7 +15,7 @@ import gallery_order
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
-from images import shrink
+from images import darken_pixels, shrink, write_twin
 from matplotlib.animation import Animation, FFMpegWriter
 from sphinx.errors import ExtensionError
 
@@ -47,10 +48,11 @@ def use_site_style():
 
 _ALT_LINE = r"^[ \t]*#[ \t]*sphinx_gallery_alt[ \t]*=[ \t]*(.+)\n?"
 _ALT_RUN = re.compile(rf"(?:{_ALT_LINE})+", re.MULTILINE)
+UNDATED = {"Date": None, "Creator": None}  # of an SVG: the same bytes in every build
+_DOTS = 150  # an inch, of what is drawn in dots within an SVG: the cells of a map
 _IMAGE = """
-.. image-sg:: /{path}
+.. image:: /{stem}.svg
    :alt: {alt}
-   :srcset: /{path}, /{path_2x} 2.00x
    :class: sphx-glr-single-img
 """
 _ANIMATION = """
@@ -81,32 +83,25 @@ def scrape(block, block_vars, gallery_conf):
     rst = []
     for number, alt, path in zip(numbers, alts, map(Path, block_vars["image_path_iterator"]), strict=False):
         figure = plt.figure(number)
-        paths = {"path": path, "path_2x": path.with_name(f"{path.stem}_2_00x.png"), "stem": path.with_suffix("")}
         if figure in animations:
             _save_animation(animations[figure], path)
         else:
-            _save_figure(figure, paths["path"], paths["path_2x"])
             _save_slide(figure, path, Path(block_vars["src_file"]).parent.name)
-        names = {key: value.relative_to(gallery_conf["src_dir"]).as_posix() for key, value in paths.items()}
+        figure.savefig(path.with_suffix(".svg"), dpi=_DOTS, metadata=UNDATED)  # a film's is its poster
+        stem = path.with_suffix("").relative_to(gallery_conf["src_dir"]).as_posix()
         template = _ANIMATION if figure in animations else _IMAGE
-        rst.append(template.format(alt=html.escape(alt), **names))
+        rst.append(template.format(alt=html.escape(alt), stem=stem))
     plt.close("all")
     return "".join(rst)
 
 
-def _save_figure(figure, path, path_2x):
-    """Save a figure in plain and in double resolution."""
-    for name, factor in ((path, 1), (path_2x, 2)):
-        dpi = mpl.rcParams["savefig.dpi"]
-        figure.savefig(name, dpi=factor * (figure.dpi if dpi == "figure" else dpi), metadata={"Software": None})
-        shrink(name)
-
-
 _FILM_DPI = 120  # wider than the text on a phone and on a page; each frame is drawn anew, so size is build time
+_REST = "tpad=stop_mode=clone:stop_duration=2.5"  # a film ends with a pause
+_DARK = "lutyuv=y=33+(235-val)*0.98"  # the page turns from white to #131416, the ink from dark to light; hues stay
 
 
 def _save_animation(animation, path):
-    """Save an animation on both themes' backgrounds, and its last frame as the poster."""
+    """Save an animation on white, and turn its light for dark pages."""
     figure = animation._fig
     flags = [
         "-fflags",
@@ -125,21 +120,13 @@ def _save_animation(animation, path):
     animation._init_draw()  # the first frame's title needs room
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
+    light, dark = (path.with_name(f"{path.stem}{suffix}.mp4") for suffix in ("", "_dark"))
     with mpl.rc_context({"savefig.transparent": False}), mock.patch.object(figure.canvas, "draw_idle"):
-        for suffix, background in _BACKGROUNDS.items():
-            writer = FFMpegWriter(fps=round(1000 / animation._interval), codec="libx264", extra_args=flags)
-            animation.save(
-                path.with_name(f"{path.stem}{suffix}.mp4"),
-                writer,
-                dpi=_FILM_DPI,
-                savefig_kwargs={"facecolor": background},
-            )
-    figure.savefig(path, dpi=_FILM_DPI, metadata={"Software": None})
-    shrink(path)
-
-
-_BACKGROUNDS = {"": "#ffffff", "_dark": "#131416"}
-_REPEATABLE = {"svg.hashsalt": "gdexplain", "savefig.transparent": False}  # the same ids, and so bytes, in every build
+        writer = FFMpegWriter(1000 / animation._interval, "libx264", extra_args=["-vf", _REST, "-crf", "18", *flags])
+        animation.save(light, writer, dpi=_FILM_DPI)
+    command = [mpl.rcParams["animation.ffmpeg_path"], "-y", "-v", "error", "-i", light, "-vf", _DARK, *flags, dark]
+    subprocess.run(command, check=True)
+    animation._init_draw()  # the poster is the whole picture
 
 
 def _save_slide(figure, path: Path, section: str) -> None:
@@ -147,9 +134,11 @@ def _save_slide(figure, path: Path, section: str) -> None:
     stem = path.stem.removeprefix("sphx_glr_")
     if f"{section}/{stem}" not in gallery_order.SLIDES:
         return
-    with mpl.rc_context(_REPEATABLE):
-        for suffix, background in _BACKGROUNDS.items():
-            file, options = path.with_name(f"slide_{stem}{suffix}"), {"facecolor": background}
-            figure.savefig(file.with_suffix(".svg"), **options, metadata={"Date": None, "Creator": None})
-            figure.savefig(file.with_suffix(".png"), **options, dpi=300, metadata={"Software": None})
-            shrink(file.with_suffix(".png"))
+    light, dark = (path.with_name(f"slide_{stem}{suffix}.svg") for suffix in ("", "_dark"))
+    with mpl.rc_context({"savefig.transparent": False}):
+        figure.savefig(light, metadata=UNDATED)
+        figure.savefig(light.with_suffix(".png"), dpi=300, metadata={"Software": None})
+    write_twin(light)
+    darken_pixels(light.with_suffix(".png"), dark.with_suffix(".png"))
+    for picture in (light, dark):
+        shrink(picture.with_suffix(".png"))

@@ -57,6 +57,7 @@ _IMAGE = re.compile(r"<img\s[^>]*>")
 def delay_images(html: str, size_of: Callable[[str], tuple[int, int] | None]) -> str:
     """Give every image its size, so that nothing moves when it arrives, and load all but the first when they are near.
 
+    One of a theme waits wherever it stands: a browser does not load what waits and is never shown.
     `size_of` takes an image's address as the page has it and gives its size in CSS pixels, or None.
     """
     seen = 0
@@ -66,7 +67,7 @@ def delay_images(html: str, size_of: Callable[[str], tuple[int, int] | None]) ->
         seen += 1
         tag = found.group()
         more = "" if "decoding=" in tag else ' decoding="async"'
-        if seen > 1 and "loading=" not in tag:
+        if (seen > 1 or "only-" in tag) and "loading=" not in tag:
             more += ' loading="lazy"'
         source = re.search(r'\ssrc="([^"]+)"', tag)
         if source and not re.search(r"\swidth=", tag) and (size := size_of(source[1])):

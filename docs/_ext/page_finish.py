@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from finish import finish
-from images import png_size
+from images import image_size
 from publishing import root_path
 from sphinx.jinja2glue import BuiltinTemplateLoader
 from sphinx.locale import _
@@ -35,4 +35,4 @@ class FinishedPages(BuiltinTemplateLoader):
             self.sources = {named: source for source, named in self.builder.images.items()}
         copied = Path(self.builder.outdir, "_images", name)  # and sphinx-gallery copies its figures itself
         path = Path(self.builder.srcdir, self.sources[name]) if name in self.sources else copied
-        return png_size(path) if path.suffix == ".png" and path.exists() else None
+        return image_size(path) if path.suffix in (".png", ".svg") and path.exists() else None

@@ -8,7 +8,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from docutils import nodes
-from images import shrink
 from sphinx import addnodes
 from sphinx.application import ENV_PICKLE_FILENAME
 from sphinx.util import logging
@@ -41,15 +40,6 @@ def finish_images(app, doctree, docname):
             image["alt"] = f"Thumbnail of “{title.astext() if title else ''}”"
         if not (image.get("alt") or "").strip():
             logger.warning("image without alt text: %s", image["uri"], location=image, type="gdexplain", subtype="alt")
-
-
-def shrink_images(app, doctree):
-    """Make the double-resolution figures of cells small files, before Sphinx notes when it has read their page."""
-    for image in doctree.findall(nodes.image):
-        path = Path(app.srcdir, image["uri"])
-        path = path if path.exists() else Path(image["uri"])
-        if "jupyter_execute" in path.parts and path.suffix == ".png" and path.exists():
-            shrink(path)
 
 
 def frame(app, pagename, templatename, context, doctree):
@@ -137,7 +127,6 @@ def setup(app):
     app.gdexplain_wrote = False  # whether this build has written a page
     app.connect("build-finished", keep_search_entries)
     app.connect("env-updated", rewrite_if_contents_changed)
-    app.connect("doctree-read", shrink_images, priority=900)
     app.connect("doctree-resolved", finish_images)
     app.connect("html-page-context", frame, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

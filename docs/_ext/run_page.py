@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from checks import Checks, Result
-from figures import use_site_style
+from figures import UNDATED, use_site_style
 from IPython.core.displayhook import DisplayHook
 from IPython.core.displaypub import DisplayPublisher
 from IPython.core.interactiveshell import InteractiveShell
@@ -130,8 +130,8 @@ class _Compile(codeop.Compile):
 # -- cells ------------------------------------------------------------------------------------------------------------
 
 _SETTINGS = Config()  # figures as sharp and as transparent as the gallery's
-_SETTINGS.InlineBackend.figure_formats = {"png2x"}
-_SETTINGS.InlineBackend.print_figure_kwargs = {"bbox_inches": "tight", "facecolor": "none", "edgecolor": "none"}
+_SETTINGS.InlineBackend.figure_formats = {"svg"}
+_SETTINGS.InlineBackend.print_figure_kwargs = {"bbox_inches": "tight", "facecolor": "none", "metadata": UNDATED}
 _SETTINGS.InlineBackend.rc = {}
 _SETTINGS.HistoryManager.enabled = False
 

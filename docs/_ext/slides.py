@@ -16,7 +16,7 @@ class Slides(SphinxDirective):
             section, stem = name.split("/")
             images, page = f"/gallery/{section}/images", f"/gallery/{section}/{stem.rpartition('_')[0]}"
             image = (
-                f"![A figure for a slide, small here and large behind the links: {words}]({images}/sphx_glr_{stem}.png)"
+                f"![A figure for a slide, small here and large behind the links: {words}]({images}/sphx_glr_{stem}.svg)"
             )
             files = [
                 ", ".join(

@@ -41,7 +41,7 @@ from gdexplain import (
 )
 from gdexplain.by_hand.backprop import loss_function
 from gdexplain.by_hand.network import flat_parameters
-from gdexplain.plotting import COLORS, use_style
+from gdexplain.plotting import COLORS, label_lines, use_style
 
 use_style()
 
@@ -81,8 +81,8 @@ float32 = np.array([error(numerical_gradient(in_float32, theta, h=h)) for h in w
 # sphinx_gallery_alt = "differences form two valleys: with smaller h the error falls along a straight line, then rises "
 # sphinx_gallery_alt = "again in a ragged one, up to 1. The valley of the central differences is deeper. In float32 "
 # sphinx_gallery_alt = "it is shallow. The complex step falls to the last digit and stays there."
-fig, ax = plt.subplots(figsize=(6.4, 5))
-looks = zip(curves.items(), ((0, (4, 1.5)), "-", ":"), ("minibatch", "stochastic", "batch"), strict=True)
+fig, ax = plt.subplots(figsize=(6.2, 4.6))
+looks = zip(curves.items(), ("-", "-", "-"), ("minibatch", "stochastic", "batch"), strict=True)
 for (method, errors), dashes, color in looks:
     ax.plot(
         steps,
@@ -93,7 +93,7 @@ for (method, errors), dashes, color in looks:
     )
 ax.plot(wide, float32, "-", marker=".", ms=6, lw=1.2, color=COLORS["momentum"], label="central, float32")
 ax.set(xscale="log", yscale="log", xlabel="step h", ylabel="relative error", ylim=(1e-17, 30))
-ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
+label_lines(ax)
 
 # %%
 # Read it from the right. At first a smaller :math:`h` is better, as the definition promises: the error is proportional to
@@ -204,7 +204,7 @@ fig, ax = plt.subplots()
 ax.plot(right.loss, color=COLORS["batch"], label="right gradient")
 ax.plot(wrong.loss, "--", color=COLORS["stochastic"], label="careless gradient")
 ax.set(yscale="log", xlabel="update", ylabel="loss")
-ax.legend()
+label_lines(ax)
 
 # %%
 # The careless run is a little later on the way. In the end it is as good, and which of the two is lower depends on the

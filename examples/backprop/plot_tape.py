@@ -142,7 +142,7 @@ def show(number):
         box.get_bbox_patch().set_facecolor(color if node is active else INK)
 
 
-animation = FuncAnimation(fig, show, frames=len(frames) + 2, interval=1000)
+animation = FuncAnimation(fig, show, frames=len(frames) + 2, interval=500)
 
 # %%
 # Each box is left once, when all shares have arrived. That is why the walk goes in reverse order of the writing: whatever

@@ -24,7 +24,7 @@ import numpy as np
 from matplotlib.colors import LogNorm
 
 from gdexplain import build_linear, make_line, sweep
-from gdexplain.plotting import draw_map, use_style
+from gdexplain.plotting import draw_map, draw_scale, use_style
 from gdexplain.theory import (
     cyclic_contraction_rate,
     line_hessian,
@@ -57,15 +57,16 @@ np.testing.assert_allclose(limits[-1], max_stable_learning_rate(line_hessian(dat
 # sphinx_gallery_alt = "Four maps, one for each batch size, learning rate against order of the examples. Left of a dashed "
 # sphinx_gallery_alt = "line, which moves right as the batch grows, all cells are light: small losses. For batches of one to three "
 # sphinx_gallery_alt = "light cells reach far beyond their line with ragged ends; for the full batch they end on it."
-fig, axes = plt.subplots(1, 4, figsize=(9, 3.4), sharey=True)
+fig, axes = plt.subplots(2, 2, figsize=(6.2, 6.4), sharex=True, sharey=True)
 norm = LogNorm(1e-12, 1e12)
-for ax, size, limit, runs in zip(axes, sizes, limits, sweeps, strict=True):
+for ax, size, limit, runs in zip(axes.flat, sizes, limits, sweeps, strict=True):
     cells, _ = draw_map(ax, runs, rate, seed)
     cells.set_norm(norm)
     ax.axvline(limit, color="#D55E00", linestyle="--", linewidth=2)
-    ax.set(title=f"batch {size}", xlabel="learning rate")
-axes[0].set_ylabel("order of the examples (seed)")
-fig.colorbar(cells, ax=axes, label="loss after 240 updates", extend="both")
+    ax.set_title(f"batch {size}")
+fig.supxlabel("learning rate")
+fig.supylabel("order of the examples (seed)")
+draw_scale(cells, "loss after 240 updates", axes)
 plt.show()
 
 # %%

@@ -19,7 +19,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from gdexplain import build_linear, make_line, sweep
-from gdexplain.plotting import draw_map, use_style
+from gdexplain.plotting import draw_map, draw_scale, use_style
 from gdexplain.theory import line_hessian, optimal_momentum
 
 use_style()
@@ -51,13 +51,13 @@ print(f"best pair: rate {best.learning_rate:.6f}, momentum {best.beta:.6f}")
 
 # sphinx_gallery_alt = "Map of learning rate and momentum. A dashed line rises to the right; every cell right of it is grey or "
 # sphinx_gallery_alt = "empty. Left of it the cells are coloured, the fastest near a cross close to the line, and in a band from it up to the left."
-fig, ax = plt.subplots(figsize=(6.6, 4.4))
+fig, ax = plt.subplots(figsize=(6.2, 4.6))
 cells, lost = draw_map(ax, runs, rate, momentum, value="steps_to_target")
 ax.plot(border, momenta, "--", color="#D55E00", linewidth=2, label="theory: $2(1 + \\beta)/\\lambda_{max}$")
 ax.plot(best.learning_rate, best.beta, "X", color="#D55E00", markersize=11, label="theory: the best")
 ax.set(xlabel="learning rate", ylabel="momentum", xlim=rates[[0, -1]], ylim=momenta[[0, -1]])
-fig.colorbar(cells, label="updates until the loss is 1e-6")
-fig.legend(loc="outside upper center", ncols=2)
+draw_scale(cells, "updates until the loss is a millionth", ax)
+fig.legend(loc="outside upper left", ncols=2)
 plt.show()
 
 # %%

@@ -20,7 +20,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from gdexplain import build_linear, make_line, sweep
-from gdexplain.plotting import draw_map, use_style
+from gdexplain.plotting import draw_map, draw_scale, use_style
 from gdexplain.theory import line_hessian, max_stable_learning_rate
 
 use_style()
@@ -79,19 +79,19 @@ predicted = 2 / (2 * mean_square * np.sqrt((first**2 - 0.25) ** 2 + 16))
 # sphinx_gallery_alt = "Two maps of learning rate and start. For one layer the border between small losses and explosion is a "
 # sphinx_gallery_alt = "straight vertical line. For two layers it bends to smaller rates as the first weight grows, and coloured "
 # sphinx_gallery_alt = "cells go on beyond the dashed prediction before grey begins."
-fig, (left, right) = plt.subplots(1, 2, figsize=(9, 4.2))
-cells, _ = draw_map(left, line, rate, weight)
-left.axvline(limit, color="#D55E00", linestyle="--", linewidth=2)
-left.set(title="one layer", xlabel="learning rate", ylabel="weight at the start")
-fig.colorbar(cells, label="loss after 300 updates")
-cells, _ = draw_map(right, valley, rate_2, first_2)
-right.plot(predicted, first, "--", color="#D55E00", linewidth=2)
-right.set(title="two layers", xlabel="learning rate", ylabel="first weight at the start", ylim=first[[0, -1]])
-fig.colorbar(cells, label="loss after 300 updates")
+fig, (above, below) = plt.subplots(2, 1, figsize=(6.2, 7.6))
+cells, _ = draw_map(above, line, rate, weight)
+above.axvline(limit, color="#D55E00", linestyle="--", linewidth=2)
+above.set(title="one layer", xlabel="learning rate", ylabel="weight at the start")
+draw_scale(cells, "loss after 300 updates", above)
+cells, _ = draw_map(below, valley, rate_2, first_2)
+below.plot(predicted, first, "--", color="#D55E00", linewidth=2)
+below.set(title="two layers", xlabel="learning rate", ylabel="first weight at the start", ylim=first[[0, -1]])
+draw_scale(cells, "loss after 300 updates", below)
 plt.show()
 
 # %%
-# On the left the border is a straight line, and it stands where the theory says. On the right the border bends: the
+# Above, the border is a straight line, and it stands where the theory says. Below, the border bends: the
 # further the two weights are apart, the steeper the minimum ahead. And runs go on settling *beyond* the dashed
 # line: a run whose minimum is not much too steep for its rate is thrown out of it, across the valley, and lands where the
 # valley is flatter. Further out most runs explode, and within a few updates. The dark corner is a third thing: too large a

@@ -36,7 +36,7 @@ from gdexplain import (
     train,
     use_style,
 )
-from gdexplain.plotting import COLORS, look_of
+from gdexplain.plotting import COLORS, label_lines, look_of
 
 use_style()
 features, progression = load_diabetes(return_X_y=True)
@@ -92,7 +92,7 @@ ax.plot(
     plain.updates[:6000], line, "--", color=COLORS["theory"], lw=1.4, label="slope predicted, drawn ten times higher"
 )
 ax.set(xlabel="update", ylabel="distance to the answer", yscale="log", ylim=(1e-9, 1e7))
-ax.legend()
+label_lines(ax)
 
 # %%
 # Plain gradient descent is parallel to that line once only the flattest and the steepest direction are left.
@@ -122,7 +122,7 @@ for name, path, exact in zip(names, calm.parameters.T, answer, strict=False):
     ax.plot(calm.updates[1:], path[1:], color=color, **look)
     ax.plot(5000, exact, "_", color=color, ms=14, mew=2)
 ax.set(xlabel="update", ylabel="weight", xscale="log")
-ax.legend(ncols=2)
+label_lines(ax)
 
 # %%
 # The dashes at the right are the answer. Half of the weights are near it soon: age, sex, bmi, blood pressure and s6. The

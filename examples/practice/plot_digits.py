@@ -29,7 +29,7 @@ from keras.losses import SparseCategoricalCrossentropy
 from keras.optimizers import SGD, Adagrad, Adam, RMSprop
 
 from gdexplain import build_mlp, load_digits, sweep, use_style
-from gdexplain.plotting import COLORS
+from gdexplain.plotting import COLORS, label_lines
 
 use_style()
 digits = load_digits()  # 1,797 images of 8 by 8 pixels
@@ -40,8 +40,8 @@ grid, shared = [0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0], 0.01
 optimizers = {  # everything but the rate is Keras' default, and the momentum the usual 0.9
     "SGD": (SGD, COLORS["minibatch"], "s-"),
     "momentum": (lambda rate: SGD(rate, momentum=0.9), COLORS["momentum"], "D-"),
-    "Adagrad": (Adagrad, COLORS["adam"], "v:"),  # Adam's family has Adam's colour
-    "RMSprop": (RMSprop, COLORS["adam"], "^--"),
+    "Adagrad": (Adagrad, COLORS["adagrad"], ">-"),
+    "RMSprop": (RMSprop, COLORS["rmsprop"], "v-"),
     "Adam": (Adam, COLORS["adam"], "P-"),
 }
 
@@ -83,11 +83,11 @@ best = {name: grid[np.argmin(loss.mean(axis=1))] for name, loss in valid_loss.it
 fig, ax = plt.subplots()
 for name, (_, color, look) in optimizers.items():
     low, high = valid_loss[name].min(axis=1), valid_loss[name].max(axis=1)
-    ax.plot(grid, valid_loss[name].mean(axis=1), look, color=color, lw=1.6, label=name)
+    ax.plot(grid, valid_loss[name].mean(axis=1), look, color=color, label=f"{name}, best at {best[name]:g}")
     ax.fill_between(grid, low, high, color=color, alpha=0.2, lw=0)
 ax.axvline(shared, ls=":", color=COLORS["theory"])
 ax.set(xlabel="learning rate", ylabel="validation loss", xscale="log", yscale="log")
-ax.legend(ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0))
+label_lines(ax)
 
 # %%
 # Walk along the dotted line, and Adam and RMSprop are far ahead. But that line crosses each valley at another place. The

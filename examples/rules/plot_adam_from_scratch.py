@@ -39,7 +39,7 @@ from gdexplain import (
     use_style,
 )
 from gdexplain.by_hand import rules
-from gdexplain.plotting import COLORS
+from gdexplain.plotting import COLORS, label_lines
 
 use_style()
 # Exact in float32
@@ -113,11 +113,11 @@ for name, (rule, optimizer) in twins.items():
 # sphinx_gallery_alt = "Loss of each epoch against updates for three rules at one rate. RMSProp and Adam fall together; "
 # sphinx_gallery_alt = "AdaGrad falls ever more slowly and stays far above them."
 fig, ax = plt.subplots()
-for (name, run), line in zip(runs.items(), (":", "--", "-"), strict=True):
+for (name, run), marker in zip(runs.items(), ">vP", strict=True):
     means = run.loss.reshape(-1, 4).mean(axis=1)
-    ax.plot(np.arange(0, 200, 4), means, line, color=COLORS["adam"], label=name)
+    ax.plot(np.arange(0, 200, 4), means, f"{marker}-", markevery=7, color=COLORS[name.lower()], label=name)
 ax.set(xlabel="update", ylabel="loss, mean of an epoch", yscale="log")
-ax.legend()
+label_lines(ax)
 
 # %%
 # AdaGrad never forgets: its sum only grows, so the rate that is left, :math:`\eta / \sqrt a`, only shrinks. RMSProp and
@@ -151,12 +151,12 @@ curves["Adam, epsilon after the correction"] = sizes / (sizes + 1e-7)
 # sphinx_gallery_alt = "First step in units of the rate against the size of the gradient, both on log axes. All curves rise "
 # sphinx_gallery_alt = "and then stay flat. Adam flattens at the smallest gradients, RMSProp later, AdaGrad last."
 fig, ax = plt.subplots()
-for (name, step), line in zip(curves.items(), (":", "--", "-", "-."), strict=True):
-    color = COLORS["theory" if "after" in name else "adam"]
-    ax.plot(sizes, step, line, color=color, label=name)
+for (name, step), marker in zip(curves.items(), (">-", "v-", "P-", "--"), strict=True):
+    color = COLORS.get(name.lower(), COLORS["theory"])
+    ax.plot(sizes, step, marker, markevery=50, color=color, label=name)
 ax.set(xscale="log", yscale="log", ylim=(1e-5, 10))
 ax.set(xlabel="size of the gradient", ylabel="first step / rate")
-ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
+label_lines(ax)
 
 # %%
 # Where a curve is flat the step no longer depends on the gradient's size: the rule works as it is meant to. Below, the
@@ -242,22 +242,22 @@ def one_state(eta, beta=0.7):
 # sphinx_gallery_alt = "diverges earlier."
 fig, ax = plt.subplots()
 etas = np.linspace(0.01, 0.21, 81)
-for label, make, look in (
-    ("one state for each variable", lambda eta: rules.momentum(eta, 0.7), "-"),
-    ("one state for all", one_state, ":"),
+for label, make, color in (
+    ("one state for each variable", lambda eta: rules.momentum(eta, 0.7), "momentum"),
+    ("one state for all", one_state, "stochastic"),
 ):
     paths = [descend(line, make(eta), [0, 0], steps=120).parameters for eta in etas]
     away = np.linalg.norm(np.array(paths) - [2, 0], axis=2)
     # swings go up and down, so compare the highest of each twenty
     rates = (away[:, 100:120].max(axis=1) / away[:, 60:80].max(axis=1)) ** (1 / 40)
-    ax.plot(etas, rates, ls=look, color=COLORS["momentum"], label=label)
+    ax.plot(etas, rates, color=COLORS[color], label=label)
     limit = etas[rates > 1][0]
     print(f"2. {label}: contracts by {rates.min():.3f} at best, diverges from {limit:.3f}")
 hessian = line_hessian(make_line())
 plain = contraction_rate(hessian, optimal_learning_rate(hessian))
 ax.axhline(plain, ls="--", color=COLORS["theory"], label="plain descent at its best")
 ax.set(xlabel="learning rate", ylabel="contraction rate", ylim=(0.8, 1.05))
-ax.legend(loc="lower left", bbox_to_anchor=(0, 1))
+label_lines(ax)
 assert rates.min() > plain  # worse than no momentum at all
 
 # %%

@@ -25,7 +25,7 @@ from keras.optimizers import SGD, Adam, AdamW
 
 from gdexplain import Dataset, descend, train, use_style
 from gdexplain.by_hand import rules
-from gdexplain.plotting import COLORS
+from gdexplain.plotting import COLORS, label_lines
 
 use_style()
 rate, updates = 0.01, 100
@@ -53,18 +53,12 @@ penalised = [run(Adam(rate), penalty=decay) for decay in decays]
 # sphinx_gallery_alt = "A weight without a gradient over 100 updates. With AdamW it decays slowly for the small lambda and "
 # sphinx_gallery_alt = "quickly for the large one. With Adam and an L2 penalty both curves are one: a nearly straight fall."
 fig, ax = plt.subplots()
-for decay, path, line in zip(decays, decayed, ("-", ":"), strict=True):
-    ax.plot(path, line, color=COLORS["adam"], label=f"AdamW, λ = {decay:g}")
-for decay, path, width in zip(decays, penalised, (5, 1.5), strict=True):
-    ax.plot(
-        path,
-        color=COLORS["momentum"],
-        lw=width,
-        alpha=0.7,
-        label=f"Adam + L2, λ = {decay:g}",
-    )
+for decay, path, color in zip(decays, decayed, ("nesterov", "adam"), strict=True):
+    ax.plot(path, color=COLORS[color], label=f"AdamW, λ = {decay:g}")
+for decay, path, color, width in zip(decays, penalised, ("momentum", "rmsprop"), (6, 1.5), strict=True):
+    ax.plot(path, color=COLORS[color], lw=width, label=f"Adam + L2, λ = {decay:g}")
 ax.set(xlabel="update", ylabel="weight", ylim=(0, 1.05))
-ax.legend()
+label_lines(ax)
 
 # %%
 # AdamW does what its formula says: without a gradient the weight is multiplied by :math:`1 - \eta\lambda` each time.
@@ -133,7 +127,7 @@ for (name, weights), (color, marker, size) in zip(left.items(), looks, strict=Tr
     ax.plot(loudness, weights, marker, color=COLORS[color], ms=size, label=name)
 ax.axhline(expected, ls="--", color=COLORS["theory"], label="predicted decay")
 ax.set(xscale="log", xlabel="size of the gradient noise", ylabel="weight that is left")
-ax.legend()
+label_lines(ax)
 
 # %%
 # With decay every weight shrinks alike. With the penalty a quiet weight is wiped out and a loud one is hardly touched:

@@ -47,7 +47,7 @@ from gdexplain import (
     use_style,
 )
 from gdexplain.by_hand import rules
-from gdexplain.plotting import COLORS
+from gdexplain.plotting import COLORS, label_lines
 
 use_style()
 data = make_line()  # x = 1, 2, 3, 4 and y = 2x
@@ -103,16 +103,16 @@ distance = [np.linalg.norm(run.parameters - minimum, axis=1) for run in runs]
 # sphinx_gallery_alt = "Nesterov between, momentum fastest. Dashed predictions run along them."
 fig, ax = plt.subplots()
 k, slopes = np.arange(601), [(high - low) / (high + low), best.rate, 1 - 2 / root]
-for run, error, line, slope in zip(runs, distance, ("-", "-", ":"), slopes, strict=True):
+for run, error, slope in zip(runs, distance, slopes, strict=True):
     look = look_of(run, by="rule")
-    ax.plot(run.updates, error, line, color=look.color, label=run.label)
+    ax.plot(run.updates, error, f"{look.marker}-", color=look.color, markevery=60, label=look.label)
     growth = 1 if run is plain else (k + 1) / 61  # see below
     predicted = error[60] * growth * slope ** (k - 60.0)
     ax.plot(k, predicted, "--", lw=1.2, color=COLORS["theory"])
 ax.plot([], "--", lw=1.2, color=COLORS["theory"], label="predicted slopes")
 ax.axhline(1e-6, color=COLORS["theory"], lw=1)
 ax.set(xlabel="update", ylabel="distance to the minimum", yscale="log", ylim=(1e-9, 30))
-ax.legend()
+label_lines(ax)
 
 # %%
 # Count until the distance stays below the horizontal line.
@@ -187,7 +187,7 @@ etas, betas = np.linspace(0.005, 0.24, 120), np.linspace(0, 0.95, 100)
 # sphinx_gallery_alt = "Two maps of the contraction rate over learning rate and momentum. Heavy ball: a wedge that opens to "
 # sphinx_gallery_alt = "higher rates with more momentum, its best point in a sharp corner. Nesterov: the stable region "
 # sphinx_gallery_alt = "narrows with more momentum, and its best point lies at a lower rate."
-fig, axes = plt.subplots(1, 2, sharey=True, figsize=(7.2, 3.8))
+fig, axes = plt.subplots(1, 2, sharey=True, figsize=(6.2, 3.8))
 optima = [best[:2], nesterov]
 for ax, ahead_of_time, optimum in zip(axes, (False, True), optima, strict=True):
     rates = [[spectral_radius(eta, beta, nesterov=ahead_of_time) for eta in etas] for beta in betas]

@@ -37,7 +37,7 @@ from gdexplain import (
     use_style,
 )
 from gdexplain.by_hand import rules, schedules
-from gdexplain.plotting import COLORS
+from gdexplain.plotting import COLORS, label_lines
 
 use_style()
 updates, first = 4000, 0.05
@@ -83,7 +83,7 @@ for name, color, dash in zip(plans, colors, dashes, strict=True):
 for name, plan in plans.items():
     ax.plot([plan(k) for k in range(updates)], **looks[name], label=name)
 ax.set(xlabel="update", ylabel="learning rate")
-ax.legend(loc="upper right", bbox_to_anchor=(1, 0.95))
+label_lines(ax)
 
 # %%
 # Five of six silence the noise
@@ -117,7 +117,7 @@ middles = np.arange(50, updates, 100)
 for name, loss in above.items():
     ax.plot(middles, loss.reshape(-1, 100).mean(axis=1), **looks[name], label=name)
 ax.set(xlabel="update", ylabel="loss above the minimum, mean of 100", yscale="log")
-ax.legend(loc="lower left", ncols=2)
+label_lines(ax)
 
 # %%
 # A constant rate hovers at a height that belongs to the rate. Lower the rate, and the height sinks with it: in stairs,
@@ -182,7 +182,7 @@ for (name, test), (color, width) in zip(tests.items(), (("batch", 3), ("stochast
     ax.plot(turns[name], test.loss.min(), "o", color=COLORS[color], ms=9)
 ax.axvline(limit, color=COLORS["theory"], lw=1.5, label="stability limit")
 ax.set(xscale="log", yscale="log", xlabel="learning rate", ylabel="loss", ylim=(1e-34, 1e4))
-ax.legend(loc="lower left")
+label_lines(ax)
 
 # %%
 # On its way through the good rates the steep direction is wiped out, down to the last digit. At the limit it begins to

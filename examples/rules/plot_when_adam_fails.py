@@ -20,7 +20,7 @@ import numpy as np
 
 from gdexplain import Dataset, LeastSquares, descend, line_hessian, max_stable_learning_rate, use_style
 from gdexplain.by_hand import rules
-from gdexplain.plotting import COLORS
+from gdexplain.plotting import COLORS, label_lines, look_of
 
 use_style()
 
@@ -70,12 +70,12 @@ for name, rule in chosen.items():
 # sphinx_gallery_alt = "The parameter x against updates, log axis. Adam rises in steps to plus one, the worst "
 # sphinx_gallery_alt = "point, and stays. AMSGrad and gradient descent reach minus one and hop there ever less."
 fig, ax = plt.subplots()
-looks = (("adam", "-", 2), ("adam", ":", 3), ("batch", "-", 2))
+looks = (("adam", "-", 2), ("nesterov", "--", 3), ("batch", "-", 2))
 for (name, run), (color, line, above) in zip(runs.items(), looks, strict=True):
     ax.plot(run.updates[1:], run.parameters[1:, 0], line, color=COLORS[color], label=name, zorder=above)
 ax.axhline(-1, ls="--", color=COLORS["theory"], label="the minimum")
 ax.set(xscale="log", xlabel="update", ylabel="x", ylim=(-1.1, 1.1))
-ax.legend(loc="center right")
+label_lines(ax)
 
 # %%
 # Three rules, one stream of gradients, and one of them goes up the hill. It does not help to wait.
@@ -140,12 +140,12 @@ def score(run, label):
 # sphinx_gallery_alt = "Score of a fresh negative example against updates for three rules. With gradient descent it falls "
 # sphinx_gallery_alt = "far below zero, where it belongs. With AdaGrad and Adam it ends above zero."
 fig, ax = plt.subplots()
-looks = (("batch", "-"), ("adam", ":"), ("adam", "-"))
-for run, (color, line) in zip(runs, looks, strict=True):
-    ax.plot(run.updates, score(run, [-1.0]), line, color=COLORS[color], label=run.label)
+for run in runs:
+    color, _, words = look_of(run, by="rule")
+    ax.plot(run.updates, score(run, [-1.0]), color=color, label=words)
 ax.axhline(0, color=COLORS["theory"], lw=1)
 ax.set(xscale="symlog", xlabel="update", ylabel="score of a fresh negative", xlim=(0, 1000))
-ax.legend(loc="center right")
+label_lines(ax)
 
 # %%
 # All three runs fit the 50 examples perfectly. Gradient descent also gets every fresh example right. AdaGrad and Adam

@@ -29,7 +29,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from gdexplain import Dataset, train, use_style
-from gdexplain.plotting import COLORS
+from gdexplain.plotting import COLORS, label_lines
 
 use_style()
 strengths, share = np.array([3.0, 2.0, 1.0]), 0.03  # of each layer; the product starts at share squared
@@ -79,10 +79,10 @@ colors, markers = (COLORS["batch"], COLORS["minibatch"], COLORS["stochastic"]), 
 fig, ax = plt.subplots()
 some = slice(None, None, 180)
 for i, s in enumerate(strengths):
-    ax.plot(times[some], modes[some, i], markers[i], color=colors[i], ms=6, label=f"mode of strength {s:g}")
+    ax.plot(times[some], modes[some, i], markers[i], color=colors[i], ms=6, label=f"strength {s:g}")
     ax.plot(times, predicted[:, i], "--", color=COLORS["theory"], lw=1.4)
 ax.set(xlabel="time t", ylabel="strength learned")
-ax.legend()
+label_lines(ax)
 
 # %%
 # Dots are Keras, dashes are the formula; nothing is fitted. Each mode waits, rises, and stops at its strength, as if the
@@ -113,11 +113,11 @@ fig, ax = plt.subplots()
 for run, color, line, words in (
     (shallow, COLORS["stochastic"], "-", "one layer"),
     (deep, COLORS["batch"], "-", "two layers"),
-    (unaligned, COLORS["batch"], ":", "two layers, random start"),
+    (unaligned, COLORS["nesterov"], "-", "two layers, random start"),
 ):
     ax.plot(times[:-1], run.loss, line, color=color, label=words)
 ax.set(xlabel="time t", ylabel="loss", yscale="log", ylim=(1e-3, 10))
-ax.legend()
+label_lines(ax)
 
 # %%
 # So a plateau is no proof that a network has finished, nor that it is stuck. A start with random small weights has no

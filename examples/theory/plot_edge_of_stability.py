@@ -21,7 +21,7 @@ import numpy as np
 from keras.optimizers import SGD
 
 from gdexplain import Dataset, build_mlp, sharpness, sweep, train, use_style
-from gdexplain.plotting import COLORS
+from gdexplain.plotting import COLORS, label_lines
 
 use_style()
 x = np.linspace(-1, 1, 20)[:, np.newaxis]
@@ -40,7 +40,7 @@ def start(seed=0):
 # every 225th update, by Lanczos iteration on products of the Hessian with a vector: the matrix itself, 321 by 321, is
 # never formed. (An odd number: a network that hops to and fro is measured on both sides.)
 updates, every = 6000, 225
-rates = {0.1: COLORS["batch"], 0.15: COLORS["minibatch"], 0.2: COLORS["stochastic"]}
+rates = {0.1: COLORS["batch"], 0.15: COLORS["rmsprop"], 0.2: COLORS["nesterov"]}
 runs, sharp, models = {}, {}, {}
 for rate in rates:
     model = models[rate] = start()
@@ -51,11 +51,11 @@ for rate in rates:
 # sphinx_gallery_alt = "rising at its own dashed line, 2 divided by its rate, and then hovers there."
 fig, ax = plt.subplots()
 for (rate, color), marker in zip(rates.items(), "os^", strict=True):
-    words = f"learning rate {rate}"
+    words = f"rate {rate}"
     ax.plot(every * np.arange(len(sharp[rate])), sharp[rate], f"{marker}-", color=color, lw=1.4, ms=5, label=words)
     ax.axhline(2 / rate, ls="--", color=COLORS["theory"], lw=1.4)
 ax.set(xlabel="update", ylabel="sharpness", ylim=(0, 27))
-ax.legend(loc="upper right")
+label_lines(ax)
 
 # %%
 # The dashed lines are :math:`2 / \eta`, nothing else. The rate did not only decide how fast the network learns. It
@@ -91,15 +91,14 @@ def bounce(run):
 # sphinx_gallery_alt = "Above, loss against updates, log axis: three curves that fall smoothly and then throw spikes, "
 # sphinx_gallery_alt = "the larger the rate the sooner. Below, the curvature met on each step: it jumps from zero to around one "
 # sphinx_gallery_alt = "at each spike; at the largest rate it stays there in the end."
-fig, axes = plt.subplots(2, 1, figsize=(6.4, 6), sharex=True)
+fig, axes = plt.subplots(2, 1, figsize=(6.2, 6), sharex=True)
 for rate, color in reversed(rates.items()):
-    axes[0].plot(runs[rate].loss, color=color, lw=0.6, alpha=0.9, label=f"learning rate {rate}")
-    axes[1].plot(bounce(runs[rate]), color=color, lw=0.6, alpha=0.9)
+    axes[0].plot(runs[rate].loss, color=color, lw=0.6, label=f"rate {rate}")
+    axes[1].plot(bounce(runs[rate]), color=color, lw=0.6)
 axes[0].set(ylabel="loss", yscale="log")
 axes[1].set(xlabel="update", ylabel="curvature met / limit", ylim=(-0.3, 1.7))
 axes[1].axhline(1, ls="--", color=COLORS["theory"], lw=1.4)
-for handle in axes[0].legend().get_lines():
-    handle.set_linewidth(2.4)
+label_lines(axes[0])
 
 # %%
 # Half of the way to the edge no update raises the :term:`loss`, as the theory of the bowl promises, and no step is undone.

@@ -83,28 +83,28 @@ def shades(values, where):
     return shade
 
 
-# sphinx_gallery_alt = "Four square maps of two learning rates. Blue: runs that stay finite, brighter where they end lower. "
-# sphinx_gallery_alt = "Orange: runs that diverge, brighter where they do it sooner. A small frame in each map is the whole "
-# sphinx_gallery_alt = "of the next. In the first map the two colours seem to meet in a line; in the zooms the line breaks up "
+# sphinx_gallery_alt = "Four square maps of two learning rates. In colour: runs that stay finite, lighter where they end lower. "
+# sphinx_gallery_alt = "In grey: runs that diverge, lighter where they do it sooner. A small frame in each map is the whole "
+# sphinx_gallery_alt = "of the next. In the first map colour and grey seem to meet in a line; in the zooms the line breaks up "
 # sphinx_gallery_alt = "into tongues, islands and dust, and each zoom shows as much detail as the one before."
-fig, axes = plt.subplots(2, 2, figsize=(7.6, 7.9))
+fig, axes = plt.subplots(2, 2, figsize=(6.2, 6.6))
 for k, (ax, (diverged, updates, loss)) in enumerate(zip(axes.flat, pictures, strict=True)):
     look = {"extent": windows[k], "origin": "lower", "aspect": "auto", "interpolation": "nearest"}
-    ax.imshow(shades(-loss, ~diverged), cmap="Blues_r", vmin=-0.15, vmax=1.3, **look)
-    ax.imshow(shades(-updates, diverged), cmap="Oranges_r", vmin=-0.15, vmax=1.3, **look)
+    ax.imshow(shades(loss, ~diverged), cmap="viridis_r", **look)
+    ax.imshow(shades(updates, diverged), cmap="Greys", vmin=-1, vmax=1.8, **look)
     ax.set_title(f"{parts**k} times closer" if k else "all pairs of rates")
     ax.locator_params(nbins=4)
     ax.grid(visible=False)
     if k < 3:
         a, b, c, d = windows[k + 1]
-        ax.add_patch(plt.Rectangle((a, c), b - a, d - c, fill=False, ec="white", lw=1.6, clip_on=False))
+        ax.add_patch(plt.Rectangle((a, c), b - a, d - c, fill=False, ec="#D55E00", lw=2.5, clip_on=False))
 fig.supxlabel(r"$\log_{10} \eta_1$, first layer")
 fig.supylabel(r"$\log_{10} \eta_2$, second layer")
 
 
 # %%
-# Blue is still finite, the brighter the lower its :term:`loss`; orange has overflowed, the brighter the sooner. Each
-# white frame is the next picture. The line of the first one is made of tongues and islands in the second, each of these
+# What has a colour is still finite, the lighter the lower its :term:`loss`; grey has overflowed, the lighter the sooner. Each
+# frame is the next picture. The line of the first one is made of tongues and islands in the second, each of these
 # of others in the third, and so on. If a run survives, you do not know that its neighbour does.
 #
 # How rough is it?
@@ -131,8 +131,8 @@ print(f"a circle, measured in the same way: {circle:.2f}")
 
 # sphinx_gallery_alt = "The box-counting dimension of the edge in each map, as dots. A circle has about one; the whole map and "
 # sphinx_gallery_alt = "the three zooms have more, between a curve and an area."
-fig, ax = plt.subplots(figsize=(6.4, 3))
-ax.plot([circle, *dimensions], ["circle", "all", "zoom 1", "zoom 2", "zoom 3"], "o", ms=11, color="#D55E00")
+fig, ax = plt.subplots(figsize=(6.2, 3))
+ax.plot([circle, *dimensions], ["circle", "all", "zoom 1", "zoom 2", "zoom 3"], "o", ms=11)
 ax.set(xlabel="dimension of the edge", xlim=(0.8, 2.05))
 
 # %%

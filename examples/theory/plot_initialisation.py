@@ -32,7 +32,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from gdexplain import Dense, load_digits, trace_backprop, train, use_style
-from gdexplain.plotting import COLORS
+from gdexplain.plotting import COLORS, label_lines
 
 use_style()
 width, depth = 256, 20
@@ -83,11 +83,11 @@ for scheme, (color, marker) in schemes.items():
     if scheme[1] == "relu":
         gain = forward_gains[scheme[0]]
         forward = moments[scheme][0]
-        ax.plot(number, forward, marker, color=color, label=", ".join(scheme))
+        ax.plot(number, forward, marker, color=color, label=", ".join(scheme).replace("_", " "))
         ax.plot(number, forward[0] * gain ** (number - 1.0), "--", color=COLORS["theory"], lw=1.4)
 ax.set_yscale("log", base=2)
 ax.set(xlabel="layer", ylabel="mean square of z", xticks=number[::3])
-ax.legend()
+label_lines(ax)
 
 # %%
 # Dashed is the prediction. A factor of two in a variance decides whether the last layer hears anything of the
@@ -110,14 +110,14 @@ for scheme in list(schemes)[:2]:
 # sphinx_gallery_alt = "about level. Glorot with relu falls along a straight line, and the sigmoid along a dashed one that is far steeper."
 fig, ax = plt.subplots()
 for scheme, (color, marker) in schemes.items():
-    ax.plot(number, np.sqrt(moments[scheme][1]), marker, color=color, label=", ".join(scheme))
+    ax.plot(number, np.sqrt(moments[scheme][1]), marker, color=color, label=", ".join(scheme).replace("_", " "))
 sigmoid = moments["glorot_uniform", "sigmoid"]
 z2 = sigmoid[0][5:-1].mean()  # after a few layers it no longer changes
 gain = width * variances["glorot_uniform"] * mean_square(lambda z: 1 / (4 * np.cosh(z / 2) ** 2), z2)
 line = np.sqrt(sigmoid[1][-2]) * np.sqrt(gain) ** (depth - 1 - number)
 ax.plot(number, line, "--", color=COLORS["theory"], lw=1.4, label="predicted")
 ax.set(xlabel="layer", ylabel="root mean square of δ", yscale="log", xticks=number[::3])
-ax.legend(loc="lower right")
+label_lines(ax)
 
 # %%
 # Read it from right to left, as the gradient travels. What reaches the first sigmoid layer is a part in
@@ -150,10 +150,10 @@ fig, ax = plt.subplots()
 by_epoch = {scheme: run.loss.reshape(-1, run.updates_per_epoch).mean(axis=1) for scheme, run in runs.items()}
 for scheme, (color, marker) in schemes.items():
     loss = by_epoch[scheme]
-    ax.plot(np.arange(1, len(loss) + 1), loss, f"{marker}-", color=color, label=", ".join(scheme))
+    ax.plot(np.arange(1, len(loss) + 1), loss, f"{marker}-", color=color, label=", ".join(scheme).replace("_", " "))
 ax.axhline(np.log(10), ls=":", color=COLORS["theory"], label="a guess: ln 10")
 ax.set(xlabel="epoch", ylabel="mean loss")
-ax.legend()
+label_lines(ax)
 
 # %%
 # In these ten epochs only one of them learns anything. The second differs from it in its first weights alone, the third in

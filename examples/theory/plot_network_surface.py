@@ -23,7 +23,7 @@ from keras import layers
 from keras.optimizers import SGD, Adam
 
 from gdexplain import KerasObjective, build_mlp, loss_between, loss_grid, pca_plane, sweep, train
-from gdexplain.plotting import COLORS, INK, draw_loss_surface, use_style
+from gdexplain.plotting import COLORS, INK, draw_loss_surface, label_lines, use_style
 
 use_style()
 x = np.linspace(-2, 2, 16)[:, np.newaxis]
@@ -58,7 +58,7 @@ np.testing.assert_allclose([path[-1] for path in paths], [[1.5, 1], [-1.5, -1], 
 fig, ax = plt.subplots()
 W, V = np.meshgrid(np.linspace(-3, 3, 200), np.linspace(-2.5, 2.5, 200))
 lines = ax.contour(W, V, height(W, V), [0.01, 0.1, 0.3, 0.6, 0.8, 1, 2, 4, 8], colors=INK, linewidths=0.8)
-ax.clabel(lines, fmt="%g", fontsize=9)
+ax.clabel(lines, fmt="%g")
 for path, color, mark in zip(paths, ("batch", "stochastic", "minibatch"), "os^", strict=True):
     ax.plot(*path.T, mark + "-", color=COLORS[color], ms=3, lw=1)
 ax.plot([1.5, -1.5], [1, -1], "x", color=INK, ms=13, mew=3)
@@ -141,7 +141,7 @@ for (units, runs), color, dashes in zip(
 ):
     ax.plot(np.linspace(0, 100, 200), np.sort(runs.loss), dashes, color=COLORS[color], label=f"{units} hidden units")
 ax.set(xlabel="per cent of the runs", ylabel="final loss", yscale="log", ylim=(1e-7, 1))
-ax.legend(loc="lower right")
+label_lines(ax)
 
 # %%
 # With two units some runs end on a shelf. Is that an end, or a rest? Go on from the shelf, ten times as long:

@@ -23,7 +23,7 @@ from keras import layers
 from keras.optimizers import SGD, Adam
 
 from gdexplain import make_line, train
-from gdexplain.plotting import COLORS, use_style
+from gdexplain.plotting import COLORS, label_lines, use_style
 
 use_style()
 data = make_line(8, noise=0.5)  # x = 1, ..., 8
@@ -57,7 +57,7 @@ ax.step(
 )
 ax.plot(range(0, 41, 4), large.parameters[:11, 0], "o", color=COLORS["batch"], label="8 at a time")
 ax.set(xlabel="batches of two read", ylabel="weight w")
-ax.legend()
+label_lines(ax)
 
 # %%
 # The stairs move only when four batches are in, and each time they land on the mark. The same holds for a rule with a
@@ -127,7 +127,7 @@ ax.plot(sizes, normed, "o-", color=COLORS["stochastic"], label="batch normalisat
 ax.plot(sizes, layered, "s--", color=COLORS["minibatch"], label="layer normalisation")
 ax.plot(sizes, plain, "^:", color=COLORS["batch"], label="no normalisation")
 ax.set(xlabel="size of the small batches", ylabel="missed, as a share of the gradient", yscale="log", xticks=sizes)
-ax.legend(loc="center right")
+label_lines(ax)
 
 # %%
 # With batch normalisation the collected gradient is another one, and more so the smaller the batches. Layer normalisation

@@ -21,7 +21,7 @@ import numpy as np
 from keras.optimizers import SGD, Adam
 
 from gdexplain import Dataset, build_linear, make_line, train
-from gdexplain.plotting import COLORS, draw_fits, draw_loss, look_of, use_style
+from gdexplain.plotting import COLORS, draw_fits, draw_loss, label_lines, look_of, use_style
 
 use_style()
 data = make_line()  # x = 1, 2, 3, 4 and y = 2x
@@ -40,12 +40,12 @@ for updates in (0, shown, 100, 500):
 # sphinx_gallery_alt = "The weight over 500 updates of Adam. It first follows a dashed line of one rate an update, then "
 # sphinx_gallery_alt = "bends below it. At update 25, where the notebook stops, it has made an eighth of the way to 2."
 fig, ax = plt.subplots()
-ax.plot(run.updates, run.parameters[:, 0], color=COLORS["adam"], label=f"w, {look_of(run, by='rule').label}")
+ax.plot(run.updates, run.parameters[:, 0], color=COLORS["adam"], label="the weight w")
 ax.plot([0, 200], [0, 200 * rate], "--", color=COLORS["theory"], label="speed limit: one rate an update")
 ax.axhline(2, color=COLORS["theory"], lw=1, label="the answer, w = 2")
 ax.plot(shown, run.parameters[shown, 0], "P", color=COLORS["adam"], ms=12, label="where the notebook stops")
 ax.set(xlabel="update", ylabel="weight w")
-ax.legend()
+label_lines(ax)
 
 # %%
 # No step is longer than the rate. So 25 updates cannot carry the weight further than 0.25, and the way to 2 takes at

@@ -21,7 +21,16 @@ from keras.optimizers import SGD
 
 from gdexplain import build_linear, make_line, train
 from gdexplain.landscape import line_loss, loss_grid
-from gdexplain.plotting import COLORS, draw_fits, draw_loss_surface, draw_minimum, draw_path, look_of, use_style
+from gdexplain.plotting import (
+    COLORS,
+    draw_fits,
+    draw_loss_surface,
+    draw_minimum,
+    draw_path,
+    label_lines,
+    look_of,
+    use_style,
+)
 from gdexplain.theory import contraction_rate, line_hessian
 
 use_style()
@@ -81,10 +90,10 @@ fig, ax = plt.subplots()
 for k, (words, line) in enumerate({"along the valley": "-", "across the valley": ":"}.items()):
     ax.plot(updates, error[updates, k], line, color=look_of(run).color, lw=3, label=f"measured {words}")
     ax.plot(
-        updates, error[0, k] * factor[k] ** updates, "--", color=COLORS["theory"], label=f"predicted: × {factor[k]:.4f}"
+        updates, error[0, k] * factor[k] ** updates, "--", color=COLORS["theory"], label=f"predicted, × {factor[k]:.4f}"
     )
 ax.set(xlabel="update", ylabel="distance to the minimum", yscale="log")
-ax.legend(loc="lower left")
+label_lines(ax)
 
 # %%
 # On a log axis a fixed factor is a straight line. The steep direction is done when the flat one has barely begun: the

@@ -22,7 +22,7 @@ import numpy as np
 from gdexplain import batch_order, descend, make_line
 from gdexplain.by_hand.objectives import LeastSquares
 from gdexplain.by_hand.rules import gradient_descent
-from gdexplain.plotting import COLORS, use_style
+from gdexplain.plotting import COLORS, label_lines, use_style
 from gdexplain.theory import (
     expected_squared_error,
     gradient_noise_scale,
@@ -87,7 +87,7 @@ ax.axvline(critical, color=COLORS["theory"], lw=1)
 ax.annotate(r" $B_c$", (critical, 500), color=COLORS["theory"])
 ax.set(xlabel="batch size", ylabel="updates to the target", yscale="log", ylim=(2, None))
 ax.set_xscale("log", base=2)
-ax.legend(loc="lower left")
+label_lines(ax)
 
 # %%
 # On the slope, twice the batch is worth half the updates: you read as many examples, and two machines are twice as fast.
@@ -130,7 +130,7 @@ ax.plot(sizes, best[0] * sizes, ":", color=COLORS["theory"], label="in proportio
 ax.axhline(no_noise, ls="--", color=COLORS["theory"], label=r"$2 / (\lambda_{\min} + \lambda_{\max})$")
 ax.set(xlabel="batch size", ylabel="learning rate", yscale="log", ylim=(None, 6))
 ax.set_xscale("log", base=2)
-ax.legend(loc="lower right")
+label_lines(ax)
 
 # %%
 # The dashed rate has the smallest factor per update where there is no noise. While noise rules, twice the batch wants twice
@@ -165,7 +165,7 @@ ax.plot(rates, gaps, "s", ms=9, color=COLORS["minibatch"], label="measured")
 line = gaps[-1] * rates / rates[-1]
 ax.plot(rates, line, "--", color=COLORS["theory"], label="in proportion to the rate")
 ax.set(xlabel="small rate", ylabel="difference / step", xscale="log", yscale="log")
-ax.legend()
+label_lines(ax)
 
 # %%
 # The step itself is in proportion to :math:`\eta`, and so is the difference relative to it. In absolute terms each halving

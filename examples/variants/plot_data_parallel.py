@@ -23,7 +23,7 @@ from joblib import Parallel, delayed
 
 from gdexplain import Dataset, line_loss, loss_grid, use_style
 from gdexplain.by_hand.objectives import LeastSquares
-from gdexplain.plotting import COLORS, draw_loss_surface, draw_minimum
+from gdexplain.plotting import COLORS, draw_loss_surface, draw_minimum, label_lines
 
 use_style()
 x = np.linspace(-1, 1, 8)[:, np.newaxis]
@@ -45,16 +45,14 @@ whole, places = gradient(range(8)), [(4, 4), (2, 6)]
 # sphinx_gallery_alt = "point far apart, and a thick blue one, the whole batch's, ends on the dashed line between their "
 # sphinx_gallery_alt = "tips. With shares of 4 and 4 it ends at the middle, marked by a ring. With 2 and 6 it is pulled "
 # sphinx_gallery_alt = "towards the larger share, and the ring misses it."
-fig, axes = plt.subplots(1, 2, figsize=(6.4, 4.4), sharex=True, sharey=True)
+fig, axes = plt.subplots(1, 2, figsize=(6.2, 4.6), sharex=True, sharey=True)
 for ax, sizes in zip(axes, places, strict=True):
     steps = -np.array([gradient(range(sizes[0])), gradient(range(sizes[0], 8))])
     ax.plot(*steps.T, "--", color=COLORS["theory"], lw=1.4)
     arrows = {"angles": "xy", "scale_units": "xy", "scale": 1, "zorder": 3}
     ax.quiver([0, 0], [0, 0], *steps.T, color=COLORS["minibatch"], width=0.014, label="one replica", **arrows)
     ax.quiver(0, 0, *-whole, color=COLORS["batch"], width=0.03, label="whole batch", **arrows)
-    ax.plot(
-        *steps.mean(axis=0), "o", ms=15, mfc="none", mew=2, color=COLORS["stochastic"], label="plain mean of the two"
-    )
+    ax.plot(*steps.mean(axis=0), "o", ms=15, mfc="none", mew=2, color=COLORS["stochastic"], label="plain mean")
     for (dw, db), size in zip(steps, sizes, strict=True):
         ax.annotate(f"{size} points", (dw, db), (0, 6 if db > 0 else -18), textcoords="offset points", ha="center")
     ax.set(title=f"{sizes[0]} + {sizes[1]}", xlabel="step of the weight", xlim=(-0.3, 4.2), ylim=(-4.6, 3.2))
@@ -116,10 +114,10 @@ elsewhere = Parallel(n_jobs=2, backend="loky", idle_worker_timeout=5)  # it ends
 ((alone, _),) = fit((again, 8))
 digits = np.abs(split.parameters - alone.parameters) / np.spacing(np.abs(alone.parameters))
 
-# sphinx_gallery_alt = "Left, the loss surface with two paths from the start to the minimum, a broad blue one and on it a thin "
-# sphinx_gallery_alt = "dashed green one: they cannot be told apart. Right, their distance at each update in units of the last "
+# sphinx_gallery_alt = "Above, the loss surface with two paths from the start to the minimum, a broad blue one and on it a thin "
+# sphinx_gallery_alt = "dashed green one: they cannot be told apart. Below, their distance at each update in units of the last "
 # sphinx_gallery_alt = "binary digit of float32: a few units at most, for the weight and for the bias."
-fig, axes = plt.subplots(1, 2, figsize=(6.4, 4.4))
+fig, axes = plt.subplots(2, 1, figsize=(6.2, 7.4))
 draw_loss_surface(axes[0], loss_grid(line_loss(data), around=alone), numbers=False)
 axes[0].plot(*alone.parameters.T, "o-", color=COLORS["batch"], lw=6, ms=9, alpha=0.6, label="one process")
 axes[0].plot(*split.parameters.T, "s--", color=COLORS["minibatch"], lw=1.6, ms=4, label="two replicas")
@@ -128,7 +126,7 @@ for k, (name, mark) in enumerate({"weight": "o", "bias": "s"}.items()):
     axes[1].plot(split.updates, digits[:, k], mark, color=COLORS["theory"], mfc=("none", None)[k], label=name)
 axes[1].set(xlabel="update", ylabel="difference, in last digits", xticks=range(0, 21, 5))
 for ax in axes:
-    ax.legend(loc="lower left", bbox_to_anchor=(-0.03, 1))
+    label_lines(ax)
 
 # %%
 # The two runs are one. What is left is rounding: a sum of two halves is rounded otherwise than a sum of eight, in the

@@ -33,7 +33,7 @@ runs = [train(build_linear(-1.0, 3.0), data, optimizer=SGD(0.05), batch_size=siz
 
 # sphinx_gallery_alt = "A film. Left: from one start, the full batch walks a smooth curve to the minimum, the batch of two "
 # sphinx_gallery_alt = "wavers around it, single examples zigzag. Right: three lines turn until they lie on the points."
-animation = animate_descent(data, *runs, frames=40)
+animation = animate_descent(data, *runs)
 
 # %%
 # Left: all three fall into the valley in the first epoch or two, then turn towards the minimum. The full batch walks

@@ -26,7 +26,7 @@ from keras.optimizers import SGD
 from gdexplain import Dataset, build_linear, descend, line_loss, loss_grid, make_line, train
 from gdexplain.by_hand.objectives import LeastSquares
 from gdexplain.by_hand.rules import gradient_descent
-from gdexplain.plotting import COLORS, draw_loss_surface, draw_minimum, draw_path, use_style
+from gdexplain.plotting import COLORS, draw_loss_surface, draw_minimum, draw_path, label_lines, use_style
 from gdexplain.theory import contraction_rate, line_hessian, optimal_learning_rate
 
 use_style()
@@ -110,18 +110,19 @@ flats_scaled = standardise(flats)
 fig, ax = plt.subplots()
 gentle = 1 / np.linalg.eigvalsh(line_hessian(flats))[-1]
 waiting = descend(LeastSquares(flats), gradient_descent(gentle), [0, 0, 0], steps=100)
-ax.plot(waiting.loss, ":", color=COLORS["batch"], label="as they are, half that rate")
-looks = ((flats, "as they are", "--"), (flats_scaled, "standardised", "-"))
-for data, words, line in looks:
+looks = {"ms": 7, "markevery": 20}
+ax.plot(waiting.loss, "v-", color=COLORS["rmsprop"], label="as they are, half the best rate", **looks)
+kinds = ((flats, "as they are", "s", "nesterov"), (flats_scaled, "standardised", "o", "batch"))
+for data, words, marker, color in kinds:
     hessian = line_hessian(data)
     best = optimal_learning_rate(hessian)
     run = descend(LeastSquares(data), gradient_descent(best), [0, 0, 0], steps=100)
-    ax.plot(run.loss, line, color=COLORS["batch"], label=words)
+    ax.plot(run.loss, f"{marker}-", color=COLORS[color], label=words, **looks)
     factor = contraction_rate(hessian, best)
     kappa = np.linalg.cond(hessian)
     print(f"{words}: condition number {kappa:.3g}, best contraction {factor:.6f}")
 ax.set(xlabel="update", ylabel="loss", yscale="log")
-ax.legend()
+label_lines(ax)
 
 # %%
 # As they are, each update takes less than a ten-thousandth off the distance: in the flattest direction, and at this rate

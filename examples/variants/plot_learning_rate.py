@@ -28,7 +28,7 @@ from keras.optimizers import SGD
 
 from gdexplain import Dataset, LeastSquares, build_linear, descend, make_line, sweep, train
 from gdexplain.by_hand.rules import gradient_descent
-from gdexplain.plotting import COLORS, draw_loss, use_style
+from gdexplain.plotting import COLORS, draw_loss, label_lines, use_style
 from gdexplain.theory import contraction_rate, line_hessian, max_stable_learning_rate, optimal_learning_rate
 
 use_style()
@@ -56,7 +56,9 @@ np.testing.assert_allclose(best, 2 / 17)  # 17 is the Hessian's trace, and so th
 # sphinx_gallery_alt = "Loss against updates, log axis, for four learning rates. Three fall: the smallest slowest, the "
 # sphinx_gallery_alt = "third lowest in the end. The fourth, hardly larger than the third, climbs in a straight line."
 fig, ax = plt.subplots()
-draw_loss(ax, *(descend_at(rate, updates=200) for rate in (0.01, 0.05, best, 0.121)))
+curves = draw_loss(ax, *(descend_at(rate, updates=200) for rate in (0.01, 0.05, best, 0.121)))
+curves[2].set_label(f"{curves[2].get_label()}, the best")
+label_lines(ax)
 
 # %%
 # In the end, larger is faster, up to a point. At once it is not: at :math:`\eta^*` the steepest direction overshoots by
@@ -114,7 +116,7 @@ ax.plot(grid, [contraction_rate(hessian, rate) for rate in grid], "--", color=CO
 ax.plot(rates, measured, "o", color=COLORS["batch"], label="measured")
 ax.axhline(1, color=COLORS["theory"], lw=1)
 ax.set(xlabel="learning rate", ylabel="contraction rate")
-ax.legend(loc="upper left")
+label_lines(ax)
 
 # %%
 # Below the line at 1 the run converges. On the long slope the flattest direction is the slow one, and a larger rate

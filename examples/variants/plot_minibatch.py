@@ -26,7 +26,7 @@ from keras.optimizers import SGD
 
 from gdexplain import KerasObjective, build_linear, make_line, sweep, train
 from gdexplain.landscape import line_loss
-from gdexplain.plotting import COLORS, draw_gradient_noise, draw_loss, use_style
+from gdexplain.plotting import COLORS, draw_gradient_noise, draw_loss, label_lines, use_style
 from gdexplain.theory import minibatch_gradient_variance
 
 use_style()
@@ -74,7 +74,7 @@ ax.plot(sizes, noise, "s", color=COLORS["minibatch"], ms=10, label="measured ove
 ax.plot(sizes, predicted, "--", color=COLORS["theory"], label="predicted")
 ax.plot(sizes, predicted[0] / sizes, ":", color=COLORS["theory"], label="1/B: examples may repeat")
 ax.set(xlabel="batch size", ylabel="variance of the gradient", xticks=sizes)
-ax.legend()
+label_lines(ax)
 
 # %%
 # Two examples have a third of the variance of one, not half: a batch never holds an example twice, so the second one is

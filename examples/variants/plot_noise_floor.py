@@ -23,7 +23,7 @@ from gdexplain import descend
 from gdexplain.by_hand.objectives import NoisyQuadratic
 from gdexplain.by_hand.rules import gradient_descent
 from gdexplain.by_hand.schedules import inverse_time_decay
-from gdexplain.plotting import COLORS, use_style
+from gdexplain.plotting import COLORS, label_lines, use_style
 from gdexplain.theory import expected_squared_error, stationary_covariance
 
 use_style()
@@ -90,7 +90,7 @@ line = grid * variance / 2 / curvature
 ax.plot(grid, line, ":", color=COLORS["theory"], label="in proportion to the rate")
 ax.plot(rates, measured, "^", ms=9, color=COLORS["stochastic"], label="measured")
 ax.set(xlabel="learning rate", ylabel="variance S", xscale="log", yscale="log")
-ax.legend()
+label_lines(ax)
 
 # %%
 # At small rates: half the rate, half the floor, and twice the wait. The :term:`stability limit`, here
@@ -124,11 +124,11 @@ fig, ax = plt.subplots()
 for rate, line in ((0.1, "--"), (0.01, ":")):
     constant = squared_error([rate] * 1000, runs=10_000)
     ax.plot(k, constant, line, color=COLORS["stochastic"], label=f"rate {rate:g}")
-ax.plot(k, falling, color=COLORS["stochastic"], label="rate 1 / (λ (k + 1))")
+ax.plot(k, falling, color=COLORS["stochastic"], label="falling rate, 1 / (λ (k + 1))")
 at = np.geomspace(1, 1000, 13).astype(int)
-ax.plot(at, theory[at - 1], "x", color=COLORS["theory"], label="predicted: σ² / (λ² k)")
+ax.plot(at, theory[at - 1], "x", color=COLORS["theory"], label="predicted, σ² / (λ² k)")
 ax.set(xlabel="update", ylabel="mean squared error", xscale="log", yscale="log")
-ax.legend()
+label_lines(ax)
 
 # %%
 # On log axes the falling rate is a straight line of slope -1: ten times the updates, a tenth of the squared error, for good.

@@ -22,7 +22,7 @@ import numpy as np
 from gdexplain import batch_order, descend
 from gdexplain.by_hand.objectives import NoisyQuadratic
 from gdexplain.by_hand.rules import gradient_descent
-from gdexplain.plotting import COLORS, use_style
+from gdexplain.plotting import COLORS, label_lines, use_style
 from gdexplain.theory import stationary_covariance
 
 use_style()
@@ -33,8 +33,8 @@ bowls = NoisyQuadratic([[1.0]], answers[:, np.newaxis])
 variance = bowls.gradient_covariance
 looks = {
     "drawn": ("^", "-", COLORS["stochastic"]),
-    "shuffled once": ("D", ":", "C5"),
-    "reshuffled": ("s", "-", "C5"),
+    "shuffled once": ("D", "-", COLORS["nesterov"]),
+    "reshuffled": ("s", "-", COLORS["rmsprop"]),
 }
 
 # %%
@@ -93,7 +93,7 @@ for kind, (_, line, color) in looks.items():
     epoch = np.arange(3 * n + 1) / n
     ax.plot(epoch, errors[kind, rates[1]][-3 * n - 1 :], line, color=color, label=kind)
 ax.set(xlabel="epoch", ylabel="mean squared error", ylim=(0, None), xticks=range(4))
-ax.legend(loc="center right", bbox_to_anchor=(1, 0.62))
+label_lines(ax)
 
 # %%
 # The error breathes. In the middle of an epoch the examples used so far are a random half, and pull to their side. Then
@@ -131,7 +131,7 @@ for kind, (mark, _, color) in looks.items():
 ax.set(xlabel="learning rate", ylabel="mean squared error", xscale="log", yscale="log")
 ax.set_xticks(rates, [f"{rate:g}" for rate in rates])
 ax.set_xticks([], minor=True)
-ax.legend()
+label_lines(ax)
 
 # %%
 # The smaller the rate, the more :term:`shuffling` gives: a fixed order falls as :math:`\eta^2`, new orders as

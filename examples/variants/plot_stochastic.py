@@ -25,7 +25,7 @@ from keras.optimizers import SGD
 from gdexplain import build_linear, make_line, train
 from gdexplain.by_hand.objectives import LeastSquares
 from gdexplain.landscape import line_loss, loss_grid
-from gdexplain.plotting import COLORS, draw_loss_surface, draw_minimum, draw_path, use_style
+from gdexplain.plotting import COLORS, draw_loss_surface, draw_minimum, draw_path, label_lines, use_style
 from gdexplain.theory import (
     cyclic_contraction_rate,
     line_hessian,
@@ -82,10 +82,10 @@ excess = {
 # sphinx_gallery_alt = "Loss above its minimum, log axis. On y = 2x it falls by many powers of ten. With noisy targets it "
 # sphinx_gallery_alt = "falls at first and then hovers in a band for good."
 fig, ax = plt.subplots()
-for (words, loss), width in zip(excess.items(), (2.4, 0.8), strict=True):
-    ax.plot(exact.updates, loss, color=COLORS["stochastic"], lw=width, alpha=0.9, label=words)
+for (words, loss), (color, width) in zip(excess.items(), (("stochastic", 2.4), ("rmsprop", 0.8)), strict=True):
+    ax.plot(exact.updates, loss, color=COLORS[color], lw=width, label=words)
 ax.set(xlabel="update", ylabel="loss above the minimum", yscale="log")
-ax.legend()
+label_lines(ax)
 
 # %%
 # The same rate, the same start: one run goes on to the end of what float32 can tell apart, the other hovers. Compare the
@@ -121,17 +121,16 @@ def mean_square(rate):
 # sphinx_gallery_alt = "Squared distance against updates, log axis. At the lower rate mean and median fall. At the higher "
 # sphinx_gallery_alt = "rate the mean grows along a dashed prediction, and still the median falls."
 fig, ax = plt.subplots()
-color = COLORS["stochastic"]
-for rate, line in ((0.07, "-"), (0.09, ":")):
+for rate, color in ((0.07, COLORS["nesterov"]), (0.09, COLORS["stochastic"])):
     square = mean_square(rate)
-    ax.plot(square.mean(axis=1), f"^{line}", color=color, label=f"rate {rate}: mean of all {n:,}")
-    ax.plot(np.median(square, axis=1), line, color=color, lw=1.2, label=f"rate {rate}: median")
+    ax.plot(square.mean(axis=1), "^-", color=color, label=f"rate {rate}, mean of all {n:,}")
+    ax.plot(np.median(square, axis=1), ":", color=color, label=f"rate {rate}, median")
 updates = [np.eye(2) - rate * line_hessian(data.take([row])) for row in range(len(data))]  # one an example
 growth = np.linalg.eigvalsh(np.mean([np.kron(each, each) for each in updates], axis=0))[-1]
 predicted = square[0].mean() * growth ** np.arange(9)
-ax.plot(predicted, "--", lw=1.4, color=COLORS["theory"], label=f"predicted: × {growth:.3f}")
+ax.plot(predicted, "--", lw=1.4, color=COLORS["theory"], label=f"predicted, × {growth:.3f}")
 ax.set(xlabel="update", ylabel="squared distance", yscale="log")
-ax.legend()
+label_lines(ax)
 
 # %%
 # Above the limit the mean explodes while the median shrinks: most runs are fine, and a few unlucky ones draw x = 4 again

@@ -21,7 +21,7 @@ from keras.optimizers import SGD
 from gdexplain import build_linear, make_line, train
 from gdexplain.by_hand.objectives import LeastSquares
 from gdexplain.landscape import line_loss, loss_grid
-from gdexplain.plotting import draw_loss_surface, draw_minimum, draw_path, look_of, use_style
+from gdexplain.plotting import draw_loss_surface, draw_minimum, draw_path, label_lines, look_of, use_style
 from gdexplain.theory import line_hessian, minibatch_gradient_variance
 
 use_style()
@@ -62,7 +62,7 @@ for run, above in zip(runs, excess, strict=True):
     color, _, label = look_of(run)
     ax.plot(above[:600], color=color, lw=1.6, label=label)  # the mean of each epoch
 ax.set(xlabel="epoch", ylabel="loss above the minimum", yscale="log")
-ax.legend(loc="upper right")
+label_lines(ax)
 
 # %%
 # This is the loss of all the data, not of the batch. Small batches lead because they make more updates in an
@@ -88,11 +88,11 @@ squares = [(rows**2).sum(axis=1) for rows in noise]
 fig, ax = plt.subplots()
 for run, square in zip(runs[:2], squares[:2], strict=True):
     level = np.sqrt(minibatch_gradient_variance(data, minimum, run.batch_size))
-    color, _, label = look_of(run)
-    ax.plot(np.sqrt(square.reshape(epochs, -1).mean(axis=1))[:300], color=color, lw=1.4, label=label)
-    ax.axhline(level, color=color, ls="--", lw=1.4, label=f"batch {run.batch_size}, predicted at the minimum")
+    color, words = look_of(run).color, f"batch {run.batch_size}"
+    ax.plot(np.sqrt(square.reshape(epochs, -1).mean(axis=1))[:300], color=color, lw=1.4, label=f"{words}, measured")
+    ax.axhline(level, color=color, ls="--", lw=1.4, label=f"{words}, predicted at the minimum")
 ax.set(xlabel="epoch", ylabel="typical size of the noise", yscale="log", ylim=(0.04, None))
-ax.legend(loc="upper right")
+label_lines(ax)
 
 # %%
 # The noise falls while the path comes nearer, and does not die: the examples disagree even at the minimum. Where the path
@@ -119,11 +119,11 @@ fig, ax = plt.subplots()
 for place, run in enumerate(runs):
     color, _, label = look_of(run)
     heights = [run.updates_per_epoch, run.batch_size]
-    bars = ax.bar([place, place + 4], heights, color=color, label=label)
+    bars = ax.bar([place, place + 4], heights, color=color, label=label.split(", ")[-1])
     ax.bar_label(bars)
 ax.set(xticks=[1, 5], ylabel="count", ylim=(0, 5.5))
 ax.set_xticklabels(["updates an epoch", "examples an update"])
-ax.legend(ncols=2, loc="upper left")
+ax.legend(ncols=3, loc="upper center")
 
 # %%
 # An epoch reads the same four examples in each case, so its time is about (updates) × (cost of starting one) +

@@ -21,7 +21,6 @@ RELAXED = {
     "void-style": "a matter of style: both forms are valid",
     "no-trailing-whitespace": "templates leave it, and no reader sees it",
     "no-inline-style": "KaTeX places every symbol by an inline style",
-    "no-autoplay": "the film at the top is muted, and stands still for readers who ask for reduced motion; a test holds it",
     "prefer-native-element": "the theme's groups of contents are headings by role, and Sphinx's search reads role=main",
     "prefer-tbody": "the theme's index has tables without one, which is valid",
     "long-title": "a page's title is its claim",

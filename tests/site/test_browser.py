@@ -39,10 +39,15 @@ def test_a_page_reads_without_scripts(visit, server):
     assert seen.page.locator("article h1").is_visible()
 
 
-@pytest.mark.parametrize("motion", ["reduce", "no-preference"])
-def test_an_animation_moves_by_itself_only_for_readers_who_let_it(visit, server, motion):
-    with_autoplay = [name for name in content_pages() if "autoplay" in (SITE / name).read_text(encoding="utf-8")]
-    for name in with_autoplay:
-        page = visit(server, name, reduced_motion=motion).page
-        source = page.locator("video[autoplay]").first.evaluate("video => video.currentSrc")
-        assert bool(source) == (motion == "no-preference")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_page_loads_the_figures_of_its_theme_and_not_their_twins(visit, server, scheme):
+    seen = visit(server, "tutorial/batch.html", scheme=scheme)
+    seen.page.locator(f"article img.only-{scheme}").last.scroll_into_view_if_needed()
+    seen.page.wait_for_load_state("networkidle")
+    shown, twins = (
+        {image.evaluate("image => image.src") for image in seen.page.locator(f"article img.only-{theme}").all()}
+        for theme in (scheme, "dark" if scheme == "light" else "light")
+    )
+    loaded = {response.url for response in seen.responses}
+    assert shown & loaded
+    assert not twins & loaded

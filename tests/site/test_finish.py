@@ -39,6 +39,11 @@ def test_images_get_their_sizes_and_the_second_waits():
     assert '<img decoding="async" loading="lazy" src="b.png" alt="B" width="3" height="4">' in html
 
 
+def test_a_figure_of_one_theme_waits_though_it_is_the_first():
+    html = delay_images('<img class="only-dark" src="a.svg" alt="A">', lambda _: None)
+    assert html == '<img decoding="async" loading="lazy" class="only-dark" src="a.svg" alt="A">'
+
+
 def test_the_link_to_the_content_comes_first():
     html = mend(PAGE)
     assert html.index("skip-to-content") < html.index("Before")

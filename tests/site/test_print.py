@@ -26,7 +26,7 @@ def test_the_solutions_of_exercises_are_printed(paper, server):
 
 def test_films_and_explorables_are_printed_as_still_figures(paper, server):
     for name, selector in (
-        ("gallery/variants/plot_descent_animated.html", ".film-still"),
+        ("gallery/variants/plot_descent_animated.html", ".only-light > .film-still"),
         ("explore/index.html", ".gdx-static"),
     ):
         paper.goto(server + name)

@@ -62,9 +62,9 @@ def place(env, name: str) -> tuple[int, int] | None:
 
 
 def is_read(name: str) -> bool:
-    """Tell whether a page is one to be read from top to bottom."""
-    folder, _, last = name.rpartition("/")
-    return folder.partition("/")[0] in {"tutorial", "explanation", "gallery", "practice"} and last != "index"
+    """Tell whether a page, in whatever language, is one to be read from top to bottom."""
+    *folders, last = name.split("/")
+    return not {"tutorial", "explanation", "gallery", "practice"}.isdisjoint(folders) and last != "index"
 
 
 def minutes(doctree: nodes.document) -> int:

@@ -44,6 +44,12 @@ def script(path: Path, target: Path, settings: dict[str, Any]) -> dict[str, Any]
     """
     result = _watch()
     (target / "images" / "thumb").mkdir(parents=True, exist_ok=True)
+    for name in (
+        f"sphx_glr_{path.stem}_[0-9]*",
+        f"thumb/sphx_glr_{path.stem}_thumb*",
+    ):  # of an earlier run, of another kind
+        for old in (target / "images").glob(name):
+            old.unlink()
     codeop.Compile = _Compile  # type: ignore[misc]
     settings = settings | {"plot_gallery": True, "run_stale_examples": True, "abort_on_example_error": False}
     about: dict[str, Any] = {}

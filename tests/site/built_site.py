@@ -13,6 +13,9 @@ SITE = ROOT / "docs" / "_build" / "html"
 sys.path[:0] = [str(ROOT / "docs" / "_ext"), str(ROOT / "docs")]  # the checks that the build runs are tested here too
 
 
+LISTS = ("gallery/index.html", "gallery/backprop/index.html")  # of scripts whose pages stand elsewhere in the contents
+
+
 def pages() -> list[str]:
     """List the pages of the site, without what other tools put beside them."""
     found = (path.relative_to(SITE).as_posix() for path in SITE.rglob("*.html"))

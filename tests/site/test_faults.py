@@ -18,7 +18,18 @@ from bs4 import BeautifulSoup
 from built_site import ROOT
 
 PYTHON = ROOT / ".nox" / "docs" / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
-BUILDER = ["build_site", "check_site", "checks", "execute", "figures", "gallery", "images", "page_frame", "publishing"]
+BUILDER = [
+    "animation",
+    "build_site",
+    "check_site",
+    "checks",
+    "execute",
+    "figures",
+    "gallery",
+    "images",
+    "page_frame",
+    "publishing",
+]
 BUILDER += ["run_page"]
 CONF = """
 import sys

@@ -58,6 +58,9 @@ def first_uses(name: str) -> dict[str, tuple[bool, str]]:
     """Find where a page first uses each word: (is it a link, the words around it)."""
     article = BeautifulSoup((SITE / name).read_text(encoding="utf-8"), "html.parser").select_one("article")
     found: dict[str, tuple[bool, str]] = {}
+    for claim in article.select("h1 + p"):  # it belongs to the title
+        if [*claim.children] == claim.select("em"):
+            claim.clear()
     for text in article.find_all(string=True):
         if type(text) is not NavigableString or text.find_parent(ASIDE) or text.find_parent(["p", "li", "td"]) is None:
             continue

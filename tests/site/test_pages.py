@@ -6,7 +6,7 @@ import posixpath
 
 import publishing
 from bs4 import BeautifulSoup
-from built_site import SITE, content_pages
+from built_site import LISTS, SITE, content_pages
 from check_site import check_site
 
 
@@ -20,9 +20,6 @@ def follow(name: str, href: str):
 
 def test_the_site_has_no_fault_that_the_build_checks(site):
     assert [str(fault) for fault in check_site(site, base=publishing.base_url())] == []
-
-
-LISTS = ("gallery/index.html", "gallery/backprop/index.html")  # of scripts whose pages stand elsewhere in the contents
 
 
 def test_the_next_links_lead_from_home_through_every_page(site):

@@ -50,7 +50,7 @@ def entries(catalogue: Path) -> list[tuple[str, str, str]]:
 def passages(page: str) -> list[str]:
     """List what a page says in words: headings, paragraphs, lists, tables and alt texts."""
     article = read(page).select_one("article")
-    said = [part.get_text(" ", strip=True) for part in article.select("h1, h2, h3, p, li, td, th")]
+    said = [part.get_text(" ", strip=True) for part in article.select("h1, h2, h3, p, li:not(.crumbs li), td, th")]
     said += [image["alt"] for image in article.select("img")]
     return [text for text in said if re.search(r"[a-z]{3}", re.sub(r"\\\w+", "", text)) and text not in SAME]
 

@@ -56,8 +56,8 @@ np.testing.assert_allclose(best, 2 / 17)  # 17 is the Hessian's trace, and so th
 # sphinx_gallery_alt = "Loss against updates, log axis, for four learning rates. Three fall: the smallest slowest, the "
 # sphinx_gallery_alt = "third lowest in the end. The fourth, hardly larger than the third, climbs in a straight line."
 fig, ax = plt.subplots()
-curves = draw_loss(ax, *(descend_at(rate, updates=200) for rate in (0.01, 0.05, best, 0.121)))
-curves[2].set_label(f"{curves[2].get_label()}, the best")
+draw_loss(ax, *(descend_at(rate, updates=200) for rate in (0.01, 0.05, best, 0.121)))
+ax.lines[2].set_label(f"{ax.lines[2].get_label()}, the best")
 label_lines(ax)
 
 # %%

@@ -1,4 +1,4 @@
-"""Show a check as one line with what it measured, and fold imports and code that draws: no tool folds a part of a cell.
+"""Show a page's figure first, a check as one line, and fold imports and code that draws: no tool folds a part of a cell.
 
 A check that held becomes "checked: predicted 0.5, measured 0.5", and opens to the `assert` that ran. The code of a figure
 becomes "Show the code of the figure". All is made of the page's own code, so it is the same in scripts and in cells.
@@ -12,7 +12,9 @@ import itertools
 import re
 from collections import defaultdict, deque
 from collections.abc import Iterator
+from pathlib import Path
 
+from animation import animation
 from checks import is_check
 from docutils import nodes
 
@@ -148,7 +150,41 @@ def _hidden(block: nodes.literal_block) -> str:
     return (isinstance(cell, nodes.container) and cell.get("hide_mode")) or ""
 
 
+# -- the figure first -------------------------------------------------------------------------------------------------
+
+_NUMBER = re.compile(r"sphinx_gallery_thumbnail_number = (\d+)")
+
+
+def show_figure_first(app, doctree: nodes.document) -> None:
+    """Show below the claim of a page the figure that it is about, or its film.
+
+    Of a script it is the figure of its thumbnail; of another page the one whose number stands as `figure` at its head.
+    """
+    name = app.env.docname
+    script = Path(app.srcdir).parent / "examples" / f"{name.removeprefix('gallery/')}.py"
+    if name.startswith("gallery/") and script.exists():
+        number = int((_NUMBER.search(script.read_text(encoding="utf-8")) or [0, 1])[1])
+    else:
+        number = int(app.env.metadata[name].get("figure", 0))
+    figures = [
+        node
+        for node in doctree.findall()
+        if isinstance(node, animation) or (isinstance(node, nodes.image) and "only-light" in node["classes"])
+    ]
+    if not 0 < number <= len(figures):
+        return
+    figure, claim = figures[number - 1], next(doctree.findall(nodes.section))[1]
+    place = claim.parent.index(claim) + 1
+    if isinstance(figure, animation):  # one is enough
+        figure.parent.remove(figure)
+        claim.parent.insert(place, figure)
+    else:
+        dark = figure.parent[figure.parent.index(figure) + 1]
+        claim.parent.insert(place, [figure.deepcopy(), dark.deepcopy()])
+
+
 def setup(app):
     """Fold after the solutions of exercises are folded, and before anything looks at the page."""
     app.connect("doctree-read", fold, priority=600)
+    app.connect("doctree-read", show_figure_first, priority=700)  # after what looks for code and its outputs
     return {"parallel_read_safe": True}

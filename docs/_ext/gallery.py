@@ -1,4 +1,4 @@
-"""The gallery's order by hand, each page's figure on top, and its exercises, whose solutions are folded away."""
+"""The gallery's order by hand, held to the scripts that there are, and its exercises, whose solutions are folded away."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import re
 from pathlib import Path
 
 import gallery_order
-from animation import animation
 from docutils import nodes
 from sphinx.errors import ConfigError, ExtensionError
 
@@ -91,37 +90,6 @@ def fold_solutions(app, doctree):
         section.insert(questions[-1] + 1, nodes.raw("", _FOLD, format="html"))
 
 
-# -- the figure first ----------------------------------------------------------------------------------------------------
-
-_NUMBER = re.compile(r"sphinx_gallery_thumbnail_number = (\d+)")
-
-
-def show_figure_first(app, doctree):
-    """Show below the claim of a page what it is about: the figure of its thumbnail, or the page's film."""
-    name = app.env.docname
-    if not Path(name).name.startswith("plot_") or not name.startswith("gallery/"):
-        return
-    script = Path(app.srcdir).parent / "examples" / f"{name.removeprefix('gallery/')}.py"
-    number = int((_NUMBER.search(script.read_text(encoding="utf-8")) or [0, 1])[1])
-    figures = [
-        node
-        for node in doctree.findall()
-        if isinstance(node, animation)
-        or (isinstance(node, nodes.image) and {"sphx-glr-single-img", "only-light"} <= {*node["classes"]})
-    ]
-    if number > len(figures):
-        return
-    figure = figures[number - 1]
-    claim = next(doctree.findall(nodes.section))[1]
-    place = claim.parent.index(claim) + 1
-    if isinstance(figure, animation):  # one is enough
-        figure.parent.remove(figure)
-        claim.parent.insert(place, figure)
-    else:
-        dark = figure.parent[figure.parent.index(figure) + 1]
-        claim.parent.insert(place, [figure.deepcopy(), dark.deepcopy()])
-
-
 # -- pages --------------------------------------------------------------------------------------------------------------
 
 
@@ -137,5 +105,4 @@ def setup(app):
     app.connect("builder-inited", lambda _: check_order(Path(app.srcdir).parent / "examples"), priority=100)
     app.connect("source-read", drop_tag_lists)
     app.connect("doctree-read", fold_solutions)
-    app.connect("doctree-read", show_figure_first, priority=700)  # after what looks for code and its outputs
     return {"parallel_read_safe": True}

@@ -379,7 +379,7 @@ def is_check(node: ast.AST) -> bool:
 
 def checks(part: BeautifulSoup, *, folded: bool) -> int:
     """Count the checks in the code of a part; in what is folded away too, or only in what a reader sees at once."""
-    cells = part.select(".cell pre, .highlight-Python pre")
+    cells = part.select(".cell_input pre, .fold-checks pre, .highlight-Python pre")
     folds = [cell.find_parents("details", class_=lambda name: name != "checks") for cell in cells]  # a check is a line
     seen = [cell for cell, around in zip(cells, folds, strict=True) if folded or not around]
     return sum(is_check(node) for cell in seen for node in ast.walk(ast.parse(cell.get_text())))

@@ -387,8 +387,9 @@ def test_lines_that_hand_numbers_to_a_page_are_left_out_of_its_notebook():
 
 
 def figures(page: str) -> int:
-    """Count the figures of a page of the gallery, still and moving."""
-    return len(soup(page).select("article img.sphx-glr-single-img.only-light, article video.only-light"))
+    """Count the figures of a page of the gallery, still and moving; the one on top is one of them."""
+    found = soup(page).select("article img.sphx-glr-single-img.only-light, article video.only-light")
+    return len({figure.get("src") or figure["poster"] for figure in found})
 
 
 def extras(page: str) -> list[str]:

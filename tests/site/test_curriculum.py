@@ -445,3 +445,17 @@ def test_a_lesson_leads_on_to_another_page(site, lesson):
     target = posixpath.normpath(posixpath.join(posixpath.dirname(lesson.page), link["href"].split("#", maxsplit=1)[0]))
     assert target != lesson.page
     assert (SITE / target).is_file()
+
+
+@pytest.mark.parametrize(
+    "page", [f"tutorial/{name}.html" for name in ("setup", "backprop", "batch", "stochastic", "minibatch")]
+)
+def test_a_section_of_the_course_ends_with_a_bet_that_one_answer_wins(site, page):
+    headings = [heading for heading in read(page).select("article h2") if heading.get_text().startswith("A bet")]
+    assert len(headings) == 1
+    answers = headings[0].find_parent("section").select("details")
+    said = [answer.select_one(".sd-card-body").get_text().split() for answer in answers]
+    assert len(answers) >= 3
+    assert sum(words[0] in {"Yes", "Yes:", "Yes,"} for words in said) == 1
+    assert all(len(words) > 8 for words in said), "an answer says what it would mean"
+    assert not any(answer.has_attr("open") for answer in answers)

@@ -18,6 +18,10 @@ QUESTIONS = {
     "batch size": ("gallery/variants/plot_minibatch.html", "practice/which_optimizer.html"),
     "vanishing gradient": ("gallery/theory/plot_initialisation.html",),
     "momentum": ("gallery/rules/plot_momentum.html",),
+    "license": ("project/index.html",),
+    "local minimum": ("gallery/theory/plot_network_surface.html",),
+    "overfitting": ("reference/glossary.html",),
+    "iteration": ("reference/glossary.html",),
 }
 USERS = {  # names of the package and a script that uses each
     "gdexplain.train": "plot_three_variants",

@@ -425,7 +425,7 @@ CALLS: dict[str, tuple[Callable[..., Any], Mapping[str, Argument]]] = {
     ),
     "draw_gradient_noise": (
         g.draw_gradient_noise,
-        {"ax": ax, "gradients": numbers(gradients), "batch_sizes": numbers([2]), "labels": things(("u", "v"))},
+        {"ax": ax, "gradients": numbers(gradients), "batch_sizes": numbers([2])},
     ),
     "draw_descent": (
         plotting.draw_descent,
@@ -445,7 +445,6 @@ CALLS: dict[str, tuple[Callable[..., Any], Mapping[str, Argument]]] = {
             "surface": thing(surface, OR_NONE),
             "frames": whole(3),
             "interval": whole(50),
-            "background": word("white"),
             "by": by,
         },
     ),

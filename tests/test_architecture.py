@@ -82,13 +82,15 @@ def test_imports_go_one_way(module):
 
 @pytest.mark.parametrize("module", modules())
 def test_no_private_name_crosses_a_module(module):
-    crossing = [name for name in own_imports(module) if name.rpartition(".")[2].startswith("_") and name != "_checks"]
+    imported = own_imports(module)
+    crossing = [name for name in imported if name.rpartition(".")[2].startswith("_") and name != "_checks"]
+    rooms = {name.rpartition(".")[2] for name in imported}
     used = {
         node.attr
         for node in ast.walk(ast.parse(file_of(module).read_text(encoding="utf-8")))
         if isinstance(node, ast.Attribute)
         and isinstance(node.value, ast.Name)
-        and node.value.id in {name.rpartition(".")[2] for name in own_imports(module)}
+        and node.value.id in rooms
         and node.attr.startswith("_")
     }
     assert (crossing, used) == ([], set())

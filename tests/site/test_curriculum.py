@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pytest
 from bs4 import BeautifulSoup
-from built_site import SITE, gallery_pages
+from built_site import SITE, content_pages, gallery_pages
 
 
 class Lesson(NamedTuple):
@@ -438,13 +438,23 @@ def test_every_script_says_what_it_needs_and_has_exercises_with_folded_solutions
     assert section.select_one("details.solutions > summary") is not None
 
 
-@every_lesson
-def test_a_lesson_leads_on_to_another_page(site, lesson):
-    link = read(lesson.page).select_one("a.next-page")
-    assert link is not None
-    target = posixpath.normpath(posixpath.join(posixpath.dirname(lesson.page), link["href"].split("#", maxsplit=1)[0]))
-    assert target != lesson.page
-    assert (SITE / target).is_file()
+READ = [name for name in content_pages() if read(name).select_one(".crumbs .minutes") and not name.startswith("es/")]
+
+
+def target(page: str, link: str) -> str:
+    """Name the page of the site that a link leads to."""
+    return posixpath.normpath(posixpath.join(posixpath.dirname(page), link.split("#", maxsplit=1)[0]))
+
+
+@pytest.mark.parametrize("page", READ)
+def test_the_end_of_a_page_leads_where_its_foot_leads(site, page):
+    foot = target(page, read(page).select_one("a.next-page")["href"])
+    headings = [heading for heading in read(page).select("article h2") if heading.get_text().startswith("What next")]
+    ends = [heading.find_parent("section") for heading in headings]
+    ends += [words for words in read(page).select("article p") if words.get_text().startswith("Next: ")]
+    links = {target(page, link["href"]) for link in ends[-1].select("a[href]")}
+    part = posixpath.dirname(foot)  # a page may lead to the first of a part instead of to its list
+    assert foot in links or (foot.endswith("index.html") and any(posixpath.dirname(link) == part for link in links))
 
 
 @pytest.mark.parametrize(

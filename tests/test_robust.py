@@ -89,6 +89,8 @@ np.testing.assert_array_equal([1, 2], [1, 2])
 assert not drawn == 3
 for k in range(3):
     assert k < 3
+assert len(drawn) == k == 2
+assert {k} <= {1, 2}
 """
     result = run(tmp_path, code)
     assert result.failures == {}
@@ -101,6 +103,8 @@ for k in range(3):
         "`[1, 2]`: 2 numbers as predicted, to the last digit",
         "`not drawn == 3`",
         "`k` = 2 < 3",
+        "`len(drawn)`, `k`: all 2",
+        "`{k}` = {2} ≤ {1, 2}",
     ]
     assert result.told()[1][0] == "assert 0 < limit < 0.12, 'words'"
 

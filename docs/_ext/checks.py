@@ -150,12 +150,21 @@ _SIGNS = {
 }  # fmt: skip
 
 
+def _is_written_out(side: ast.expr) -> bool:
+    """Tell whether a piece of code is its own value, as 3 and [1, 2] are."""
+    try:
+        ast.literal_eval(side)
+    except ValueError:
+        return False
+    return True
+
+
 def _kept(part: ast.expr, names: Iterator[str]) -> str:
     """Give each side of a comparison a name where it stands, so that it is computed once; write what `_held` takes."""
     if not isinstance(part, ast.Compare):
         return f"('holds', [{ast.unparse(part)!r}], [])"
     sides = [part.left, *part.comparators]
-    sources = ["" if isinstance(side, ast.Constant) else ast.unparse(side) for side in sides]
+    sources = ["" if _is_written_out(side) else ast.unparse(side) for side in sides]
     kept = [ast.copy_location(ast.NamedExpr(ast.Name(next(names), ast.Store()), side), side) for side in sides]
     part.left, part.comparators = kept[0], kept[1:]
     signs = [_SIGNS[type(op)] for op in part.ops]
@@ -170,9 +179,11 @@ def _held(kind: str | list[str], sources: list[str], sides: Any) -> str:
             return name + _near(*(np.asarray(side) for side in sides))
         if kind == ["="]:
             return f"{name}predicted {_show(sides[1])}, measured {_show(sides[0])}"
+        if isinstance(kind, list) and {*kind} == {"="}:
+            return f"{', '.join(f'`{source}`' for source in sources if source)}: all {_show(sides[0])}"
         if isinstance(kind, list):
             pairs = zip(sources, map(_show, sides), strict=True)
-            shown = [f"`{source}` = {value}" if 0 < len(source) <= 30 else value for source, value in pairs]
+            shown = [f"`{source}` = {value}" if 0 < len(source) <= 45 else value for source, value in pairs]
             return " ".join(itertools.chain(*zip(shown, [*kind, ""], strict=True))).strip()
     except (TypeError, ValueError):  # what has no size and no difference
         pass

@@ -102,8 +102,8 @@ label_lines(axes[0])
 
 # %%
 # Half of the way to the edge no update raises the :term:`loss`, as the theory of the bowl promises, and no step is undone.
-# At the edge the largest rate bounces at every update: there and back, on average at the limit itself. The smaller rates
-# have quiet spells too, in which the network climbs again.
+# At the edge a run bounces: there and back, on average at the limit itself where it does so at every update. The smallest
+# rate has quiet spells too, in which the network climbs again.
 for rate, run in runs.items():
     smooth = slice(every * int(np.argmax(sharp[rate] > 0.95 * 2 / rate)) // 2)
     rises, met = np.mean(np.diff(run.loss[smooth]) > 0), bounce(run)
@@ -134,10 +134,10 @@ np.testing.assert_allclose(ends[0], 1, rtol=0, atol=0.1)  # one measurement each
 assert falls[0] > len(seeds) / 2
 
 # %%
-# At rate 0.2 it is no luck: every start ends at the limit, and in most of them the loss goes on falling. At rate 0.4 the
-# starts part ways. Most end at the limit, a little above it. Some are caught between two walls of a valley, well above the limit, and
-# stay there for thousands of updates while their loss hardly falls. One run at this rate tells you about its start, and not
-# about the rate; so this page took smaller ones.
+# At rate 0.2 it is no luck: every start ends at the limit, and in most of them the loss goes on falling. At rate 0.4
+# that is not sure: most end at the limit or a little above it, and now and then one is caught between two walls of a valley,
+# well above the limit, and stays there for thousands of updates (the last line says how many here). One run at this rate may
+# tell you about its start, and not about the rate; so this page took smaller ones.
 assert abs(ends[1] - 1).mean() > abs(ends[0] - 1).mean()
 
 # %%

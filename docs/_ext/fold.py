@@ -39,11 +39,14 @@ def _fold_block(block: nodes.literal_block, held: dict[str, deque[str]]) -> None
     except SyntaxError:  # a line of IPython's
         return
     lines = block.astext().split("\n")
-    checks = [node for node in body if is_check(node) and held[ast.unparse(node)]]
+    checks, words = [], []
+    for node in filter(is_check, body):
+        if held[ast.unparse(node)]:  # one that failed stays where it is
+            checks.append(node)
+            words.append(held[ast.unparse(node)].popleft())
     rest = [node for node in body if node not in checks]
     drawing = _drawing(rest) if not _hidden(block) else []  # it is folded as a whole
     if checks:
-        words = [held[ast.unparse(node)].popleft() for node in checks]
         _insert_after_outputs(block, _folded("checks", _summary(words), "\n".join(_text(lines, checks)), block))
     if drawing and _count(drawing) >= _FEWEST:
         block.parent.insert(

@@ -101,9 +101,11 @@ def code_of(app, docname: str) -> str:
 
 def data_of(app, docname: str) -> list[Path]:
     """List the files that a page's code reads from beside it."""
+    if is_example(docname):
+        return []
     named = re.findall(r"""["']([\w-]+\.(?:csv|toml))["']""", code_of(app, docname))
     there = (Path(app.env.doc2path(docname)).with_name(name) for name in sorted({*named}))
-    return [] if is_example(docname) else [path for path in there if path.exists()]
+    return [path for path in there if path.exists()]
 
 
 def script_of(app, docname: str) -> Path:

@@ -11,7 +11,6 @@ import html
 import itertools
 import re
 from collections import defaultdict, deque
-from collections.abc import Iterator
 from pathlib import Path
 
 from animation import animation
@@ -47,21 +46,18 @@ def _fold_block(block: nodes.literal_block, held: dict[str, deque[str]]) -> None
     rest = [node for node in body if node not in checks]
     drawing = _drawing(rest) if not _hidden(block) else []  # it is folded as a whole
     if checks:
-        _insert_after_outputs(block, _folded("checks", _summary(words), "\n".join(_text(lines, checks)), block))
+        _insert_after_outputs(block, _folded("checks", _summary(words), _text(lines, checks), block))
     if drawing and _count(drawing) >= _FEWEST:
-        block.parent.insert(
-            block.parent.index(block) + 1,
-            _folded("drawing", "Show the code of the figure", "\n".join(_text(lines, drawing)), block),
-        )
+        fold = _folded("drawing", "Show the code of the figure", _text(lines, drawing), block)
+        block.parent.insert(block.parent.index(block) + 1, fold)
         rest = rest[: len(rest) - len(drawing)]
     imports = list(itertools.takewhile(lambda node: isinstance(node, ast.Import | ast.ImportFrom), rest))
     if imports and _count(imports) >= 2 * _FEWEST and not _hidden(block):
-        block.parent.insert(
-            block.parent.index(block), _folded("imports", "Show the imports", "\n".join(_text(lines, imports)), block)
-        )
+        fold = _folded("imports", "Show the imports", _text(lines, imports), block)
+        block.parent.insert(block.parent.index(block), fold)
         rest = rest[len(imports) :]
     if len(rest) < len(body):
-        _keep(block, "\n".join(_text(lines, rest)).strip("\n"))
+        _keep(block, _text(lines, rest))
 
 
 def _drawing(body: list[ast.stmt]) -> list[ast.stmt]:
@@ -86,17 +82,18 @@ def _count(body: list[ast.stmt]) -> int:
     return sum(node.end_lineno - node.lineno + 1 for node in body)
 
 
-def _text(lines: list[str], body: list[ast.stmt]) -> Iterator[str]:
+def _text(lines: list[str], body: list[ast.stmt]) -> str:
     """Give the lines of statements, with the comments right above each, and an empty line where there was one."""
-    last = None
+    kept, last = list[str](), None
     for node in body:
         first = min([node.lineno, *(part.lineno for part in getattr(node, "decorator_list", ()))]) - 1
         while first and lines[first - 1].startswith("#"):
             first -= 1
         if last is not None and first > last and not "".join(lines[last:first]).strip():
-            yield ""
-        yield from lines[max(first, last or 0) : node.end_lineno]  # two statements may share a line
+            kept.append("")
+        kept += lines[max(first, last or 0) : node.end_lineno]  # two statements may share a line
         last = node.end_lineno
+    return "\n".join(kept)
 
 
 def _summary(words: list[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import sys
 from functools import lru_cache
 from pathlib import Path
@@ -30,6 +31,11 @@ def content_pages() -> list[str]:
 def gallery_pages() -> list[str]:
     """List the pages made from the examples."""
     return [name for name in pages() if name.startswith("gallery/") and Path(name).name.startswith("plot_")]
+
+
+def target(page: str, link: str) -> str:
+    """Name the file of the site that a link on a page leads to."""
+    return posixpath.normpath(posixpath.join(posixpath.dirname(page), link.split("#", maxsplit=1)[0]))
 
 
 @lru_cache(maxsize=24)

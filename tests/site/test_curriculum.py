@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 import pytest
 from bs4 import BeautifulSoup
-from built_site import SITE, content_pages, gallery_pages
+from built_site import SITE, content_pages, gallery_pages, target
+from checks import is_check
 
 
 class Lesson(NamedTuple):
@@ -370,13 +371,6 @@ def article(lesson: Lesson) -> BeautifulSoup:
     return read(lesson.page).select_one("article")
 
 
-def is_check(node: ast.AST) -> bool:
-    """Tell whether a piece of code is an assert statement or a call of np.testing."""
-    return isinstance(node, ast.Assert) or (
-        isinstance(node, ast.Call) and ast.unparse(node.func).startswith("np.testing.assert_")
-    )
-
-
 def checks(part: BeautifulSoup, *, folded: bool) -> int:
     """Count the checks in the code of a part; in what is folded away too, or only in what a reader sees at once."""
     cells = part.select(".cell_input pre, .fold-checks pre, .highlight-Python pre")
@@ -439,11 +433,6 @@ def test_every_script_says_what_it_needs_and_has_exercises_with_folded_solutions
 
 
 READ = [name for name in content_pages() if read(name).select_one(".crumbs .minutes") and not name.startswith("es/")]
-
-
-def target(page: str, link: str) -> str:
-    """Name the page of the site that a link leads to."""
-    return posixpath.normpath(posixpath.join(posixpath.dirname(page), link.split("#", maxsplit=1)[0]))
 
 
 @pytest.mark.parametrize("page", READ)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import ast
 import json
-import posixpath
 import re
 
 import pytest
-from built_site import LISTS, SITE, content_pages, gallery_pages, pages, read
+from built_site import LISTS, SITE, content_pages, gallery_pages, pages, read, target
 from finish import policy
 
 STAMP = re.compile(r"Built with gdexplain \S+, Keras \d\S+, TensorFlow \d\S+, NumPy \d\S+, Python 3\.\d+\.")
@@ -17,7 +16,7 @@ CONTENT, GALLERY = frozenset(content_pages()), frozenset(gallery_pages())
 
 
 def follow(name: str, href: str):
-    return SITE / posixpath.normpath(posixpath.join(posixpath.dirname(name), href.split("#", maxsplit=1)[0]))
+    return SITE / target(name, href)
 
 
 def faults(checks, *given) -> list[str]:

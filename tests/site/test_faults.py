@@ -18,18 +18,7 @@ from bs4 import BeautifulSoup
 from built_site import ROOT
 
 PYTHON = ROOT / ".nox" / "docs" / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
-BUILDER = [
-    "animation",
-    "build_site",
-    "check_site",
-    "checks",
-    "execute",
-    "figures",
-    "gallery",
-    "images",
-    "page_frame",
-    "publishing",
-]
+BUILDER = ["build_site", "check_site", "checks", "execute", "figures", "gallery", "images", "page_frame", "publishing"]
 BUILDER += ["run_page"]
 CONF = """
 import sys
@@ -287,6 +276,12 @@ def test_code_runs_its_page_the_packages_code_every_page_and_words_none(tree):
     change(tree, "docs/cells.md", "rate = 0.25", "rate = 0.375")
     assert ran(build(tree)) == {"cells.md"}
     assert b"the rate is 0.375" in site(tree)["cells.html"]
+
+
+def test_new_words_above_the_contents_reach_every_page_in_the_next_build(tree):
+    change(tree, "docs/index.md", "```{toctree}\n", "```{toctree}\n:caption: Other words\n")
+    assert build(tree).returncode == 0
+    assert b"Other words" in site(tree)["words.html"]
 
 
 def test_a_build_from_nothing_tells_its_progress_at_once_and_makes_the_same_site(tree, good):

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import posixpath
-
 import publishing
 from bs4 import BeautifulSoup
-from built_site import LISTS, SITE, content_pages
+from built_site import LISTS, SITE, content_pages, target
 from check_site import check_site
 
 
@@ -15,7 +13,7 @@ def soup(name: str) -> BeautifulSoup:
 
 
 def follow(name: str, href: str):
-    return SITE / posixpath.normpath(posixpath.join(posixpath.dirname(name), href.split("#", maxsplit=1)[0]))
+    return SITE / target(name, href)
 
 
 def test_the_site_has_no_fault_that_the_build_checks(site):

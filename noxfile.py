@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import filecmp
 import hashlib
-import json
 import os
 import shutil
 import sys
@@ -34,7 +33,6 @@ nox.options.reuse_venv = "yes"  # `_install` sees to it that none is stale
 nox.options.error_on_missing_interpreters = True
 
 ROOT = Path(__file__).resolve().parent
-SITE = ROOT / "docs" / "_build" / "html"
 LOCKS = {
     # lock: what `uv pip compile` resolves for it
     "docs": ["--extra", "cpu", "--group", "serve"],
@@ -46,7 +44,8 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # every kernel and every test r
 os.environ["UV_COMPILE_BYTECODE"] = "1"
 # What `pip install "nox[uv]"` put beside nox, which need not be on the PATH; the tests run downloads with it.
 UV = shutil.which("uv", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])) or ""
-NO_SITE = ["--ignore=tests/site", "--ignore=tests/browser"]  # these test a site that is built
+SITE = ["tests/site", "tests/browser"]  # these test a site that is built
+NO_SITE = [f"--ignore={name}" for name in SITE]
 QUIET = {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0"}
 
 
@@ -79,7 +78,7 @@ def _install_without_locks(session: nox.Session, *options: str) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Build the site, strictly, and say where it is (`-- --fresh` begins from nothing)."""
+    """Build the site, strictly, and say where it is (`-- --fresh` begins from nothing, `-- --links` tries every link)."""
     _install(session, "docs")
     session.run("python", "docs/_ext/build_site.py", *session.posargs)
 
@@ -132,9 +131,9 @@ def newest(session: nox.Session) -> None:
 
 @nox.session(requires=["docs"])
 def site(session: nox.Session) -> None:
-    """Build the site if needed and test it, in a browser too."""
+    """Build the site if needed and test it: its HTML, in a browser, and the explorables against Keras."""
     _install(session, "tests")
-    session.run("pytest", "tests/site", "-n2", "--dist=loadfile", *session.posargs, env={"UV": UV})
+    session.run("pytest", *SITE, "-n2", "--dist=loadfile", *session.posargs, env={"UV": UV})
 
 
 @nox.session(requires=["docs"], default=False)
@@ -143,13 +142,6 @@ def downloads(session: nox.Session) -> None:
     _install(session, "tests")
     options = ["tests/site/test_downloads.py", "-k", "runs", "--durations=0", "--durations-min=0.5"]
     session.run("pytest", *options, *session.posargs, env={"UV": UV, "GDEXPLAIN_DOWNLOADS": "every"})
-
-
-@nox.session(requires=["docs"])
-def browser(session: nox.Session) -> None:
-    """Test the explorables of the built site in a browser, against Keras."""
-    _install(session, "tests")
-    session.run("pytest", "tests/browser", "-n2", *session.posargs, env={"GDEXPLAIN_SITE": str(SITE)})
 
 
 @nox.session
@@ -162,62 +154,15 @@ def lint(session: nox.Session) -> None:
     session.run("zizmor", "--offline", "--quiet", "--persona=pedantic", ".github")
     session.run("python", "tools/check_prose.py")
     session.run("repo-review", ".")
+    session.run("deptry", ".")
 
 
 @nox.session
 def typing(session: nox.Session) -> None:
-    """Check the types, strictly."""
+    """Check the types, strictly: the package's with mypy, the explorables' with TypeScript."""
     _install(session, "tests")
     session.run("mypy", *session.posargs)
-
-
-@nox.session(requires=["docs"])
-def html(session: nox.Session) -> None:
-    """Validate the HTML of the built site."""
-    _install(session, "docs")
-    session.run("python", "tests/html/check_html.py")
-
-
-@nox.session(default=False, requires=["docs"])
-def lighthouse(session: nox.Session) -> None:
-    """Measure three pages of the built site (or those named) with Lighthouse."""
-    _install(session, "docs")
-    session.run("python", "tests/lighthouse/serve_and_measure.py", *session.posargs)
-
-
-@nox.session
-def javascript(session: nox.Session) -> None:
-    """Check the types of the explorables' scripts with TypeScript."""
-    _install(session, "docs")
-    session.run("python", "docs/_ext/check_types.py")
-
-
-@nox.session(default=False)
-def reproducible(session: nox.Session) -> None:
-    """Build the site twice from nothing, in different folders, and compare every byte."""
-    _install(session, "docs")
-    sites = []
-    for name in ("one", "another-folder"):
-        copy = Path(session.create_tmp()).resolve() / name / "gdexplain"
-        shutil.rmtree(copy, ignore_errors=True)
-        copy.mkdir(parents=True)
-        for entry in ("pyproject.toml", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "CITATION.cff", "LICENSE"):
-            if (ROOT / entry).exists():
-                shutil.copy(ROOT / entry, copy)
-        made = shutil.ignore_patterns("__pycache__", "_build", "gallery", "sg_execution_times.rst")
-        # The tests too: a script that is no page names its test.
-        for entry in ("docs", "examples", "gdexplain", "requirements", "tests"):
-            shutil.copytree(ROOT / entry, copy / entry, ignore=made)
-        session.run("python", str(copy / "docs" / "_ext" / "build_site.py"), env={"PYTHONPATH": str(copy)})
-        sites.append(copy / "docs" / "_build" / "html")
-    names = [{path.relative_to(top).as_posix() for path in top.rglob("*") if path.is_file()} for top in sites]
-    differing = names[0] ^ names[1]
-    differing |= {
-        name for name in names[0] & names[1] if not filecmp.cmp(*(top / name for top in sites), shallow=False)
-    }
-    if differing:
-        session.error("these files differ between two builds:\n" + "\n".join(sorted(differing)))
-    session.log(f"two clean builds agree in every byte of {len(names[0])} files")
+    session.run("python", "tools/check_types.py")
 
 
 @nox.session(default=False, venv_backend="virtualenv")
@@ -246,25 +191,8 @@ def robust(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
-def gettext(session: nox.Session) -> None:
-    """Renew the catalogues of translated pages (`-- es tutorial/setup` starts one)."""
-    _install(session, "docs")
-    session.run("python", "docs/_ext/catalogues.py", *session.posargs)
-
-
-@nox.session(default=False)
-def linkcheck(session: nox.Session) -> None:
-    """Try every link that leads to another site."""
-    _install(session, "docs")
-    work = ROOT / "docs" / "_build"
-    session.run(
-        "sphinx-build", "-q", "-b", "linkcheck", "-d", str(work / "doctrees-linkcheck"), "docs", str(work / "linkcheck")
-    )
-
-
-@nox.session(default=False)
 def build(session: nox.Session) -> None:
-    """Build the sdist and the wheel into dist/, twice, and check both."""
+    """Build the sdist and the wheel into dist/, twice, check both, and list every part beside them (CycloneDX)."""
     _install(session, "lint", project=False)
     folders = ROOT / "dist", Path(session.create_tmp()).resolve() / "again"
     for folder in folders:
@@ -276,77 +204,28 @@ def build(session: nox.Session) -> None:
         session.error("these archives differ between two builds: " + ", ".join(differing))
     session.run("check-wheel-contents", "dist")
     session.run("twine", "check", "--strict", *files)
-
-
-@nox.session(default=False)
-def audit(session: nox.Session) -> None:
-    """Look up every locked version among known vulnerabilities (it asks a service on the network)."""
-    _install(session, "lint", project=False)
-    report = Path(session.create_tmp()).resolve() / "report.json"
-    found, unknown = [], 0
-    for name in LOCKS:
-        command = ["pip-audit", "--require-hashes", "--disable-pip", "--progress-spinner=off", "--timeout=15"]
-        options = ["-r", f"requirements/{name}.txt", "--format=json", "--output", str(report), *session.posargs]
-        report.unlink(missing_ok=True)
-        said = session.run(*command, *options, silent=True, success_codes=[0, 1])
-        if not report.exists():
-            session.skip(f"nothing could be looked up: {str(said).strip()[-300:]}")
-        parts = json.loads(report.read_text(encoding="utf-8"))["dependencies"]
-        unknown += sum("skip_reason" in part for part in parts)
-        found += [f"{part['name']} {part['version']}: {flaw['id']}" for part in parts for flaw in part.get("vulns", ())]
-        session.log(f"{name}: {sum('vulns' in part for part in parts)} of {len(parts)} parts looked up")
-    if found:
-        session.error(
-            "known vulnerabilities; `nox -s lock -- --upgrade` may be enough:\n" + "\n".join(sorted({*found}))
-        )
-    if unknown:
-        session.skip(
-            f"the service did not know {unknown} of the parts (is it a mirror?), so nothing is sure about them"
-        )
-
-
-@nox.session(default=False)
-def sbom(session: nox.Session) -> None:
-    """List every part that the package is tested and the site is built with, as CycloneDX, into dist/."""
-    _install(session, "lint", project=False)
-    (ROOT / "dist").mkdir(exist_ok=True)
     options = ["--pyproject", "pyproject.toml", "--mc-type", "library", "--output-reproducible", "--of", "JSON"]
     for name in ("docs", "tests"):
-        target = f"dist/gdexplain-{name}.cdx.json"
-        command = ["cyclonedx-py", "requirements", f"requirements/{name}.txt", *options, "-o", target]
-        session.run(
-            *command, env={"PYTHONWARNINGS": "ignore::UserWarning"}
-        )  # a list of parts has no graph, and need not
+        command = ["cyclonedx-py", "requirements", f"requirements/{name}.txt", *options]
+        quiet = {"PYTHONWARNINGS": "ignore::UserWarning"}  # a list of parts has no graph, and need not
+        session.run(*command, "-o", f"dist/gdexplain-{name}.cdx.json", env=quiet)
 
 
-@nox.session(name="new-page", default=False, venv_backend="none")
-def new_page(session: nox.Session) -> None:
-    """Start a page of the gallery: `-- theory my-claim`, and `--dry-run` to see what would be written."""
-    session.run(sys.executable, "tools/new_page.py", *session.posargs, external=True)
-
-
-@nox.session(default=False, requires=["docs"])
-def picture(session: nox.Session) -> None:
-    """Take the README's picture of the home page, from the built site, in Chromium."""
-    _install(session, "tests")
-    session.run("python", "tools/take_picture.py", *session.posargs)
-
-
-@nox.session(default=False, requires=["docs"])
-def faults(session: nox.Session) -> None:
-    """Try each fault of docs/project/faults.md on copies of the real tree (minutes; some need root)."""
-    _install(session, "docs")
-    session.run("python", "tools/try_faults.py", *session.posargs)
-
-
-@nox.session(default=False, venv_backend="none")
+@nox.session(default=False)
 def lock(session: nox.Session) -> None:
-    """Renew the hashed locks in requirements/ (`-- --upgrade` for newer versions)."""
+    """Renew the hashed locks in requirements/ (`-- --upgrade`), or look them up among known vulnerabilities (`-- --audit`)."""
+    if "--audit" in session.posargs:
+        _install(session, "lint", project=False)
+        for name in LOCKS:
+            session.run("pip-audit", "--require-hashes", "--disable-pip", "-r", f"requirements/{name}.txt")
+        return
     options = ["--universal", "--python-version=3.11", "--fork-strategy=fewest", "--generate-hashes", "--no-header"]
     options += ["--no-annotate", "--no-emit-index-url", "--no-emit-find-links", "--quiet"]
     for name, choice in LOCKS.items():
         target = f"requirements/{name}.txt"
-        session.run("uv", "pip", "compile", *options, *choice, "pyproject.toml", "-o", target, *session.posargs)
+        session.run(
+            UV, "pip", "compile", *options, *choice, "pyproject.toml", "-o", target, *session.posargs, external=True
+        )
 
 
 if __name__ == "__main__":

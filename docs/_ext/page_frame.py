@@ -1,9 +1,10 @@
-"""What stands around a page: a version stamp, alt texts or a warning, no unused assets; Sphinx asks for none."""
+"""What stands around a page: a version stamp, its place and minutes, alt texts or a warning; Sphinx asks for none."""
 
 from __future__ import annotations
 
 import pickle
 import platform
+import re
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -46,7 +47,7 @@ def frame(app, pagename, templatename, context, doctree):
     """Give the templates the version stamp, and leave out style sheets and scripts that the page has no use for."""
     app.gdexplain_wrote = True
     context["version_stamp"] = _STAMP
-    context["place"], context["minutes"] = place(app.env, pagename), minutes(doctree) if is_read(pagename) else 0
+    context["place"], context["minutes"] = place(app.env, pagename), app.env.gdexplain_minutes.get(pagename, 0)
     body = context.get("body", "")
     for kind in ("css_files", "script_files"):
         context[kind] = [asset for asset in context[kind] if _has_use_for(body, str(getattr(asset, "filename", asset)))]
@@ -79,6 +80,31 @@ def minutes(doctree: nodes.document) -> int:
     return max(1, round(words / 200 + lines / 60))
 
 
+def time_page(app, doctree):
+    """Write down how long a page takes."""
+    if is_read(app.env.docname):
+        app.env.gdexplain_minutes[app.env.docname] = minutes(doctree)
+
+
+def count_parts(app, doctree, docname):
+    """Put the number of a part's pages, and their minutes, where the home page says `@pages(folder ...)`."""
+    if docname != app.config.root_doc:
+        return
+    for text in list(doctree.findall(nodes.Text)):
+        if "@pages(" in text:
+            text.parent.replace(text, nodes.Text(_PAGES.sub(lambda found: _count(app.env, found[1].split()), text)))
+
+
+def _count(env, folders: list[str]) -> str:
+    """Count the pages of folders that are read from top to bottom."""
+    known = {name: env.gdexplain_minutes[name] for name in env.all_docs if name in env.gdexplain_minutes}
+    found = [took for name, took in known.items() if name.rpartition("/")[0] in folders]
+    return f"{len(found)} pages, {sum(found)} min"
+
+
+_PAGES = re.compile(r"@pages\((.*?)\)")
+
+
 def _has_use_for(body: str, asset: str) -> bool:
     """Tell whether what an asset is for stands on the page; assets that are not in the table always stay."""
     return all(sign is not None and sign in body for part, sign in _NEEDED_FOR.items() if part in asset)
@@ -107,7 +133,10 @@ def rewrite_if_contents_changed(app, env):
     contents = env.collect_relations(), titles, [tree.get("caption") for tree in trees]
     before = getattr(env, "gdexplain_contents", contents)
     env.gdexplain_contents = contents  # kept with the environment, for the next build
-    return [] if before == contents else sorted(env.all_docs)
+    if before != contents:
+        return sorted(env.all_docs)
+    timed, env.gdexplain_timed = getattr(env, "gdexplain_timed", None), dict(env.gdexplain_minutes)
+    return [] if timed == env.gdexplain_timed else [env.config.root_doc]
 
 
 def keep_search_entries(app, exception):
@@ -122,9 +151,17 @@ def keep_search_entries(app, exception):
             pickle.dump(app.env, handle, pickle.HIGHEST_PROTOCOL)
 
 
+def keep_times(app):
+    """Keep the minutes of every page with the environment."""
+    app.env.gdexplain_minutes = getattr(app.env, "gdexplain_minutes", {})
+
+
 def setup(app):
     """Connect the checks."""
     app.gdexplain_wrote = False  # whether this build has written a page
+    app.connect("builder-inited", keep_times)
+    app.connect("doctree-read", time_page, priority=800)  # after what folds code
+    app.connect("doctree-resolved", count_parts)
     app.connect("build-finished", keep_search_entries)
     app.connect("env-updated", rewrite_if_contents_changed)
     app.connect("doctree-resolved", finish_images)

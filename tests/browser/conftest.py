@@ -1,12 +1,10 @@
-"""A small site with the Explore page, and a browser that lets nothing leave it."""
+"""The built site, and a browser that lets nothing leave it."""
 
 from __future__ import annotations
 
 import functools
 import http.server
 import os
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,10 +14,10 @@ import pytest
 
 from tools.find_chromium import find_chromium
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed: nox -s browser")
+sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed: nox -s site")
 
 ROOT = Path(__file__).parents[2]
-CACHE = ROOT / ".cache" / "browser"
+SITE = ROOT / "docs" / "_build" / "html"
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -27,38 +25,14 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-CONF = f"""
-import sys
-sys.path[:0] = [{str(ROOT / "docs" / "_ext")!r}, {str(ROOT)!r}]
-project = html_title = "gdexplain"
-extensions = ["myst_parser", "explorables"]
-html_theme = "furo"
-"""
 
 
 @pytest.fixture(scope="session")
 def site() -> Path:
-    """Build the Explore page, and the first screen of the home page; GDEXPLAIN_SITE names a built site to use instead."""
-    if given := os.environ.get("GDEXPLAIN_SITE"):
-        return Path(given).resolve()
-    pytest.importorskip("furo", reason="the theme of the site is not installed: nox -s browser")
-    source = CACHE / "source"
-    (source / "explore").mkdir(parents=True, exist_ok=True)
-    home = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
-    for name, text in {
-        "conf.py": CONF,
-        "index.md": home.partition("```{div}")[0] + "```{toctree}\nexplore/index\n```\n",
-        "explore/index.md": (ROOT / "docs" / "explore" / "index.md").read_text(encoding="utf-8"),
-    }.items():
-        path = source / name
-        if not path.exists() or path.read_text(encoding="utf-8") != text:
-            path.write_text(text, encoding="utf-8")
-    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0", "CUDA_VISIBLE_DEVICES": "-1"}
-    target = CACHE / "html"
-    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", str(source), str(target)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return target
+    """Give the folder of the built site."""
+    if not (SITE / "index.html").exists():
+        pytest.fail(f"there is no site in {SITE}; build it with `nox -s docs`")
+    return SITE
 
 
 @pytest.fixture(scope="session")

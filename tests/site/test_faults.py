@@ -1,7 +1,4 @@
-"""The real builder on a site of three pages, in the environment of `nox -s docs`: what fails, and what goes wrong around it.
-
-Rows of docs/project/faults.md. `nox -s faults` does the same on copies of the whole tree.
-"""
+"""The real builder on a site of three pages, in the environment of `nox -s docs`: what fails, and what goes wrong around it."""
 
 from __future__ import annotations
 

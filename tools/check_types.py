@@ -1,4 +1,4 @@
-"""Check the explorables' JSDoc types with the lock's TypeScript, by this environment's node: `check_types.py`."""
+"""Check the explorables' JSDoc types with the lock's TypeScript, by this environment's node."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import npm
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+sys.path.insert(0, str(DOCS / "_ext"))
 
-DOCS = Path(__file__).resolve().parents[1]
+import npm  # it is found through the line above
 
 if __name__ == "__main__":
     work = DOCS / "_build" / "typescript"

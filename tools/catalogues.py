@@ -10,14 +10,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+sys.path.insert(0, str(DOCS / "_ext"))
 
 from babel.messages.pofile import read_po, write_po
 from myst_nb.core.read import read_myst_markdown_notebook
 from sphinx_intl.basic import update
 from translations import translations
 
-DOCS = Path(__file__).resolve().parents[1]
 WORK = DOCS / "_build" / "gettext"
 
 

@@ -37,7 +37,7 @@ def build() -> int:
         return 1
     if status != 1:
         whole.touch()
-    faults = list(map(str, check_site(pages, base=address, cache=work / "checked.json")))
+    faults = check_site(pages, base=address)
     return _tell(pages, faults + ["Sphinx warned, see above"] * (status == 1), began)
 
 

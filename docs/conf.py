@@ -44,7 +44,6 @@ extensions = [
     "gallery",
     "katex_offline",
     "page_frame",
-    "sidebar",
     "slides",
     "translations",
     "publishing",

@@ -16,7 +16,6 @@ from .in_keras.builders import as_layers as as_layers
 from .in_keras.builders import build_linear as build_linear
 from .in_keras.builders import build_mlp as build_mlp
 from .in_keras.diagnose.diagnosing import diagnose as diagnose
-from .in_keras.diagnose.locate import NotFinite as NotFinite
 from .in_keras.diagnose.say import Diagnosis as Diagnosis
 from .in_keras.diagnose.trial import Finding as Finding
 from .in_keras.gradient_check import GradientReport as GradientReport
@@ -28,8 +27,6 @@ from .in_keras.sweeping import sweep as sweep
 from .in_keras.training import train as train
 from .landscape import Plane as Plane
 from .landscape import Slice as Slice
-from .landscape import batch_gradients as batch_gradients
-from .landscape import example_gradients as example_gradients
 from .landscape import line_loss as line_loss
 from .landscape import loss_between as loss_between
 from .landscape import loss_grid as loss_grid
@@ -37,7 +34,6 @@ from .landscape import pca_plane as pca_plane
 from .plotting import animate_descent as animate_descent
 from .plotting import draw_data as draw_data
 from .plotting import draw_fits as draw_fits
-from .plotting import draw_gradient_noise as draw_gradient_noise
 from .plotting import draw_loss as draw_loss
 from .plotting import draw_loss_surface as draw_loss_surface
 from .plotting import draw_map as draw_map

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import comb
 
 from gdexplain._checks import (
     called,
@@ -22,7 +20,6 @@ from gdexplain._checks import (
     real,
     refused,
     room,
-    seed_of,
     text,
 )
 from gdexplain.by_hand.objectives import Array, Objective
@@ -440,84 +437,6 @@ def line_loss(dataset: Data) -> Callable[[ArrayLike], Array]:
             return np.asarray(np.mean((w[..., np.newaxis] * x + b[..., np.newaxis] - y) ** 2, axis=-1))
 
     return loss
-
-
-def example_gradients(objective: Objective, theta: ArrayLike) -> Array:
-    r"""Return each example's own gradient.
-
-    .. math:: \nabla L(\theta) = \frac1N \sum_{i=1}^N \nabla \ell_i(\theta)
-
-    Parameters
-    ----------
-    objective : Objective
-        A loss that is a mean over N examples, such as `LeastSquares`.
-    theta : array_like, shape (P,)
-        Where.
-
-    Returns
-    -------
-    ndarray, shape (N, P)
-        Row i is the gradient of example i; the mean of the rows is the full-batch gradient.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If `theta` is not a finite vector that the objective takes.
-
-    Examples
-    --------
-    >>> from gdexplain.data import make_line
-    >>> from gdexplain.landscape import example_gradients
-    >>> from gdexplain.by_hand.objectives import LeastSquares
-    >>> example_gradients(LeastSquares(make_line()), [0.0, 0.0]).tolist()
-    [[-4.0, -4.0], [-16.0, -8.0], [-36.0, -12.0], [-64.0, -16.0]]
-    """
-    if not hasattr(objective, "value_and_grad") or not hasattr(objective, "size"):
-        raise refused(TypeError, "objective", "an Objective with examples, such as LeastSquares", objective)
-    point = finite_array("theta", theta, ndim=1)
-    return np.stack([objective.value_and_grad(point, [row])[1] for row in range(objective.size)])
-
-
-def batch_gradients(gradients: ArrayLike, batch_size: int, *, at_most: int = 2000, seed: int = 0) -> Array:
-    r"""Return the gradient of every possible batch: the mean of every subset of `batch_size` examples.
-
-    Parameters
-    ----------
-    gradients : array_like, shape (N, P)
-        One example's gradient a row, as `example_gradients` gives it.
-    batch_size : int
-        How many examples a batch has, from 1 to N, drawn without replacement.
-    at_most : int
-        If there are more batches than this, draw so many at random instead.
-    seed : int
-        Seed of that drawing.
-
-    Returns
-    -------
-    ndarray, shape (number of batches, P)
-        One batch's gradient a row.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If `gradients` is not a finite matrix, or a number is out of range.
-
-    Examples
-    --------
-    >>> from gdexplain.landscape import batch_gradients
-    >>> batch_gradients([[0.0], [2.0], [4.0]], 2).ravel().tolist()
-    [1.0, 2.0, 3.0]
-    """
-    rows = _rows("gradients", gradients)
-    batch_size = positive_int("batch_size", batch_size, at_most=len(rows))
-    at_most, rng = positive_int("at_most", at_most), np.random.default_rng(seed_of("seed", seed))
-    count = np.rint(comb(len(rows), batch_size))  # a float: the whole number may have a million digits
-    room("at_most", int(min(count, at_most)) * batch_size * (8 + rows.shape[1]))
-    if count <= at_most:
-        batches = np.array(list(combinations(range(len(rows)), batch_size)))
-    else:
-        batches = np.stack([rng.choice(len(rows), batch_size, replace=False) for _ in range(at_most)])
-    return np.asarray(rows[batches].mean(axis=1))
 
 
 def _rows(name: str, path: Any) -> Array:

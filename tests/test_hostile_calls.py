@@ -145,10 +145,6 @@ def swept():
     return g.Sweep([1.0, 2.0], [False, True], [[0.0], [1.0]], [5, 3], 5, "SGD")
 
 
-def gradients():
-    return g.example_gradients(g.LeastSquares(g.make_line()), [0.0, 0.0])
-
-
 def surface():
     return g.loss_grid(g.LeastSquares(g.make_line()), a_range=(0, 1), b_range=(0, 1), resolution=3)
 
@@ -356,14 +352,6 @@ CALLS: dict[str, tuple[Callable[..., Any], Mapping[str, Argument]]] = {
     ),
     "line_loss": (g.line_loss, {"dataset": dataset}),
     "line_loss()": (g.line_loss(g.make_line()), {"theta": theta}),
-    "example_gradients": (
-        g.example_gradients,
-        {"objective": thing(lambda: g.LeastSquares(g.make_line())), "theta": theta},
-    ),
-    "batch_gradients": (
-        g.batch_gradients,
-        {"gradients": numbers(NOISE), "batch_size": whole(1), "at_most": whole(5), "seed": seed},
-    ),
     # theory
     **theory("line_hessian", dataset=dataset),
     **theory("max_stable_learning_rate", hessian=hessian, beta=real(0.5), nesterov=flag(True)),
@@ -422,10 +410,6 @@ CALLS: dict[str, tuple[Callable[..., Any], Mapping[str, Argument]]] = {
     "draw_fits": (
         g.draw_fits,
         {"ax": ax, "dataset": dataset, "trajectory": thing(run), "updates": numbers([0, 2], OR_NONE), "by": by},
-    ),
-    "draw_gradient_noise": (
-        g.draw_gradient_noise,
-        {"ax": ax, "gradients": numbers(gradients), "batch_sizes": numbers([2])},
     ),
     "draw_descent": (
         plotting.draw_descent,
@@ -556,7 +540,7 @@ CALLS: dict[str, tuple[Callable[..., Any], Mapping[str, Argument]]] = {
     "graph.layout": (graph.layout, {"root": thing(node)}),
     "tape.walk_back": (lambda root: list(tape.walk_back(root)), {"root": thing(node)}),
 }
-RESULTS = {"BackpropTrace", "GradientReport", "Diagnosis", "Finding", "NotFinite"}  # functions return them
+RESULTS = {"BackpropTrace", "GradientReport", "Diagnosis", "Finding"}  # functions return them
 ELSEWHERE = {"diagnose"}  # it trains for seconds: tests/test_diagnose.py tries its odd values
 ALIASES = {"dataset": "x|y|inputs|targets", "trajectories": "trajectory", "model_or_layers": "model|layers"}
 CHANGED = {"ax", "axes", "model", "optimizer"}  # what a call that is not refused is there to change

@@ -228,16 +228,6 @@ def test_a_surface_is_drawn_or_refused_in_words(surface):
     assert said == "" or said.startswith("surface must hold positive losses that are not all the same")
 
 
-@pytest.mark.parametrize("scale", [0.0, 1e-300, 1.0, 1e150, 1e300])
-def test_gradients_of_any_size_have_a_cloud(scale):
-    for gradients in (
-        scale * np.ones((3, 2)),
-        scale * np.array([[1.0, 0.0], [0.0, 1.0], [-1.0, 2.0]]),
-        scale * np.ones((1, 2)),
-    ):
-        painted(lambda ax, gradients=gradients: g.draw_gradient_noise(ax, gradients, batch_sizes=[1, len(gradients)]))
-
-
 def swept(runs=4, **changes):
     values = {"loss": np.arange(1.0, runs + 1), "diverged": [False] * runs, "parameters": np.zeros((runs, 1))}
     return g.Sweep(**(values | {"updates": [5] * runs, "steps": 5, "label": "SGD"} | changes))

@@ -11,15 +11,13 @@ from gdexplain.data import Dataset, make_line, make_moons
 from gdexplain.landscape import (
     Plane,
     Slice,
-    batch_gradients,
-    example_gradients,
     line_loss,
     loss_between,
     loss_grid,
     pca_plane,
 )
 from gdexplain.record import Trajectory
-from gdexplain.theory import gradient_covariance, line_hessian
+from gdexplain.theory import line_hessian
 
 LINE = make_line(noise=0.5)
 
@@ -283,47 +281,6 @@ def test_what_is_no_data_set_is_refused():
         line_loss([1, 2, 3])
     with pytest.raises(ValueError, match=r"dataset must be a pair .* inputs must have shape \(N, D\) or \(N,\)"):
         line_loss(([[[1, 2]]], [1]))
-
-
-# ---- The gradients of batches
-
-
-def test_the_mean_of_the_examples_gradients_is_the_full_gradient():
-    least = LeastSquares(LINE)
-    np.testing.assert_allclose(
-        example_gradients(least, [1.0, 2.0]).mean(axis=0), least.value_and_grad([1.0, 2.0])[1], rtol=1e-12
-    )
-
-
-@pytest.mark.parametrize(("size", "count"), [(1, 4), (2, 6), (3, 4), (4, 1)])
-def test_all_batches_have_the_mean_and_the_covariance_that_theory_says(size, count):
-    each = example_gradients(LeastSquares(LINE), [0.0, 0.0])
-    batches = batch_gradients(each, size)
-    assert batches.shape == (count, 2)
-    np.testing.assert_allclose(batches.mean(axis=0), each.mean(axis=0), rtol=1e-12)
-    expected = gradient_covariance(LINE, [0.0, 0.0], size)
-    np.testing.assert_allclose(np.cov(batches.T, bias=True), expected, rtol=1e-10, atol=1e-10)
-
-
-def test_a_batchs_gradient_is_the_one_that_the_objective_gives_for_its_rows():
-    least = LeastSquares(LINE)
-    batches = batch_gradients(example_gradients(least, [1.0, 0.0]), 2)
-    np.testing.assert_allclose(batches[1], least.value_and_grad([1.0, 0.0], [0, 2])[1], rtol=1e-12)
-
-
-def test_of_too_many_batches_some_are_drawn_without_replacement_and_repeatably():
-    rows = 2.0 ** np.arange(20)[:, np.newaxis]
-    batches = batch_gradients(rows, 5, at_most=50, seed=1)
-    assert batches.shape == (50, 1)
-    # A sum of five different powers of two has five bits set.
-    assert {int(5 * batch).bit_count() for batch in batches[:, 0]} == {5}
-    np.testing.assert_array_equal(batches, batch_gradients(rows, 5, at_most=50, seed=1))
-    assert np.any(batches != batch_gradients(rows, 5, at_most=50, seed=2))
-
-
-def test_a_batch_of_more_examples_than_there_are_is_refused():
-    with pytest.raises(ValueError, match="batch_size must be a whole number from 1 to 4, not 5"):
-        batch_gradients(np.ones((4, 2)), 5)
 
 
 def test_a_grid_holds_all_the_arrays_of_a_list():

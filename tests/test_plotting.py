@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from gdexplain.by_hand.objectives import LeastSquares
 from gdexplain.data import Dataset, batch_order, make_line, make_moons
-from gdexplain.landscape import Plane, Slice, batch_gradients, example_gradients, line_loss, loss_grid, pca_plane
+from gdexplain.landscape import Plane, Slice, line_loss, loss_grid, pca_plane
 from gdexplain.plotting import (
     COLORS,
     DARK,
@@ -18,7 +18,6 @@ from gdexplain.plotting import (
     draw_data,
     draw_descent,
     draw_fits,
-    draw_gradient_noise,
     draw_loss,
     draw_loss_surface,
     draw_map,
@@ -30,7 +29,6 @@ from gdexplain.plotting import (
     use_style,
 )
 from gdexplain.record import Sweep, Trajectory
-from gdexplain.theory import minibatch_gradient_variance
 
 LINE = make_line(noise=0.5)
 START = np.zeros(2)
@@ -501,52 +499,6 @@ def test_a_fit_of_no_line_is_refused(ax, draw):
         draw(ax, LINE, None)
     with pytest.raises(ValueError, match="one input and one target an example"):
         draw(ax, make_moons(4), BATCH)
-
-
-# ---- Gradient noise
-
-
-def test_the_clouds_are_all_batches_and_the_legend_says_their_variance(ax):
-    each = example_gradients(LeastSquares(LINE), START)
-    artists = draw_gradient_noise(ax, each, batch_sizes=[1, 2, 4])
-    for cloud, size in zip(artists[:-1:2], (1, 2, 4), strict=True):
-        np.testing.assert_array_equal(cloud.get_xydata(), batch_gradients(each, size))
-        assert cloud.get_label() == f"batch {size}, variance {minibatch_gradient_variance(LINE, START, size):.4g}"
-    np.testing.assert_allclose(artists[-1].get_xydata(), [each.mean(axis=0)])
-    kinds = ("stochastic", "minibatch", "batch")
-    assert [cloud.get_color() for cloud in artists[:-1:2]] == [COLORS[kind] for kind in kinds]
-
-
-def test_the_ring_is_the_clouds_covariance(ax):
-    each = example_gradients(LeastSquares(LINE), START)
-    cloud, ring, _ = draw_gradient_noise(ax, each, batch_sizes=[2])
-    angles = np.linspace(0, 2 * np.pi, 9)
-    edge = ring.get_patch_transform().transform(np.c_[np.cos(angles), np.sin(angles)]) - cloud.get_xydata().mean(axis=0)
-    inverse = np.linalg.inv(np.cov(cloud.get_xydata().T, bias=True))
-    np.testing.assert_allclose(np.einsum("ij,jk,ik->i", edge, inverse, edge), 1)  # Mahalanobis distance 1
-
-
-def test_large_clouds_are_faint_and_two_mini_batch_sizes_differ(ax):
-    each = 40 * np.random.default_rng(0).normal(size=(12, 2))
-    three, ring_three, six, ring_six, _ = draw_gradient_noise(ax, each, batch_sizes=[3, 6])
-    assert len(six.get_xydata()) == 924
-    assert six.get_alpha() < 0.5
-    assert three.get_color() != six.get_color()
-    assert ring_three.get_edgecolor() != ring_six.get_edgecolor()
-    assert ax.get_xlabel() == "gradient along w"
-    assert three.get_label() == f"batch 3, variance {np.trace(np.cov(three.get_xydata().T, bias=True)):.4g}"
-
-
-def test_a_variance_of_many_digits_has_commas(ax):
-    cloud = draw_gradient_noise(ax, [[0.0, 0.0], [400.0, 0.0]], batch_sizes=[1])[0]
-    assert cloud.get_label() == "batch 1, variance 40,000"
-
-
-def test_gradients_of_another_size_are_refused(ax):
-    with pytest.raises(ValueError, match="gradients must have 2 columns"):
-        draw_gradient_noise(ax, np.ones((4, 3)), batch_sizes=[1])
-    with pytest.raises(ValueError, match=r"batch_sizes\[0\] must be a whole number from 1 to 4, not 9"):
-        draw_gradient_noise(ax, np.ones((4, 2)), batch_sizes=[9])
 
 
 # ---- The whole descent, still and moving

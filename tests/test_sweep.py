@@ -72,8 +72,9 @@ def train_alone(model, data, start, *, steps, batch_size, seed=0, **options):
     return run.parameters[min(steps, len(run))], run
 
 
-@pytest.mark.parametrize(("batch_size", "row"), [(None, 0), (4, 2)])  # 10 = 4 + 4 + 2: a short last batch
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize(  # 10 = 4 + 4 + 2: a short last batch
+    ("name", "batch_size", "row"), [*((name, 4, 2) for name in OPTIMIZERS), ("SGD", None, 0), ("Adam", None, 0)]
+)
 def test_each_run_equals_train(name, batch_size, row):
     begin, options = starts(mlp(), len(RATES)), {"steps": 20, "batch_size": batch_size, "seed": 3}
     runs = sweep(mlp(), REAL, optimizer=OPTIMIZERS[name](0.5), learning_rate=RATES, start=begin, tile=2, **options)

@@ -26,7 +26,7 @@ from keras.optimizers import SGD
 
 from gdexplain import KerasObjective, build_linear, make_line, sweep, train
 from gdexplain.landscape import line_loss
-from gdexplain.plotting import COLORS, draw_gradient_noise, draw_loss, label_lines, use_style
+from gdexplain.plotting import COLORS, draw_loss, label_lines, use_style
 from gdexplain.theory import minibatch_gradient_variance
 
 use_style()
@@ -47,7 +47,17 @@ for size in sizes:
 # sphinx_gallery_alt = "Gradients of all batches of one, two and three examples, as three clouds with one ellipse each. "
 # sphinx_gallery_alt = "All are centred on the full gradient, and the bigger the batch, the smaller its cloud."
 fig, ax = plt.subplots()
-draw_gradient_noise(ax, gradients[1], batch_sizes=(1, 2, 3))
+turn = np.linspace(0, 2 * np.pi)
+for size, name, mark in zip(sizes[:3], ("stochastic", "minibatch", "nesterov"), "o^s", strict=True):
+    cloud = gradients[size]
+    label = f"batch {size}, variance {cloud.var(axis=0).sum():.4g}"
+    ax.plot(*cloud.T, mark, color=COLORS[name], ms=7, alpha=0.85, ls="none", label=label)
+    to_ellipse = np.linalg.cholesky(np.cov(cloud.T, bias=True))  # of a circle
+    ring = to_ellipse @ [np.cos(turn), np.sin(turn)] + cloud.mean(axis=0)[:, np.newaxis]
+    ax.plot(*ring, color=COLORS[name], lw=1.8, label=f"_{size}")
+ax.plot(-30, -10, "o", color=COLORS["batch"], ms=11, ls="none", label="full batch")
+ax.set(xlabel="gradient along w", ylabel="gradient along b")
+label_lines(ax)
 
 # %%
 # Each point is one batch, and each ellipse one standard deviation, so some points lie outside theirs. All clouds have the

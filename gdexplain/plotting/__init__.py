@@ -12,7 +12,6 @@ from gdexplain.plotting.style import INK as INK
 from gdexplain.plotting.style import Look as Look
 from gdexplain.plotting.style import look_of as look_of
 from gdexplain.plotting.style import use_style as use_style
-from gdexplain.plotting.surface import draw_gradient_noise as draw_gradient_noise
 from gdexplain.plotting.surface import draw_loss_surface as draw_loss_surface
 from gdexplain.plotting.surface import draw_minimum as draw_minimum
 from gdexplain.plotting.surface import draw_path as draw_path

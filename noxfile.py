@@ -44,8 +44,7 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # every kernel and every test r
 os.environ["UV_COMPILE_BYTECODE"] = "1"
 # What `pip install "nox[uv]"` put beside nox, which need not be on the PATH; the tests run downloads with it.
 UV = shutil.which("uv", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])) or ""
-SITE = ["tests/site", "tests/browser"]  # these test a site that is built
-NO_SITE = [f"--ignore={name}" for name in SITE]
+NO_SITE = ["--ignore=tests/site"]  # which tests a site that is built
 QUIET = {"CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3", "TF_ENABLE_ONEDNN_OPTS": "0"}
 
 
@@ -126,7 +125,7 @@ def newest(session: nox.Session) -> None:
 def site(session: nox.Session) -> None:
     """Build the site if needed and test it: its HTML, in a browser, and the explorables against Keras."""
     _install(session, "tests")
-    session.run("pytest", *SITE, "-n2", "--dist=loadfile", *session.posargs, env={"UV": UV})
+    session.run("pytest", "tests/site", "-n2", "--dist=loadfile", *session.posargs, env={"UV": UV})
 
 
 @nox.session(requires=["docs"], default=False)

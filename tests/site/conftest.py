@@ -124,6 +124,22 @@ def visit(browser):
         context.close()
 
 
+@pytest.fixture
+def open_page(browser, server):
+    """Give a function that opens pages; at the end nothing may have left the site, and no script may have complained."""
+    contexts, visits = [], []
+
+    def open_(path: str = "explore/index.html", *, base: str = server, **options: Any) -> Any:
+        contexts.append(browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options}))
+        visits.append(Visit(contexts[-1].new_page()).go(base.rstrip("/") + "/", path))
+        return visits[-1].page
+
+    yield open_
+    for context in contexts:
+        context.close()
+    assert [said for seen in visits for said in (*seen.outside, *seen.complaints)] == []
+
+
 @pytest.fixture(scope="module")
 def tab(browser):
     """Give a function that makes one tab for many pages: opening one anew would take longer than its tests."""

@@ -118,9 +118,7 @@ def test_the_mouse_drags_the_start_and_adds_and_removes_points(open_page: Any) -
     assert points.count() == 4
 
 
-def test_a_finger_does_what_the_mouse_does(open_page: Any, browser: Any) -> None:
-    if browser.browser_type.name != "chromium":
-        pytest.skip("touch is played through Chromium's protocol")
+def test_a_finger_does_what_the_mouse_does(open_page: Any) -> None:
     page = open_page(has_touch=True, viewport={"width": 360, "height": 740})
     page.get_by_role("button", name="Step", exact=True).tap()
     assert len(trace(page)) == 2

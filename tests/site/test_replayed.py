@@ -134,8 +134,8 @@ def test_a_run_of_the_page_is_a_run_of_train(open_page: Any) -> None:
 
 
 @pytest.mark.parametrize("opt", OPTIMIZERS)
-def test_the_copied_keras_code_makes_the_run_of_the_page(open_page: Any, browser: Any, opt: str) -> None:
-    allowed = ["clipboard-read", "clipboard-write"] if browser.browser_type.name == "chromium" else []
+def test_the_copied_keras_code_makes_the_run_of_the_page(open_page: Any, opt: str) -> None:
+    allowed = ["clipboard-read", "clipboard-write"]
     page = open_page(permissions=allowed)
     one = random_settings(14)[OPTIMIZERS.index(opt) + 7] | {"lr": 0.0375, "beta": 0.8}
     page.evaluate("(s) => { const e = document.querySelector('gdx-playground'); e.configure(s); e.step(6); }", one)

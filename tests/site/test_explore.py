@@ -61,9 +61,7 @@ def test_nothing_scrolls_sideways(open_page: Any, width: int) -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_the_layout_does_not_shift(open_page: Any, browser: Any, size: str) -> None:
-    if browser.browser_type.name != "chromium":
-        pytest.skip("only Chromium measures layout shifts")
+def test_the_layout_does_not_shift(open_page: Any, size: str) -> None:
     page = open_page(viewport=SIZES[size])
     for name in ("gdx-playground", "gdx-backprop", "gdx-rule", "gdx-map"):
         page.locator(name).scroll_into_view_if_needed()

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from .test_page import SHIFT, SIZES
+from test_explore import SHIFT, SIZES
 
 PLAY = "document.querySelector('gdx-playground')"
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
@@ -60,17 +59,15 @@ def test_without_scripts_the_still_figure_stands_there(open_page: Any) -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_nothing_moves_when_the_scripts_arrive(open_page: Any, browser: Any, size: str) -> None:
-    if browser.browser_type.name != "chromium":
-        pytest.skip("only Chromium measures layout shifts")
+def test_nothing_moves_when_the_scripts_arrive(open_page: Any, size: str) -> None:
     assert open_page("index.html", viewport=SIZES[size]).evaluate(SHIFT) <= 0.001
 
 
-def test_home_weighs_at_most_150_kilobytes_without_fonts(open_page: Any, origin: str, site: Path) -> None:
+def test_home_weighs_at_most_150_kilobytes_without_fonts(open_page: Any, server: str, site: Path) -> None:
     page = open_page("index.html")
     page.wait_for_load_state("networkidle")
     names = page.evaluate("performance.getEntriesByType('resource').map((one) => one.name)")
-    files = {site / "index.html", *(site / name.removeprefix(f"{origin}/").split("?")[0] for name in names)}
+    files = {site / "index.html", *(site / name.removeprefix(server).split("?")[0] for name in names)}
     text = (".html", ".css", ".js", ".svg")
     sent = {
         path.name: len(gzip.compress(path.read_bytes()) if path.suffix in text else path.read_bytes())

@@ -37,11 +37,6 @@ def reports():
     return of
 
 
-@pytest.fixture(autouse=True)
-def _same_start():
-    keras.utils.set_random_seed(0)
-
-
 def small(activation="tanh", end="linear"):
     return stack(2, layers.Dense(6, activation), layers.Dense(1, end))
 

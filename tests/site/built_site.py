@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import sys
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 from bs4 import BeautifulSoup
@@ -38,7 +38,7 @@ def target(page: str, link: str) -> str:
     return posixpath.normpath(posixpath.join(posixpath.dirname(page), link.split("#", maxsplit=1)[0]))
 
 
-@lru_cache(maxsize=24)
+@cache
 def read(name: str) -> BeautifulSoup:
     """Parse a page; a test that changes the tree must parse its own."""
     return BeautifulSoup((SITE / name).read_text(encoding="utf-8"), "html.parser")

@@ -4,18 +4,11 @@ from __future__ import annotations
 
 import ast
 import posixpath
-from functools import cache
 
 import pytest
 from bs4 import BeautifulSoup
-from built_site import SITE, content_pages, gallery_pages, target
+from built_site import content_pages, gallery_pages, read, target
 from checks import is_check
-
-
-@cache
-def read(page: str) -> BeautifulSoup:
-    """Parse a page; a test that changes the tree must parse its own."""
-    return BeautifulSoup((SITE / page).read_text(encoding="utf-8"), "html.parser")
 
 
 def checks(part: BeautifulSoup, *, folded: bool) -> int:

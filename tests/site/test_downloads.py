@@ -28,6 +28,7 @@ import pytest
 import runnable
 from bs4 import BeautifulSoup
 from built_site import ROOT, SITE, content_pages, gallery_pages
+from built_site import read as soup
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import parse_wheel_filename
@@ -40,10 +41,6 @@ EVERY = os.environ.get("GDEXPLAIN_DOWNLOADS") == "every"
 # The expression that PEP 723 gives.
 BLOCK = re.compile(r"(?m)^# /// (?P<type>[a-zA-Z0-9-]+)$\s(?P<content>(^#(| .*)$\s)+)^# ///$")
 ARCHIVE = FOLDER / "gdexplain-examples.zip"
-
-
-def soup(name: str) -> BeautifulSoup:
-    return BeautifulSoup((SITE / name).read_text(encoding="utf-8"), "html.parser")
 
 
 def notebook_pages() -> list[str]:

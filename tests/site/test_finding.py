@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import posixpath
 import re
-from functools import cache
 from urllib.parse import quote, unquote
 
 import pytest
-from bs4 import BeautifulSoup
-from built_site import SITE, content_pages
+from built_site import content_pages, read
 
 # What a reader types, and the pages of which one must stand among the first three.
 QUESTIONS = {
@@ -30,11 +28,6 @@ USERS = {  # names of the package and a script that uses each
     "gdexplain.optimal_momentum": "plot_momentum",
     "gdexplain.by_hand.rules.momentum": "plot_momentum",
 }
-
-
-@cache
-def read(name: str) -> BeautifulSoup:
-    return BeautifulSoup((SITE / name).read_text(encoding="utf-8"), "html.parser")
 
 
 @pytest.mark.parametrize("question", QUESTIONS)

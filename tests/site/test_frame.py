@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from bs4 import BeautifulSoup
-from built_site import SITE, pages
-
-
-def soup(name: str) -> BeautifulSoup:
-    return BeautifulSoup((SITE / name).read_text(encoding="utf-8"), "html.parser")
+from built_site import pages, read
 
 
 def test_no_two_pages_have_the_same_description_or_title(site):
     for what in ('meta[name="description"]', "title"):
-        found = {name: soup(name).select(what) for name in pages()}
+        found = {name: read(name).select(what) for name in pages()}
         assert [name for name, tags in found.items() if len(tags) != 1 and what != "title"] == []
         words = [(tags[0].get("content") or tags[0].get_text()).strip() for tags in found.values()]
         assert min(map(len, words)) >= (9 if what == "title" else 30)
@@ -52,6 +47,6 @@ def test_the_theme_can_be_switched_and_the_page_remembers(visit, server):
 
 
 def test_a_page_has_an_icon_in_two_forms(site):
-    icons = soup("tutorial/batch.html").select('link[rel~="icon"]')
+    icons = read("tutorial/batch.html").select('link[rel~="icon"]')
     assert [icon["type"] for icon in icons] == ["image/svg+xml", "image/png"]
     assert all((site / "tutorial" / icon["href"]).resolve().is_file() for icon in icons)

@@ -6,7 +6,7 @@ import re
 
 import pytest
 from bs4 import BeautifulSoup, NavigableString
-from built_site import SITE, content_pages
+from built_site import SITE, content_pages, read
 
 # The words that the course turns on, each as a pattern; the glossary has more.
 CENTRAL = {
@@ -78,5 +78,5 @@ def test_a_word_of_the_glossary_is_a_link_at_its_first_use(name):
 
 
 def test_the_central_words_are_in_the_glossary(site):
-    terms = BeautifulSoup((SITE / "reference/glossary.html").read_text(encoding="utf-8"), "html.parser").select("dt")
+    terms = read("reference/glossary.html").select("dt")
     assert CENTRAL.keys() <= {term.find(string=True).strip() for term in terms}

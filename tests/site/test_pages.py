@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import publishing
-from bs4 import BeautifulSoup
-from built_site import LISTS, SITE, content_pages, target
+from built_site import LISTS, SITE, content_pages, read, target
 from check_site import check_site
-
-
-def soup(name: str) -> BeautifulSoup:
-    return BeautifulSoup((SITE / name).read_text(encoding="utf-8"), "html.parser")
 
 
 def follow(name: str, href: str):
@@ -24,7 +19,7 @@ def test_the_next_links_lead_from_home_through_every_page(site):
     name, seen = "index.html", []
     while name not in seen:
         seen.append(name)
-        link = soup(name).select_one("a.next-page")
+        link = read(name).select_one("a.next-page")
         if link is None:
             break
         name = follow(name, link["href"]).relative_to(site).as_posix()

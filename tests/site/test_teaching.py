@@ -8,13 +8,13 @@ from collections import Counter
 
 import pytest
 from bs4 import BeautifulSoup
-from built_site import SITE
+from built_site import SITE, read
 
 HEAVIEST = 300_000  # bytes of one file
 
 
 def teachers() -> BeautifulSoup:
-    return BeautifulSoup((SITE / "teachers.html").read_text(encoding="utf-8"), "html.parser")
+    return read("teachers.html")
 
 
 def slides() -> list:

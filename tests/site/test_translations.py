@@ -10,12 +10,10 @@ from __future__ import annotations
 import ast
 import json
 import re
-from functools import cache
 from pathlib import Path
 
 import pytest
-from bs4 import BeautifulSoup
-from built_site import ROOT, SITE, pages
+from built_site import ROOT, SITE, pages, read
 
 LOCALE = ROOT / "docs" / "locale"
 CATALOGUES = sorted(LOCALE.glob("*/LC_MESSAGES/**/*.po"))
@@ -31,11 +29,6 @@ def named(catalogue: Path) -> tuple[str, str]:
 every_catalogue = pytest.mark.parametrize("catalogue", CATALOGUES, ids=lambda path: "-".join(named(path)))
 
 
-@cache
-def read(page: str) -> BeautifulSoup:
-    return BeautifulSoup((SITE / f"{page}.html").read_text(encoding="utf-8"), "html.parser")
-
-
 def entries(catalogue: Path) -> list[tuple[str, str, str]]:
     """Read a catalogue as (comments, English, translation), without its header."""
     found = []
@@ -49,7 +42,7 @@ def entries(catalogue: Path) -> list[tuple[str, str, str]]:
 
 def passages(page: str) -> list[str]:
     """List what a page says in words: headings, paragraphs, lists, tables and alt texts."""
-    article = read(page).select_one("article")
+    article = read(f"{page}.html").select_one("article")
     said = [part.get_text(" ", strip=True) for part in article.select("h1, h2, h3, p, li:not(.crumbs li), td, th")]
     said += [image["alt"] for image in article.select("img")]
     return [text for text in said if re.search(r"[a-z]{3}", re.sub(r"\\\w+", "", text)) and text not in SAME]
@@ -57,7 +50,7 @@ def passages(page: str) -> list[str]:
 
 def cells(page: str, part: str) -> list[str]:
     """List the code, or the results, of a page."""
-    return [cell.get_text() for cell in read(page).select(f".{part} pre")]
+    return [cell.get_text() for cell in read(f"{page}.html").select(f".{part} pre")]
 
 
 def test_there_is_a_catalogue():
@@ -99,7 +92,7 @@ def test_a_translated_page_has_the_code_and_the_numbers_of_the_english_one(site,
     language, page = named(catalogue)
     for part in ("cell_input", "cell_output"):
         assert cells(page, part) == cells(f"{language}/{page}", part) != []
-    pictures = [[image["src"].rsplit("/", 1)[-1] for image in read(name).select(".cell_output img")]
+    pictures = [[image["src"].rsplit("/", 1)[-1] for image in read(f"{name}.html").select(".cell_output img")]
                 for name in (page, f"{language}/{page}")]  # fmt: skip
     assert pictures[0] == pictures[1] != []
 
@@ -108,16 +101,16 @@ def test_a_translated_page_has_the_code_and_the_numbers_of_the_english_one(site,
 def test_a_page_and_its_translation_lead_to_each_other(site, catalogue):
     language, page = named(catalogue)
     for here, there, key in ((page, f"{language}/{page}", language), (f"{language}/{page}", page, "en")):
-        link = read(here).select_one(f"article nav.languages a[hreflang={key}][lang={key}]")
+        link = read(f"{here}.html").select_one(f"article nav.languages a[hreflang={key}][lang={key}]")
         assert (SITE / f"{here}.html").parent.joinpath(link["href"]).resolve() == SITE / f"{there}.html"
-        assert read(here).select_one(f"link[rel=alternate][hreflang={key}]") is not None
+        assert read(f"{here}.html").select_one(f"link[rel=alternate][hreflang={key}]") is not None
 
 
 @pytest.mark.parametrize("name", pages())
 def test_a_page_says_which_language_it_is_in(name):
     languages = {path.name for path in LOCALE.glob("*")}
     first = name.partition("/")[0]
-    assert read(name.removesuffix(".html")).html["lang"] == (first if first in languages else "en")
+    assert read(name).html["lang"] == (first if first in languages else "en")
 
 
 def test_the_search_knows_the_words_of_english_pages_only(site):

@@ -46,6 +46,7 @@ extensions = [
     "page_frame",
     "sidebar",
     "slides",
+    "tables",
     "translations",
     "publishing",
 ]

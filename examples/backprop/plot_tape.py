@@ -94,12 +94,13 @@ w, x = Value(1.5, "w"), Value(0.5, "x")
 first = (w * x).named("z1").tanh().named("h1")
 h2 = (w * first).named("z2").tanh().named("h2")
 
+print("node   slope    what it hands on")
 for visit in walk_back(h2):
     shares = [
         f"{part.parent.name} += {visit.gradient:.4f} × {part.local_derivative:.4f} = {part.amount:.4f}"
         for part in visit.contributions
     ]
-    print(f"{visit.node.name}: {visit.gradient:.4f}".ljust(12), "; ".join(shares) or "an input: done")
+    print(f"{visit.node.name:4}   {visit.gradient:.4f}   {'; '.join(shares) or 'an input: done'}")
 
 two_ways = [part.amount for visit in walk_back(h2) for part in visit.contributions if part.parent is w]
 assert len(two_ways) == 2

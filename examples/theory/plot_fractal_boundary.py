@@ -125,9 +125,10 @@ np.testing.assert_allclose(box_dimension(triangle), np.log2(3), rtol=1e-12)
 dimensions = [box_dimension(edge(diverged)) for diverged, _, _ in pictures]
 y, x = np.indices((side, side)) - side / 2
 circle = box_dimension(edge(x**2 + y**2 < (0.4 * side) ** 2))
-for (diverged, _, _), dimension in zip(pictures, dimensions, strict=True):
-    print(f"{edge(diverged).sum():5} pixels of edge, dimension {dimension:.2f}")
-print(f"a circle, measured in the same way: {circle:.2f}")
+print("times closer   pixels of edge   dimension")
+for k, ((diverged, _, _), dimension) in enumerate(zip(pictures, dimensions, strict=True)):
+    print(f"{parts**k:12}   {edge(diverged).sum():14}   {dimension:9.2f}")
+print(f"\na circle, measured in the same way: {circle:.2f}")
 
 # sphinx_gallery_alt = "The box-counting dimension of the edge in each map, as dots. A circle has about one; the whole map and "
 # sphinx_gallery_alt = "the three zooms have more, between a curve and an area."

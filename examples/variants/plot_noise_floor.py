@@ -97,10 +97,11 @@ label_lines(ax)
 # :math:`2/\lambda = 1`, is felt long before it is reached: the floor lies above the straight line by the factor
 # :math:`1 / (1 - \eta / \eta_{\max})`. The tolerance is three times what chance does to so many runs.
 np.testing.assert_allclose(measured, predicted, rtol=3 * np.sqrt(2 / many))
-print(f"rate {rates[2]}: variance measured {measured[2]:.5f}, predicted {predicted[2]:.5f}")
+print(f"rate {rates[2]}: variance measured {measured[2]:.5f}, predicted {predicted[2]:.5f}\n")
+print("of the limit   above the straight line   predicted")
 for rate, value in zip(rates, measured, strict=True):
     above = value / (rate * variance / 2 / curvature)
-    print(f"at {rate:.1%} of the limit: {above:.2f} times the straight line, predicted {1 / (1 - rate):.2f}")
+    print(f"{rate:12.1%}   {above:23.2f}   {1 / (1 - rate):9.2f}")
     np.testing.assert_allclose(above, 1 / (1 - rate), rtol=3 * np.sqrt(2 / many))
 
 # %%

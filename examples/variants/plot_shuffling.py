@@ -142,8 +142,9 @@ for key, value in last.items():
     np.testing.assert_allclose(value, predict(*key), rtol=tolerance, err_msg=str(key))
 ratios = [last["drawn", rate] / last["reshuffled", rate] for rate in rates]
 exact = [predict("drawn", rate) / predict("reshuffled", rate) for rate in rates]
+print("    rate   drawn over reshuffled   predicted")
 for rate, ratio, value in zip(rates, ratios, exact, strict=True):
-    print(f"rate {rate}: drawn over reshuffled: {ratio:.2f}, predicted {value:.2f}")
+    print(f"{rate:8}   {ratio:21.2f}   {value:9.2f}")
 np.testing.assert_allclose(exact, [3.48, 10.47, 38.5], rtol=2e-3)
 np.testing.assert_allclose(ratios, exact, rtol=tolerance)
 

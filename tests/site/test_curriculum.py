@@ -88,7 +88,7 @@ CURRICULUM = (
         2,
         "each number of a backward pass",
         "explanation/backprop_by_hand.html",
-        (r"f = -12\.0  slopes in x, y, z: \[-4\.0, -4\.0, 3\.0\]",),
+        (r"f = -12\.0 slopes in x, y, z: \[-4\.0, -4\.0, 3\.0\]",),
     ),
     Lesson(
         3,
@@ -106,9 +106,9 @@ CURRICULUM = (
         "gallery/backprop/plot_gradient_check.html",
         (
             r"trace against GradientTape, relative: [1-5]e-16",
-            r"forward: slope 1\.0\d, best h \de-08",
-            r"central: slope 2\.00, best h \de-0[56]",
-            r"complex step: [1-4]e-16",
+            r"forward 1\.0\d \de-08 ",
+            r"central 2\.00 \de-0[56] ",
+            r"complex step: error [1-4]e-16",
             r"float32: best h \S+, error \de-05",
         ),
     ),
@@ -172,10 +172,10 @@ CURRICULUM = (
         "every subset: unbiased, and its covariance",
         "gallery/variants/plot_minibatch.html",
         (
-            r"variance 536\.000",
-            r"variance 178\.667",
-            r"variance 59\.556",
-            r"variance 0\.000",
+            r"-30, -10 536\.000",
+            r"-30, -10 178\.667",
+            r"-30, -10 59\.556",
+            r"-30, -10 0\.000",
         ),
     ),
     Lesson(
@@ -194,7 +194,7 @@ CURRICULUM = (
         (
             r"measured 0\.027[78]\d, predicted 0\.02778",
             r"slope .* measured -(?:1\.00|0\.99)\d, predicted -1\.000",
-            r"at 20\.0% of the limit: 1\.2\d times the straight line, predicted 1\.25",
+            r"20\.0% 1\.2\d 1\.25\n",
         ),
     ),
     Lesson(
@@ -202,9 +202,9 @@ CURRICULUM = (
         "shuffling beats drawing",
         "gallery/variants/plot_shuffling.html",
         (
-            r"reshuffled: 3\.\d+, predicted 3\.48",
-            r"reshuffled: 10\.\d+, predicted 10\.47",
-            r"reshuffled: 3[789]\.\d+, predicted 38\.53",
+            r"0\.0225 3\.\d+ 3\.48\n",
+            r"0\.01125 10\.\d+ 10\.47\n",
+            r"0\.005625 3[789]\.\d+ 38\.53\n",
         ),
     ),
     Lesson(
@@ -212,7 +212,7 @@ CURRICULUM = (
         "twice the batch, half the updates, to a floor",
         "gallery/variants/plot_batch_size_and_rate.html",
         (
-            r"updates:\s+95[4-7] 4(?:79|80) 24[12] 12[1-4] 6[123] ",
+            r"1 95[4-7] \S+\n2 4(?:79|80) \S+\n4 24[12] \S+\n8 12[1-4] \S+\n16 6[123] ",
             r"divides the difference by .* 3\.99 ",
         ),
     ),
@@ -222,8 +222,8 @@ CURRICULUM = (
         "gallery/variants/plot_accumulation.html",
         (
             r"120 batches of 2: the weights moved 30 times",
-            r"batch normalisation\s+(?:\de[+-]0[0-2]\s*){4}\n",
-            r"no normalisation\s+(?:\de-0[678]\s*){4}\n",
+            r"(?:\d+ \S+ \de[+-]0[0-2] \S+\n){4}",
+            r"(?:\d+ \de-0[678] \S+ \de-0[678]\n){4}",
         ),
     ),
     Lesson(
@@ -241,8 +241,8 @@ CURRICULUM = (
         "gallery/rules/plot_momentum.html",
         (
             r"eta 0\.186288, beta 0\.583448, predicted contraction rate 0\.763837",
-            r"still outside after 404 updates",
-            r"still outside after 71 updates",
+            r"gradient_descent\(\S+\) 404 405\n",
+            r"momentum\(.+\) 71 72\n",
             r"from 50 starts momentum needs 16% to 18% of the updates",
             r"around update 71: 0\.77[34]\d*; spectral radius: 0\.763837",
             r"measured radius 0\.763837 = sqrt\(beta\) = 0\.763837",
@@ -263,9 +263,9 @@ CURRICULUM = (
         "Adam can end at the worst point",
         "gallery/rules/plot_when_adam_fails.html",
         (
-            r"'Adam': '1\.000', 'AMSGrad': '-0\.998'",
-            r"gradient_descent\(\S+\): training loss \S+, test error 0\.00%",
-            r"adagrad\(0\.1\): training loss \S+, test error (39\.\d+)%[\s\S]*share of negatives: \1%",
+            r"Adam \+1\.000\nAMSGrad -0\.998\n",
+            r"gradient_descent\(\S+\) \S+ 0\.00%\n",
+            r"adagrad\(0\.1\) \S+ (39\.\d+)%[\s\S]*share of negatives: \1%",
         ),
     ),
     Lesson(
@@ -273,8 +273,8 @@ CURRICULUM = (
         "weight decay is not an L2 penalty",
         "gallery/rules/plot_adamw_is_not_l2.html",
         (
-            r"AdamW, lambda 0\.1: 0\.904792, predicted 0\.904792",
-            r"Adam \+ L2, lambda 0\.1 and 1: 0\.224\d 0\.2244",
+            r"0\.1 0\.904792 0\.904792 0\.224\d\n",
+            r"1\.0 \S+ \S+ 0\.2244\n",
         ),
     ),
     Lesson(
@@ -282,8 +282,8 @@ CURRICULUM = (
         "schedules, and the limit of the range test",
         "gallery/rules/plot_schedules.html",
         (
-            r"float32: the loss turns at 0\.(?:19|20)\d, 1\.[67] times the limit, 0\.1198",
-            r"float64: the loss turns at 0\.(?:2[789]|30)\d, 2\.[345] times the limit, 0\.1198",
+            r"float32 0\.(?:19|20)\d 0\.1198 1\.[67]\n",
+            r"float64 0\.(?:2[789]|30)\d 0\.1198 2\.[345]\n",
         ),
     ),
     Lesson(
@@ -291,8 +291,8 @@ CURRICULUM = (
         "the gain of a layer decides how deep a signal gets",
         "gallery/theory/plot_initialisation.html",
         (
-            r"he_normal, relu: log2 [+-]0\.0[0-4] a layer, predicted \+0\.00",
-            r"glorot_uniform, relu: log2 -(?:1\.0[0-4]|0\.9[6-9]) a layer, predicted -1\.00",
+            r"he_normal, relu [+-]0\.0[0-4] \+0\.00\n",
+            r"glorot_uniform, relu -(?:1\.0[0-4]|0\.9[6-9]) -1\.00\n",
             r"keeps 0\.2[34]\d a layer, predicted 0\.2[34]\d, bound 0\.25",
         ),
     ),
@@ -303,8 +303,8 @@ CURRICULUM = (
         (
             r"at the saddle: loss 0\.689",
             r"8 units: 10,321,920 copies",
-            r"2 units: (?:[12]\d|9)% of 200 runs",
-            r"3 units: [01]% of 200 runs",
+            r"2 (?:[12]\d|9)% 0\.",
+            r"3 [01]% 0\.",
         ),
     ),
     Lesson(
@@ -313,9 +313,9 @@ CURRICULUM = (
         "gallery/theory/plot_deep_linear.html",
         (
             r"largest gap to the sigmoids: 0\.00\d+",
-            r"learned at 1\.35[23], predicted 1\.352",
-            r"learned at 1\.92[678], predicted 1\.926",
-            r"learned at 3\.50[67], predicted 3\.506",
+            r"3 1\.35[23] 1\.352\n",
+            r"2 1\.92[678] 1\.926\n",
+            r"1 3\.50[67] 3\.506\n",
         ),
     ),
     Lesson(
@@ -323,10 +323,10 @@ CURRICULUM = (
         "sharpness rises to 2 over the rate and stays",
         "gallery/theory/plot_edge_of_stability.html",
         (
-            r"learning rate 0\.1: .* at the end (?:1\.0[012]|0\.9[789])\d\n",
-            r"learning rate 0\.15: .* at the end (?:1\.0[012]|0\.9[789])\d\n",
-            r"learning rate 0\.2: .* at the end (?:1\.0[012]|0\.9[789])\d\n",
-            r"rate 0\.2: .* middle (?:1\.0[01]|0\.9[89])\d; 20 of 20 within 10 %",
+            r"\n0\.1 0\.\d\d (?:1\.0[012]|0\.9[789])\d\n",
+            r"\n0\.15 0\.\d\d (?:1\.0[012]|0\.9[789])\d\n",
+            r"\n0\.2 0\.\d\d (?:1\.0[012]|0\.9[789])\d\n",
+            r"0\.2 \S+ (?:1\.0[01]|0\.9[89])\d \S+ 20 ",
         ),
     ),
     Lesson(
@@ -334,7 +334,7 @@ CURRICULUM = (
         "the boundary between learning and exploding is a fractal",
         "gallery/theory/plot_fractal_boundary.html",
         (
-            r"pixels of edge, dimension 1\.[0-7]\d\n(?=a circle)",
+            r"512 \d+ 1\.[0-7]\d\n",
             r"a circle, measured in the same way: (?:1\.0|0\.9)\d",
         ),
     ),
@@ -408,8 +408,11 @@ def test_a_lesson_shows_what_it_measured(site, lesson):
 
 @every_lesson
 def test_the_results_of_a_lesson_show_the_figures_it_is_about(site, lesson):
-    outputs = article(lesson).select(".cell_output pre, .sphx-glr-script-out pre")
-    results = "\n".join(output.get_text().rstrip() for output in outputs) + "\n"
+    outputs = article(lesson).select(".cell_output pre, .sphx-glr-script-out pre, table.printed tr")
+    lines = (
+        " ".join(cell.get_text() for cell in output.select("td")) or output.get_text().rstrip() for output in outputs
+    )
+    results = "\n".join(lines) + "\n"
     assert [figure for figure in lesson.figures if not re.search(figure, results)] == []
 
 

@@ -88,7 +88,7 @@ plain, heavy, _ = runs
 # sphinx_gallery_alt = "Two paths on one loss surface. Plain gradient descent zigzags across the valley and creeps along "
 # sphinx_gallery_alt = "it. Momentum shoots far past the valley, swings back and forth across it and ends on the minimum."
 fig, ax = plt.subplots()
-draw_loss_surface(ax, loss_grid(line_loss(data), around=[plain, heavy]))
+draw_loss_surface(ax, loss_grid(line_loss(data), around=[plain, heavy]), numbers=False)
 for rule in settings[:2]:
     draw_path(ax, descend(neuron, rule, [0.0, 0.0], steps=35), by="rule")
 draw_minimum(ax, minimum)

@@ -40,7 +40,7 @@ def start(seed=0):
 # every 225th update, by Lanczos iteration on products of the Hessian with a vector: the matrix itself, 321 by 321, is
 # never formed. (An odd number: a network that hops to and fro is measured on both sides.)
 updates, every = 6000, 225
-rates = {0.1: COLORS["batch"], 0.15: COLORS["rmsprop"], 0.2: COLORS["nesterov"]}
+rates = {0.1: COLORS["batch"], 0.15: COLORS["rmsprop"], 0.2: COLORS["adagrad"]}
 runs, sharp, models = {}, {}, {}
 for rate in rates:
     model = models[rate] = start()

@@ -58,7 +58,7 @@ np.testing.assert_allclose([path[-1] for path in paths], [[1.5, 1], [-1.5, -1], 
 fig, ax = plt.subplots()
 W, V = np.meshgrid(np.linspace(-3, 3, 200), np.linspace(-2.5, 2.5, 200))
 lines = ax.contour(W, V, height(W, V), [0.01, 0.1, 0.3, 0.6, 0.8, 1, 2, 4, 8], colors=INK, linewidths=0.8)
-ax.clabel(lines, fmt="%g")
+ax.clabel(lines, fmt="%g", manual=[(1.9, 1.55), (-1.9, 1.3), (-1.9, 0.2), (1.9, -1.3), (1.9, -0.2), (-1.9, -1.6)])
 for path, color, mark in zip(paths, ("batch", "stochastic", "minibatch"), "os^", strict=True):
     ax.plot(*path.T, mark + "-", color=COLORS[color], ms=3, lw=1)
 ax.plot([1.5, -1.5], [1, -1], "x", color=INK, ms=13, mew=3)

@@ -39,7 +39,7 @@ draws = np.random.default_rng(0).integers(bowls.size, size=(250, 1))
 
 # sphinx_gallery_alt = "The parameter against updates for three learning rates. The largest jumps to zero at once and then "
 # sphinx_gallery_alt = "over a wide band, the smallest glides in slowly and ends in a narrow band."
-fig, axes = plt.subplots(3, 1, figsize=(6.4, 6), sharex=True, sharey=True)
+fig, axes = plt.subplots(3, 1, figsize=(6.2, 6), sharex=True, sharey=True)
 for ax, rate in zip(axes, (0.2, 0.05, 0.0125), strict=True):
     run = descend(bowls, gradient_descent(rate), [1.0], batches=draws)
     spread = np.sqrt(stationary_covariance(bowls.hessian, [[variance]], rate)[0, 0])
@@ -122,9 +122,9 @@ falling = squared_error(decayed)
 # sphinx_gallery_alt = "Mean squared error against updates, log axes. Two constant rates fall and then run level, the "
 # sphinx_gallery_alt = "smaller one lower. The falling rate keeps to a straight line below both."
 fig, ax = plt.subplots()
-for rate, line in ((0.1, "--"), (0.01, ":")):
+for rate, line, color in ((0.1, "--", "rmsprop"), (0.01, ":", "nesterov")):
     constant = squared_error([rate] * 1000, runs=10_000)
-    ax.plot(k, constant, line, color=COLORS["stochastic"], label=f"rate {rate:g}")
+    ax.plot(k, constant, line, color=COLORS[color], label=f"rate {rate:g}")
 ax.plot(k, falling, color=COLORS["stochastic"], label="falling rate, 1 / (λ (k + 1))")
 at = np.geomspace(1, 1000, 13).astype(int)
 ax.plot(at, theory[at - 1], "x", color=COLORS["theory"], label="predicted, σ² / (λ² k)")

@@ -45,7 +45,7 @@ reshuffled = batch_order(n, 1, 30, seed=1)
 
 # sphinx_gallery_alt = "The parameter in the last eight of 30 epochs. With examples drawn it wanders; the ends of epochs, "
 # sphinx_gallery_alt = "marked, lie anywhere. Reshuffled it wanders too, but every epoch ends near zero."
-fig, axes = plt.subplots(2, 1, figsize=(6.4, 5), sharex=True, sharey=True)
+fig, axes = plt.subplots(2, 1, figsize=(6.2, 5), sharex=True, sharey=True)
 sgd = gradient_descent(0.005625)
 for ax, batches, words in ((axes[0], drawn, "drawn"), (axes[1], reshuffled, "reshuffled")):
     path = descend(bowls, sgd, [0.0], batches=batches).parameters[:, 0]

@@ -31,6 +31,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.extlinks",
+    "sphinx.ext.intersphinx",
     "numpydoc",
     "sphinx_copybutton",
     "sphinx_design",
@@ -43,6 +44,7 @@ extensions = [
     "fold",
     "gallery",
     "katex_offline",
+    "names",  # after sphinx-gallery, whose links it extends
     "page_frame",
     "sidebar",
     "slides",
@@ -71,7 +73,7 @@ if html_baseurl:  # a card for shared links is an absolute address or nothing
     sitemap_excludes = [f"{name}.html" for name in publishing.UNLISTED]
 nitpicky = True
 nitpick_ignore_regex = [
-    # The build reads nothing from the network, so no inventory of other projects is at hand: their names stay plain text.
+    # The inventories in docs/inventories hold what the pages' code uses; other names of other projects stay plain text.
     ("py:.*", r"(numpy|np|keras|tensorflow|tf|matplotlib|pandas|scipy|collections|typing|pathlib|os)(\..*)?"),
     (
         "py:class",
@@ -140,6 +142,18 @@ numpydoc_validation_checks = set(
 add_module_names = False
 toc_object_entries_show_parents = "hide"
 python_use_unqualified_type_names = True
+
+# Names in code lead to other projects. The build reads nothing from the network: the inventories are files of ours, in the
+# first and plain format of Sphinx, and hold only what the pages use.
+intersphinx_mapping = {
+    name: (address, f"inventories/{name}.txt")
+    for name, address in {
+        "keras": "https://keras.io/",
+        "matplotlib": "https://matplotlib.org/stable/",
+        "numpy": "https://numpy.org/doc/stable/",
+        "tensorflow": "https://www.tensorflow.org/",
+    }.items()
+}
 
 # -- citations and mathematics ----------------------------------------------------------------------------------------
 

@@ -176,7 +176,7 @@ html_theme_options = {
 }
 html_static_path = ["_static", str(WORK / "katex" / "static")]
 html_css_files = ["custom.css", "access.css", ("print.css", {"media": "print"})]
-html_js_files = [(name, {"defer": "defer"}) for name in ("scrollers.js", "visited.js", "enlarge.js")]
+html_js_files = [(name, {"defer": "defer"}) for name in ("scrollers.js", "visited.js", "enlarge.js", "slider.js")]
 html_copy_source = True
 html_show_sourcelink = True
 html_show_sphinx = False

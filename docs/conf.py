@@ -31,6 +31,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.extlinks",
+    "sphinx.ext.intersphinx",
     "numpydoc",
     "sphinx_copybutton",
     "sphinx_design",
@@ -43,8 +44,10 @@ extensions = [
     "fold",
     "gallery",
     "katex_offline",
+    "names",  # after sphinx-gallery, whose links it extends
     "page_frame",
     "slides",
+    "tables",
     "translations",
     "publishing",
 ]
@@ -69,7 +72,7 @@ if html_baseurl:  # a card for shared links is an absolute address or nothing
     sitemap_excludes = [f"{name}.html" for name in publishing.UNLISTED]
 nitpicky = True
 nitpick_ignore_regex = [
-    # The build reads nothing from the network, so no inventory of other projects is at hand: their names stay plain text.
+    # The inventories in docs/inventories hold what the pages' code uses; other names of other projects stay plain text.
     ("py:.*", r"(numpy|np|keras|tensorflow|tf|matplotlib|pandas|scipy|collections|typing|pathlib|os)(\..*)?"),
     (
         "py:class",
@@ -139,6 +142,18 @@ add_module_names = False
 toc_object_entries_show_parents = "hide"
 python_use_unqualified_type_names = True
 
+# Names in code lead to other projects. The build reads nothing from the network: the inventories are files of ours, in the
+# first and plain format of Sphinx, and hold only what the pages use.
+intersphinx_mapping = {
+    name: (address, f"inventories/{name}.txt")
+    for name, address in {
+        "keras": "https://keras.io/",
+        "matplotlib": "https://matplotlib.org/stable/",
+        "numpy": "https://numpy.org/doc/stable/",
+        "tensorflow": "https://www.tensorflow.org/",
+    }.items()
+}
+
 # -- citations and mathematics ----------------------------------------------------------------------------------------
 
 bibtex_bibfiles = ["reference/references.bib"]
@@ -160,7 +175,7 @@ html_theme_options = {
 }
 html_static_path = ["_static", str(WORK / "katex" / "static")]
 html_css_files = ["custom.css", "access.css", ("print.css", {"media": "print"})]
-html_js_files = [(name, {"defer": "defer"}) for name in ("scrollers.js", "visited.js")]
+html_js_files = [(name, {"defer": "defer"}) for name in ("scrollers.js", "visited.js", "enlarge.js", "slider.js")]
 html_copy_source = True
 html_show_sourcelink = True
 html_show_sphinx = False

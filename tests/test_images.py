@@ -79,6 +79,15 @@ def test_a_thumbnail_shows_all_axes_side_by_side_and_of_a_pile_the_first():
     assert top + height < 0.55 * 6 * 72
 
 
+@pytest.mark.parametrize("size", [(3, 3), (6, 4), (9, 3)])
+def test_a_thumbnail_shows_its_axes_whole_whatever_their_shape(size):
+    figure, buffer = Figure(figsize=size), io.StringIO()
+    figure.subplots()
+    figure.savefig(buffer, format="svg")
+    root = ET.fromstring(strip(buffer.getvalue()))
+    assert "slice" not in root.get("preserveAspectRatio", "xMidYMid meet")
+
+
 def test_a_figure_without_an_axis_is_its_own_thumbnail():
     graph, buffer = Figure(), io.StringIO()
     ax = graph.subplots()

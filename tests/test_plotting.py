@@ -382,6 +382,21 @@ def test_a_surface_without_contours_is_refused(ax, thing, levels, error, words):
         draw_loss_surface(ax, thing, levels=levels)
 
 
+@pytest.mark.parametrize(("left", "behind"), [(-2.0, True), (-0.1, False)])
+def test_the_word_start_stands_behind_the_start_where_there_is_room(ax, left, behind):
+    ax.set(xlim=(left, 3), ylim=(-1, 2))
+    draw_path(ax, descend())
+    (start,) = (text for text in ax.texts if text.get_text() == "start")
+    assert (start.xyann[0] < 0) == behind
+
+
+def test_the_three_highest_contours_are_numbered_and_those_at_the_minimum_are_not(ax):
+    lines = draw_loss_surface(ax, loss_grid(line_loss(LINE), a_range=(-1, 4), b_range=(-2, 3)))
+    numbers = {float(text.get_text()) for text in lines.labelTexts}
+    assert numbers <= set(lines.levels[-3:]) < set(lines.levels)
+    assert numbers
+
+
 def test_a_path_is_the_recorded_parameters_from_start_to_end(ax):
     path, start, end = draw_path(ax, MINI)
     np.testing.assert_array_equal(path.get_xydata(), MINI.parameters)

@@ -77,6 +77,14 @@ def delay_images(html: str, size_of: Callable[[str], tuple[int, int] | None]) ->
     return _IMAGE.sub(rewrite, html)
 
 
+_FIGURE = re.compile(r'<img\s[^>]*class="[^"]*only-(light|dark)[^>]*\ssrc="([^"]+?)(?:_dark)?\.svg"[^>]*>')
+
+
+def link_figures(html: str) -> str:
+    """Make each figure a link to its file, on white as every file opens; `_static/enlarge.js` opens the figure over the page."""
+    return _FIGURE.sub(r'<a class="enlarge only-\1" href="\2.svg">\g<0></a>', html)
+
+
 # -- addresses of a page that may be shown anywhere -------------------------------------------------------------------
 
 _ADDRESS = re.compile(r'(\s(?:href|src|action|poster|data-content_root)=")(?![a-z][a-z0-9+.-]*:|#|/)(?:\./)?([^"]*)"')
@@ -141,5 +149,5 @@ def finish(html: str, size_of: Callable[[str], tuple[int, int] | None], *, root:
     """Finish a page: see the module. With `root` the page is one that a host shows under any address."""
     if not html.lstrip().lower().startswith("<!doctype html"):
         return html
-    html = delay_images(mend(html, **names), size_of)
+    html = link_figures(delay_images(mend(html, **names), size_of))
     return protect(anchor_addresses(html, root) if root else html)

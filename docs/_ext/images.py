@@ -82,7 +82,6 @@ def strip(svg: str) -> str:
         del corners[1:]
     (left, top), (right, bottom) = (f(np.concatenate(corners), axis=0) for f in (np.min, np.max))
     root.set("viewBox", f"{left - 8:.1f} {top - 8:.1f} {right - left + 16:.1f} {bottom - top + 16:.1f}")
-    root.set("preserveAspectRatio", "xMidYMid slice" if (right - left) < 2 * (bottom - top) else "xMidYMid meet")
     return ET.tostring(root, encoding="unicode")
 
 

@@ -4,7 +4,7 @@ class GdxMap extends HTMLElement {
   constructor() {
     super();
     this.by = "beta";
-    /** @type {Pair} */ this.at = [0.1, 0.6];
+    /** @type {Pair} */ this.at = [0.1, 0];
     /** @type {Record<string, any>} */ this.ui = {};
     this.plot = new gdxPlots.Plot("Map of the updates needed", "learning rate η", "momentum β");
     this.surface = new gdxPlots.Surface();
@@ -124,7 +124,7 @@ class GdxMap extends HTMLElement {
     plot.names[1] = this.by === "beta" ? "momentum β" : "batch size";
     gdxUi.set(ui.rate, { min: xs[0] + 0.001, max: xs[1], step: 0.001 });
     gdxUi.set(ui.other, this.by === "beta" ? { min: 0, max: 0.99, step: 0.01, "aria-label": "Momentum" } : { min: 1, max: this.count, step: 1, "aria-label": "Batch size" });
-    this.at = this.by === "beta" ? [0.1, 0.6] : [0.06, 1];
+    this.at = this.by === "beta" ? [0.1, 0] : [0.06, 1];
     ui.key.replaceChildren("updates to converge: ", ...[5, 20, 60, 150, this.limit].map((k) => h("span", { style: `--k:${this.colour(k)}` }, String(k))),
       h("span", { class: "gdx-slow" }, "more"), h("span", { class: "gdx-burst" }, "diverges"), h("span", { class: "gdx-dashed" }, this.by === "beta" ? "theory: 2(1 + β)/λ" : "theory: mean-square limit"));
     ui.image.setAttribute("href", this.paint());

@@ -105,16 +105,16 @@ label_lines(ax)
 # The complex step starts on the central line, and as it subtracts nothing, it goes on down. It needs a loss that takes
 # complex numbers, and Keras' losses do not.
 sloping = {"forward": (steps > 1e-6) & (steps < 1e-3), "central": (steps > 1e-4) & (steps < 2e-2)}
+print("difference   slope   best h   error there")
 for method, part in sloping.items():
     slope = np.polyfit(np.log10(steps[part]), np.log10(curves[method][part]), 1)[0]
     best = curves[method].argmin()
-    print(f"{method}: slope {slope:.2f}, best h {steps[best]:.0e}, error there {curves[method][best]:.0e}")
+    print(f"{method:10}  {slope:6.2f}    {steps[best]:.0e}         {curves[method][best]:.0e}")
     np.testing.assert_allclose(
         slope, {"forward": 1, "central": 2}[method], atol=0.02
     )  # the next term bends it a little
-print(
-    f"complex step: {curves['complex'].min():.0e};  float32: best h {wide[float32.argmin()]:.0e}, error {float32.min():.0e}"
-)
+print(f"\ncomplex step: error {curves['complex'].min():.0e}")
+print(f"central in float32: best h {wide[float32.argmin()]:.0e}, error {float32.min():.0e}")
 
 # Theory gives orders of magnitude; the constants depend on the curvature. So we allow a factor of 5 either way.
 eps, eps32 = np.finfo(np.float64).eps, np.finfo(np.float32).eps
@@ -193,8 +193,9 @@ settings = {"loss": loss, "batch_size": None, "epochs": 3000, "record": ()}
 right, wrong = (
     train(build(kind), moons, optimizer=keras.optimizers.SGD(0.2), **settings) for kind in (tf.tanh, careless_tanh)
 )
+print("\ngradient   loss at first   after 1,000 updates   at the end")
 for name, run in (("right", right), ("careless", wrong)):
-    print(f"{name} gradient: loss at first, after 1,000 updates, at the end:", *run.loss[[0, 1000, -1]].round(4))
+    print("{:8}   {:13.4f}   {:19.4f}   {:10.4f}".format(name, *run.loss[[0, 1000, -1]]))
     assert run.loss[-1] < run.loss[0] / 50  # both have learned the task
 assert 0.5 < wrong.loss[-1] / right.loss[-1] < 2  # from other starts too: within a factor of two, either way
 

@@ -56,7 +56,7 @@ np.testing.assert_allclose([g.number, slope[a], slope[b]], [24.7041, 138.8338, 6
 # sphinx_gallery_alt = "The graph of the expression: small circles with plus, times, power and relu signs, joined by "
 # sphinx_gallery_alt = "lines that run from the inputs a and b and some constants on the left to the result g on the "
 # sphinx_gallery_alt = "right. Many lines leave a and b and cross each other."
-fig, ax = plt.subplots(figsize=(6.4, 4.2), layout="none")
+fig, ax = plt.subplots(figsize=(6, 4.6), layout="none")
 ax.set_position((0, 0, 1, 1))
 drawing = layout(g)
 for parent, _, points in drawing.edges:
@@ -65,7 +65,7 @@ for parent, _, points in drawing.edges:
 for node, (column, row) in drawing.positions.items():
     sign = {"*": "×", "** 3": "^3", "** 2": "^2"}.get(node.operation, node.operation) or f"{node.number:g}"
     known = {a: f"a = {a.number:g}", b: f"b = {b.number:g}", g: f"g = {g.number:.2f}"}
-    ax.text(column, row, known.get(node, sign), ha="center", va="center", size=11, color="white",
+    ax.text(column, row, known.get(node, sign), ha="center", va="center", size=12.5, color="white",
             bbox={"boxstyle": "round", "fc": COLORS["batch"] if node in known else INK, "ec": "none"})  # fmt: skip
 ax.set_axis_off()
 ax.margins(0.1, 0.06)
@@ -94,12 +94,13 @@ w, x = Value(1.5, "w"), Value(0.5, "x")
 first = (w * x).named("z1").tanh().named("h1")
 h2 = (w * first).named("z2").tanh().named("h2")
 
+print("node   slope    what it hands on")
 for visit in walk_back(h2):
     shares = [
         f"{part.parent.name} += {visit.gradient:.4f} × {part.local_derivative:.4f} = {part.amount:.4f}"
         for part in visit.contributions
     ]
-    print(f"{visit.node.name}: {visit.gradient:.4f}".ljust(12), "; ".join(shares) or "an input: done")
+    print(f"{visit.node.name:4}   {visit.gradient:.4f}   {'; '.join(shares) or 'an input: done'}")
 
 two_ways = [part.amount for visit in walk_back(h2) for part in visit.contributions if part.parent is w]
 assert len(two_ways) == 2
@@ -122,13 +123,13 @@ for visit in walk_back(h2):
 # sphinx_gallery_alt = "A graph of six boxes, w and x on the left, h2 on the right. First the values appear from left to "
 # sphinx_gallery_alt = "right, in blue; then the slopes from right to left, in orange. The box of w receives two shares, "
 # sphinx_gallery_alt = "one from z2 and, two nodes later, one from z1; its slope is the sum."
-fig, ax = plt.subplots(figsize=(6.4, 3.8), layout="none")
+fig, ax = plt.subplots(figsize=(6, 3.8), layout="none")
 ax.set_position((0, 0, 1, 1))
 boxes = {}
 for _, _, points in drawing.edges:
     ax.plot(*np.transpose(points), color=INK, lw=1.2, zorder=1)
 for node, place in drawing.positions.items():
-    boxes[node] = ax.text(*place, node.name, ha="center", va="center", size=11, weight="bold", color="white",
+    boxes[node] = ax.text(*place, node.name, ha="center", va="center", size=12.5, weight="bold", color="white",
                           bbox={"boxstyle": "round,pad=0.5", "ec": "none"})  # fmt: skip
 ax.set_axis_off()
 ax.margins(0.15, 0.3)

@@ -47,8 +47,9 @@ sweeps = [
     for size in sizes
 ]
 limits = [max_stable_sgd_learning_rate(data, size) for size in sizes]
+print("batch      limit    runs   diverged")
 for size, limit, runs in zip(sizes, limits, sweeps, strict=True):
-    print(f"batch {size}: limit {limit:.6f}. {runs.summary()}")
+    print(f"{size:5}   {limit:.6f}   {len(runs):,}   {runs.diverged.sum():8}")
 
 # %%
 # The limits rise with the batch, and that of the full batch is :math:`2/\lambda_{\max}`.
@@ -79,11 +80,12 @@ plt.show()
 # **Check.** Two per cent inside the limit each run of each batch size ends below the :term:`loss` at its start. The full
 # batch climbs in each run two per cent outside. For batches of one, some cells beyond settle: as many as printed.
 start = np.mean(data.targets**2)
+print("batch   runs beyond the limit that end lower than they began")
 for size, limit, runs in zip(sizes, limits, sweeps, strict=True):
     assert np.all(runs.loss[rate < 0.98 * limit] < start)
     beyond = rate > 1.02 * limit
     settled = ~runs.diverged[beyond] & (runs.loss[beyond] < start)
-    print(f"batch {size}: {settled.mean():.0%} of the runs beyond the limit end lower than they began")
+    print(f"{size:5}   {settled.mean():52.0%}")
     assert settled.any() == (size < 4)
 
 # %%

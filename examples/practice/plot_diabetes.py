@@ -63,11 +63,11 @@ def fit_line(optimizer, epochs):
 
 plain = fit_line(SGD(optimal_learning_rate(hessian)), 7000)
 heavy = fit_line(SGD(best.learning_rate, momentum=best.beta), 400)
-print("             normal equations   gradient descent")
+print("        weight   normal equations   gradient descent")
 for name, exact, found in zip([*names, "intercept"], answer, plain.parameters[-1], strict=True):
-    print(f"{name:>14}{exact:15.6f}{found:19.6f}")
+    print(f"{name:>14}{exact:19.6f}{found:19.6f}")
 np.testing.assert_allclose(plain.parameters[-1], answer, rtol=0, atol=1e-8)
-print("all eleven agree to 1e-8")
+print("\nall eleven agree to 1e-8")
 
 # %%
 # How long it takes

@@ -92,9 +92,10 @@ label_lines(ax)
 # %%
 # Walk along the dotted line, and Adam and RMSprop are far ahead. But that line crosses each valley at another place. The
 # valleys are of similar depth, and shifted. None has its floor at an end of the grid, so the grid was wide enough.
+print(f"optimizer   best rate    loss   loss at rate {shared:g}")
 for name, rate in best.items():
     loss = valid_loss[name].mean(axis=1)
-    print(f"{name:>8}: best rate {rate:g}, loss {loss.min():.3f}; at rate {shared:g}: {loss[grid.index(shared)]:.3f}")
+    print(f"{name:9}   {rate:9g}   {loss.min():.3f}   {loss[grid.index(shared)]:17.3f}")
     assert grid[0] < rate < grid[-1]
 
 # %%
@@ -131,8 +132,10 @@ def verdict(first, second):
     return f"{words}: margin {d.mean():.2%}, noise {noise:.2%}"
 
 
+print("optimizer    mean   lowest   highest")
 for name in ranking:
-    print(f"{name:>8}: {score[name].mean():.1%}, from {score[name].min():.1%} to {score[name].max():.1%}")
+    print(f"{name:9}   {score[name].mean():.1%}    {score[name].min():.1%}     {score[name].max():.1%}")
+print()
 for name in ranking[1:]:
     print(verdict(ranking[0], name))
 
@@ -141,7 +144,8 @@ for name in ranking[1:]:
 # is not seen, and the noise falls as the root of n. How many seeds would it take to see a margin of half a percent?
 spread = {name: np.std(score["Adam"] - score[name], ddof=1) for name in best if name != "Adam"}
 seeds_needed = {name: int(np.ceil((2 * each / 0.005) ** 2)) for name, each in spread.items()}
-print("seeds to see half a percent between Adam and", seeds_needed)
+print("seeds to see half a percent between Adam and:")
+print(*(f"{name} {needed}" for name, needed in seeds_needed.items()), sep=", ")
 assert max(seeds_needed.values()) > len(seeds)
 
 # %%

@@ -64,12 +64,12 @@ label_lines(ax)
 # AdamW does what its formula says: without a gradient the weight is multiplied by :math:`1 - \eta\lambda` each time.
 # With the penalty the only gradient is :math:`\lambda\theta`, and dividing it by its own size removes :math:`\lambda`:
 # the weight walks down by at most one rate an update, whatever you ask for.
-for decay, path in zip(decays, decayed, strict=True):
+print("lambda      AdamW   predicted   Adam + L2")
+for decay, path, other in zip(decays, decayed, penalised, strict=True):
     predicted = (1 - rate * decay) ** updates
-    print(f"AdamW, lambda {decay:3}: {path[-1]:.6f}, predicted {predicted:.6f}")
+    print(f"{decay:6}   {path[-1]:.6f}    {predicted:.6f}      {other[-1]:.4f}")
     # Keras' rate is float32
     np.testing.assert_allclose(path[-1], predicted, rtol=1e-6)
-print("Adam + L2, lambda 0.1 and 1:", *(f"{path[-1]:.4f}" for path in penalised))
 np.testing.assert_allclose(decayed[0][-1], 0.904792, atol=5e-7)
 np.testing.assert_allclose(penalised[1][-1], 0.2244, atol=1e-4)
 # Epsilon, 1e-7, is all that tells them apart
@@ -133,9 +133,9 @@ label_lines(ax)
 # With decay every weight shrinks alike. With the penalty a quiet weight is wiped out and a loud one is hardly touched:
 # its share of a step is :math:`\lambda\theta / s`. So the penalty spares the weights whose
 # gradients are noisiest.
-print(f"predicted decay: to {expected:.4f}")
+print("rule                    in silence   in the loudest noise   predicted")
 for name, weights in left.items():
-    print(f"{name}: {weights[0]:.4f} in silence, {weights[-1]:.4f} in the loudest noise")
+    print(f"{name:21}   {weights[0]:10.4f}   {weights[-1]:20.4f}   {expected:9.4f}")
 # Half a turn of noise
 np.testing.assert_allclose(left["gradient descent + L2"], expected, rtol=3e-3)
 # Adam's first steps are not quite balanced

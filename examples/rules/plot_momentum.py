@@ -88,7 +88,7 @@ plain, heavy, _ = runs
 # sphinx_gallery_alt = "Two paths on one loss surface. Plain gradient descent zigzags across the valley and creeps along "
 # sphinx_gallery_alt = "it. Momentum shoots far past the valley, swings back and forth across it and ends on the minimum."
 fig, ax = plt.subplots()
-draw_loss_surface(ax, loss_grid(line_loss(data), around=[plain, heavy]))
+draw_loss_surface(ax, loss_grid(line_loss(data), around=[plain, heavy]), numbers=False)
 for rule in settings[:2]:
     draw_path(ax, descend(neuron, rule, [0.0, 0.0], steps=35), by="rule")
 draw_minimum(ax, minimum)
@@ -117,8 +117,10 @@ label_lines(ax)
 # %%
 # Count until the distance stays below the horizontal line.
 last = [int(np.flatnonzero(error > 1e-6)[-1]) for error in distance]
+print("rule                                   still outside after   inside after")
 for run, outside in zip(runs, last, strict=True):
-    print(f"{run.label}: still outside after {outside} updates, inside after {outside + 1}")
+    print(f"{run.label:36}   {outside:19}   {outside + 1:12}")
+print()
 assert last[:2] == [404, 71]
 print(f"momentum needs {(last[1] + 1) / (last[0] + 1):.0%} of the updates, and its distance first grows ", end="")
 print(f"from {distance[1][0]:.1f} to {distance[1].max():.1f}")

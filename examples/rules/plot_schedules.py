@@ -122,8 +122,9 @@ label_lines(ax)
 # %%
 # A constant rate hovers at a height that belongs to the rate. Lower the rate, and the height sinks with it: in stairs,
 # smoothly, or, for the cosine, mostly at the very end.
+print("schedule          in the last 100 updates")
 for name, loss in above.items():
-    print(f"{name:>15}: {loss[-100:].mean():.1e} in the last 100 updates")
+    print(f"{name:15}   {loss[-100:].mean():23.1e}")
     assert name == "constant" or loss[-100:].mean() < above["constant"][-100:].mean() / 20
 
 # %%
@@ -142,8 +143,9 @@ tests = {
 }
 limit = max_stable_learning_rate(line_hessian(data))
 turns = {name: ramp[test.loss.argmin()] for name, test in tests.items()}
+print("arithmetic   the loss turns at    limit   times the limit")
 for name, turn in turns.items():
-    print(f"{name}: the loss turns at {turn:.3f}, {turn / limit:.1f} times the limit, {limit:.4f}")
+    print(f"{name:10}   {turn:17.3f}   {limit:.4f}   {turn / limit:15.1f}")
 
 # %%
 # A run that stays at either of these rates explodes. Even the usual advice, a tenth of the rate at the lowest loss, is a
@@ -188,13 +190,14 @@ label_lines(ax)
 # On its way through the good rates the steep direction is wiped out, down to the last digit. At the limit it begins to
 # grow, but from almost nothing, and the loss shows only the sum. By the time it surfaces, the rate has gone on rising. So
 # the turning point measures how long the growth took, not where it began: the more digits, the longer, and the later.
+print("arithmetic   the loss turns at   predicted")
 for name, turn in turns.items():
     foretold = ramp[predicted[name].sum(axis=1).argmin()]
-    print(f"{name}: the loss turns at {turn:.3f}, predicted {foretold:.3f}")
+    print(f"{name:10}   {turn:17.3f}   {foretold:9.3f}")
     np.testing.assert_allclose(turn, foretold, rtol=0.1)  # rounding decides within four steps of the ramp
 exact = predicted["without rounding"]
 last, lowest = ramp[exact.sum(axis=1).argmin()], exact[:, 1].argmin()
-print(f"without rounding it would turn at {last:.3f}; the steep share is smallest at {ramp[lowest]:.4f}")
+print(f"\nwithout rounding it would turn at {last:.3f}; the steep share is smallest at {ramp[lowest]:.4f}")
 assert ramp[lowest - 1] < limit < ramp[lowest + 1]
 assert 1.3 * limit < turns["float32"] < turns["float64"] < last
 held = descend(neuron, rules.gradient_descent(turns["float32"]), start, steps=100)

@@ -80,7 +80,9 @@ label_lines(ax)
 # %%
 # Three rules, one stream of gradients, and one of them goes up the hill. It does not help to wait.
 ends = {name: run.parameters[-1, 0] for name, run in runs.items()}
-print({name: f"{x:.3f}" for name, x in ends.items()})
+print("rule                     x")
+for name, x in ends.items():
+    print(f"{name:16}   {x:+.3f}")
 # The last hop's height
 np.testing.assert_allclose([ends["Adam"], ends["AMSGrad"]], [1, -0.998], atol=5e-4)
 
@@ -152,12 +154,13 @@ label_lines(ax)
 # call everything positive, so they err on exactly the negatives: the label stands in front of them, but its
 # weight is outvoted by those of the constant input and the bias.
 fresh = np.where(rng.random(10_000) < 0.6, 1.0, -1.0)
+print("rule                         training loss   test error")
 for run in runs:
     wrong = (np.sign(score(run, fresh)[-1]) != fresh).mean()
-    print(f"{run.label}: training loss {run.loss[-1]:.0e}, test error {wrong:.2%}")
+    print(f"{run.label:26}   {run.loss[-1]:13.0e}   {wrong:10.2%}")
     assert run.loss[-1] < 1e-12
     assert wrong == (0 if run is runs[0] else (fresh < 0).mean())
-print(f"share of negatives: {(fresh < 0).mean():.2%}")
+print(f"\nshare of negatives: {(fresh < 0).mean():.2%}")
 
 # %%
 # From 0, gradient descent stays in the span of the examples and ends at the shortest of all solutions, in which the

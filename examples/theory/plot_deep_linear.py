@@ -88,11 +88,11 @@ label_lines(ax)
 # Dots are Keras, dashes are the formula; nothing is fitted. Each mode waits, rises, and stops at its strength, as if the
 # others were not there. The gap is the length of a step: in the formula time flows, in Keras it jumps.
 gap = np.abs(modes - predicted).max()
-print(f"largest gap to the sigmoids: {gap:.4f}")
+print(f"largest gap to the sigmoids: {gap:.4f}\n\nstrength   half learned at   predicted")
 assert gap < 0.01
 for i, s in enumerate(strengths):
     half, exact = np.interp(s / 2, modes[:, i], times), half_time(s)
-    print(f"strength {s:g}: half learned at {half:.3f}, predicted {exact:.3f}")
+    print(f"{s:8g}   {half:15.3f}   {exact:9.3f}")
     np.testing.assert_allclose(half, exact, rtol=0, atol=2 * times[1])  # two steps
     np.testing.assert_allclose(sigmoid(exact, s), s / 2, rtol=1e-12)
 slope = np.gradient(predicted, times, axis=0)[1:-1]  # and the formula solves its own equation

@@ -40,7 +40,7 @@ def start(seed=0):
 # every 225th update, by Lanczos iteration on products of the Hessian with a vector: the matrix itself, 321 by 321, is
 # never formed. (An odd number: a network that hops to and fro is measured on both sides.)
 updates, every = 6000, 225
-rates = {0.1: COLORS["batch"], 0.15: COLORS["rmsprop"], 0.2: COLORS["nesterov"]}
+rates = {0.1: COLORS["batch"], 0.15: COLORS["rmsprop"], 0.2: COLORS["adagrad"]}
 runs, sharp, models = {}, {}, {}
 for rate in rates:
     model = models[rate] = start()
@@ -61,9 +61,10 @@ label_lines(ax)
 # The dashed lines are :math:`2 / \eta`, nothing else. The rate did not only decide how fast the network learns. It
 # decided which network it becomes: a larger rate ends in a flatter place. One measurement may lie a few percent off, for
 # the sharpness swings; its mean over the last quarter of the run lies within three.
+print("rate   at first, in limits   at the end")
 for rate, values in sharp.items():
     product = np.mean(values[-8:]) * rate / 2
-    print(f"learning rate {rate}: at first {values[0] * rate / 2:.2f} of the limit, at the end {product:.3f}")
+    print(f"{rate:4}   {values[0] * rate / 2:19.2f}   {product:10.3f}")
     assert values[0] * rate / 2 < 0.5
     np.testing.assert_allclose(product, 1, rtol=0, atol=0.03)
 
@@ -104,11 +105,11 @@ label_lines(axes[0])
 # Half of the way to the edge no update raises the :term:`loss`, as the theory of the bowl promises, and no step is undone.
 # At the edge a run bounces: there and back, on average at the limit itself where it does so at every update. The smallest
 # rate has quiet spells too, in which the network climbs again.
+print("rate   updates that rise, half-way   curvature met, half-way   in the last 500")
 for rate, run in runs.items():
     smooth = slice(every * int(np.argmax(sharp[rate] > 0.95 * 2 / rate)) // 2)
     rises, met = np.mean(np.diff(run.loss[smooth]) > 0), bounce(run)
-    print(f"learning rate {rate}: half of the way to the edge the loss rises in {rises:.1%} of the updates, ", end="")
-    print(f"curvature met {met[smooth].mean():.3f}; in the last 500 updates {met[-500:].mean():.3f}")
+    print(f"{rate:4}   {rises:27.1%}   {met[smooth].mean():23.3f}   {met[-500:].mean():15.3f}")
     assert rises < 0.01
     assert abs(met[smooth].mean()) < 0.02
 np.testing.assert_allclose(met[-500:].mean(), 1, rtol=0, atol=0.01)  # the largest rate: a mean over 500 bounces
@@ -126,9 +127,10 @@ half = sweep(start(), data, start=np.tile(weights, (2, 1)), **settings)
 whole = sweep(start(), data, start=half.parameters, **settings)
 ends = sharpness(start(), data, parameters=whole.parameters).reshape(2, -1) * np.reshape(pair, (2, 1)) / 2
 falls = (whole.loss < half.loss).reshape(2, -1).sum(axis=1)
+print(f"rate   lowest, in limits   middle   highest   within 10 %   less loss than half-way, of {len(seeds)}")
 for rate, at, lower in zip(pair, ends, falls, strict=True):
-    print(f"rate {rate}: from {at.min():.3f} to {at.max():.3f} of the limit, middle {np.median(at):.3f}; ", end="")
-    print(f"{np.sum(abs(at - 1) < 0.1)} of {len(seeds)} within 10 %, {lower} with less loss than half-way")
+    near = np.sum(abs(at - 1) < 0.1)
+    print(f"{rate:4}   {at.min():17.3f}   {np.median(at):6.3f}   {at.max():7.3f}   {near:11}   {lower:31}")
 np.testing.assert_allclose(np.median(ends[0]), 1, rtol=0, atol=0.02)
 np.testing.assert_allclose(ends[0], 1, rtol=0, atol=0.1)  # one measurement each, on one side of a bounce
 assert falls[0] > len(seeds) / 2

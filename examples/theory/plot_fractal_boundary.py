@@ -83,21 +83,32 @@ def shades(values, where):
     return shade
 
 
+def draw(ax, window, picture):
+    """Show a picture at its place."""
+    diverged, updates, loss = picture
+    look = {"extent": window, "origin": "lower", "aspect": "auto", "interpolation": "nearest"}
+    ax.imshow(shades(loss, ~diverged), cmap="viridis_r", **look)
+    ax.imshow(shades(updates, diverged), cmap="Greys", vmin=-1, vmax=1.8, **look)
+    ax.locator_params(nbins=4)
+    ax.grid(visible=False)
+
+
+def mark_next(ax, k):
+    """Say how close a picture is, and frame the next one in it."""
+    ax.set_title(f"{parts**k} times closer" if k else "all pairs of rates")
+    if k < 3:
+        a, b, c, d = windows[k + 1]
+        ax.add_patch(plt.Rectangle((a, c), b - a, d - c, fill=False, ec="#D55E00", lw=2.5, clip_on=False))
+
+
 # sphinx_gallery_alt = "Four square maps of two learning rates. In colour: runs that stay finite, lighter where they end lower. "
 # sphinx_gallery_alt = "In grey: runs that diverge, lighter where they do it sooner. A small frame in each map is the whole "
 # sphinx_gallery_alt = "of the next. In the first map colour and grey seem to meet in a line; in the zooms the line breaks up "
 # sphinx_gallery_alt = "into tongues, islands and dust, and each zoom shows as much detail as the one before."
 fig, axes = plt.subplots(2, 2, figsize=(6.2, 6.6))
-for k, (ax, (diverged, updates, loss)) in enumerate(zip(axes.flat, pictures, strict=True)):
-    look = {"extent": windows[k], "origin": "lower", "aspect": "auto", "interpolation": "nearest"}
-    ax.imshow(shades(loss, ~diverged), cmap="viridis_r", **look)
-    ax.imshow(shades(updates, diverged), cmap="Greys", vmin=-1, vmax=1.8, **look)
-    ax.set_title(f"{parts**k} times closer" if k else "all pairs of rates")
-    ax.locator_params(nbins=4)
-    ax.grid(visible=False)
-    if k < 3:
-        a, b, c, d = windows[k + 1]
-        ax.add_patch(plt.Rectangle((a, c), b - a, d - c, fill=False, ec="#D55E00", lw=2.5, clip_on=False))
+for k, ax in enumerate(axes.flat):
+    draw(ax, windows[k], pictures[k])
+    mark_next(ax, k)
 fig.supxlabel(r"$\log_{10} \eta_1$, first layer")
 fig.supylabel(r"$\log_{10} \eta_2$, second layer")
 
@@ -107,6 +118,23 @@ fig.supylabel(r"$\log_{10} \eta_2$, second layer")
 # frame is the next picture. The line of the first one is made of tongues and islands in the second, each of these
 # of others in the third, and so on. If a run survives, you do not know that its neighbour does.
 #
+# Now each picture by itself, as large as the page. Move the slider to go in.
+
+# sphinx_gallery_alt = "All pairs of rates: colour at the lower left, grey at the upper right, and an edge that looks like a line."
+
+# sphinx_gallery_alt = "8 times closer, the edge is made of tongues and islands; a frame marks the next picture."
+
+# sphinx_gallery_alt = "64 times closer, the edge of one tongue has tongues and islands of its own; a frame marks the next picture."
+
+# sphinx_gallery_alt = "512 times closer, there is no line left: stripes of colour, and colour and grey mixed like dust."
+for k, picture in enumerate(pictures):
+    fig, ax = plt.subplots(figsize=(6.2, 5.6))
+    draw(ax, windows[k], picture)
+    mark_next(ax, k)
+    ax.set(xlabel=r"$\log_{10} \eta_1$, first layer", ylabel=r"$\log_{10} \eta_2$, second layer")
+
+
+# %%
 # How rough is it?
 # ----------------
 #
@@ -125,9 +153,10 @@ np.testing.assert_allclose(box_dimension(triangle), np.log2(3), rtol=1e-12)
 dimensions = [box_dimension(edge(diverged)) for diverged, _, _ in pictures]
 y, x = np.indices((side, side)) - side / 2
 circle = box_dimension(edge(x**2 + y**2 < (0.4 * side) ** 2))
-for (diverged, _, _), dimension in zip(pictures, dimensions, strict=True):
-    print(f"{edge(diverged).sum():5} pixels of edge, dimension {dimension:.2f}")
-print(f"a circle, measured in the same way: {circle:.2f}")
+print("times closer   pixels of edge   dimension")
+for k, ((diverged, _, _), dimension) in enumerate(zip(pictures, dimensions, strict=True)):
+    print(f"{parts**k:12}   {edge(diverged).sum():14}   {dimension:9.2f}")
+print(f"\na circle, measured in the same way: {circle:.2f}")
 
 # sphinx_gallery_alt = "The box-counting dimension of the edge in each map, as dots. A circle has about one; the whole map and "
 # sphinx_gallery_alt = "the three zooms have more, between a curve and an area."

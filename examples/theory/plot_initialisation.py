@@ -92,10 +92,11 @@ label_lines(ax)
 # %%
 # Dashed is the prediction. A factor of two in a variance decides whether the last layer hears anything of the
 # input. The mean over five draws leaves two hundredths of luck in a slope; the tolerance is three times that.
+print("initialisation         log2 a layer   predicted")
 for scheme in list(schemes)[:2]:
     slope = np.polyfit(number, np.log2(moments[scheme][0]), 1)[0]
     predicted = np.round(np.log2(forward_gains[scheme[0]]), 9) + 0.0
-    print(f"{', '.join(scheme):>22}: log2 {slope:+.2f} a layer, predicted {predicted:+.2f}")
+    print(f"{', '.join(scheme):20}   {slope:+12.2f}   {predicted:+9.2f}")
     np.testing.assert_allclose(slope, predicted, rtol=0, atol=0.06)
 
 # %%
@@ -158,8 +159,9 @@ label_lines(ax)
 # %%
 # In these ten epochs only one of them learns anything. The second differs from it in its first weights alone, the third in
 # its activation too. How far the first one gets depends on its draws; that it gets away from a guess does not.
+print("initialisation            loss in the last epoch   of a guess")
 for scheme, loss in by_epoch.items():
-    print(f"{', '.join(scheme):>23}: loss {loss[-1]:.2f} in the last epoch, {np.log(10):.2f} is a guess")
+    print(f"{', '.join(scheme):23}   {loss[-1]:22.2f}   {np.log(10):10.2f}")
     assert loss[-1] < 2 if scheme == ("he_normal", "relu") else loss[-1] > 2.25
 
 # %%

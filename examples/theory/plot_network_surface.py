@@ -58,7 +58,7 @@ np.testing.assert_allclose([path[-1] for path in paths], [[1.5, 1], [-1.5, -1], 
 fig, ax = plt.subplots()
 W, V = np.meshgrid(np.linspace(-3, 3, 200), np.linspace(-2.5, 2.5, 200))
 lines = ax.contour(W, V, height(W, V), [0.01, 0.1, 0.3, 0.6, 0.8, 1, 2, 4, 8], colors=INK, linewidths=0.8)
-ax.clabel(lines, fmt="%g")
+ax.clabel(lines, fmt="%g", manual=[(1.9, 1.55), (-1.9, 1.3), (-1.9, 0.2), (1.9, -1.3), (1.9, -0.2), (-1.9, -1.6)])
 for path, color, mark in zip(paths, ("batch", "stochastic", "minibatch"), "os^", strict=True):
     ax.plot(*path.T, mark + "-", color=COLORS[color], ms=3, lw=1)
 ax.plot([1.5, -1.5], [1, -1], "x", color=INK, ms=13, mew=3)
@@ -127,8 +127,9 @@ for units in (2, 3, 8):
         build_mlp([units, 1], inputs=1, seed=0), (x, waves), optimizer=Adam(0.03), steps=3000, start=starts
     )
 stuck = {units: np.mean(runs.loss > 0.1) for units, runs in ends.items()}
+print("units   of 200 runs end above 0.1   best loss")
 for units, share in stuck.items():
-    print(f"{units} units: {share:.0%} of 200 runs end above a loss of 0.1; the best at {ends[units].loss.min():.4f}")
+    print(f"{units:5}   {share:25.0%}   {ends[units].loss.min():9.4f}")
 assert 0.08 < stuck[2] < 0.35
 assert stuck[3] < 0.02
 assert stuck[8] < 0.02

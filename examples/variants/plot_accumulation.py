@@ -112,9 +112,9 @@ sizes = (2, 4, 8, 16)
 plain = [missed(network(), size) for size in sizes]
 normed = [missed(network(layers.BatchNormalization()), size) for size in sizes]
 layered = [missed(network(layers.LayerNormalization()), size) for size in sizes]
-print("batches of                ", *(f"{size:7}" for size in sizes))
-for name, values in (("no normalisation", plain), ("batch normalisation", normed), ("layer normalisation", layered)):
-    print(f"{name:>26}", *(f"{value:7.0e}" for value in values))
+print("batches of   no normalisation   batch normalisation   layer normalisation")
+for size, *values in zip(sizes, plain, normed, layered, strict=True):
+    print("{:10}   {:16.0e}   {:19.0e}   {:19.0e}".format(size, *values))
 assert max(plain + layered) < 1e-5  # float32
 assert min(normed) > 0.01
 assert normed[0] > normed[-1]

@@ -32,10 +32,10 @@ rate, shown = 0.01, 25
 # :term:`batch size`, so Keras takes 32; four examples fit in one :term:`batch`, and an epoch has one :term:`update`.
 run = train(build_linear(), data, optimizer=Adam(rate), batch_size=None, epochs=501)
 step = np.abs(np.diff(run.parameters, axis=0))
-print(f"largest step / rate: {step.max() / rate:.3f}")
+print(f"largest step / rate: {step.max() / rate:.3f}\n\nupdates       w       b    loss")
 for updates in (0, shown, 100, 500):
     w, b = run.parameters[updates]
-    print(f"after {updates:3} updates: w = {w:.3f}, b = {b:.3f}, loss {run.loss[updates]:.4g}")
+    print(f"{updates:7}   {w:.3f}   {b:.3f}   {run.loss[updates]:5.4g}")
 
 # sphinx_gallery_alt = "The weight over 500 updates of Adam. It first follows a dashed line of one rate an update, then "
 # sphinx_gallery_alt = "bends below it. At update 25, where the notebook stops, it has made an eighth of the way to 2."
@@ -83,9 +83,10 @@ draw_loss(ax, run, larger, plain, by="rule")
 # %%
 # Both reach the answer within the same 500 updates: Adam is not at fault, its rate and the number of epochs are. On this
 # small bowl plain descent is even ahead.
+print("optimizer          loss after 25 updates   w after 500")
 for other in (larger, plain):
     name, early, weight = look_of(other, by="rule").label, other.loss[shown], other.parameters[500, 0]
-    print(f"{name}: loss {early:.4f} after 25 updates, w = {weight:.4f} after 500")
+    print(f"{name.split(',')[0]:16}   {early:21.4f}   {weight:11.4f}")
     np.testing.assert_allclose(other.parameters[500], [2, 0], atol=1e-3)
 
 # %%

@@ -58,8 +58,9 @@ for size in sizes:
     updates.append(min(needed))
     best.append(trials[np.argmin(needed)])
 updates = np.array(updates[1:], int)
-print("batch size:", *sizes)
-print("updates:   ", *updates)
+print("batch size   updates   best rate")
+for size, needed, rate in zip(sizes, updates, best, strict=True):
+    print(f"{size:10}   {needed:7}   {rate:9.3f}")
 # another grid of trial rates moves these by one or two
 np.testing.assert_allclose(updates[:5], [956, 479, 242, 123, 62], rtol=0, atol=2)
 

@@ -46,12 +46,10 @@ animation = animate_descent(data, *runs)
 # Four updates an epoch beat two, and two beat one. When all have read 20 epochs of examples, the distances to the minimum
 # are in that order; after 250 all have come within a tenth.
 minimum = [2.0, 0.0]
+print("epoch ", *(f"batch size {run.batch_size}" for run in runs), sep="  ")
 for epoch in (20, 250):
     distance = [np.linalg.norm(run.parameters[epoch * run.updates_per_epoch] - minimum) for run in runs]
-    print(
-        f"epoch {epoch}: ",
-        ", ".join(f"batch size {r.batch_size}: {d:.4f}" for r, d in zip(runs, distance, strict=True)),
-    )
+    print(f"{epoch:6}", *(f"{value:12.4f}" for value in distance), sep="  ")
     assert distance == sorted(distance)
 assert max(distance) < 0.1
 

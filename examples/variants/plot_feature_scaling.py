@@ -53,7 +53,7 @@ for data, share, updates in ((raw, 0.9, 30), (scaled, 1, 2)):
 
 # sphinx_gallery_alt = "Two loss surfaces. Above, with x: a long narrow valley; the path zigzags across it and creeps. "
 # sphinx_gallery_alt = "Below, with z: a round bowl; the path is one straight step to the minimum."
-fig, axes = plt.subplots(2, 1, figsize=(6.4, 8.6))
+fig, axes = plt.subplots(2, 1, figsize=(6.2, 8.4))
 views = (((-1, 5), (-2, 2)), ((-4, 8), (-0.5, 7.5)))
 for ax, (data, run), (a, b), name in zip(axes, runs.items(), views, "xz", strict=True):
     draw_loss_surface(ax, loss_grid(line_loss(data), a_range=a, b_range=b))

@@ -70,8 +70,10 @@ for size in sizes:
     noise.append(gradients[size].var(axis=0).sum())
 predicted = [minibatch_gradient_variance(data, [0, 0], int(size)) for size in sizes]
 np.testing.assert_allclose(noise, predicted, rtol=1e-5)
+print("batch   mean gradient   variance")
 for size, variance in zip(sizes, noise, strict=True):
-    print(f"batch of {size}: mean gradient {gradients[size].mean(axis=0).round(3)}, variance {variance:.3f}")
+    w, b = gradients[size].mean(axis=0)
+    print(f"{size:5}       {w:.0f}, {b:.0f}   {variance:8.3f}")
 
 # %%
 # The spread falls faster than 1/B
@@ -112,9 +114,10 @@ draw_loss(ax, *runs, x="epochs")
 # The strong lines are means over an epoch, the faint ones the :term:`losses <loss>` of single batches. At the same rate,
 # more updates get further with the same reading; and the smaller a batch, the more it jumps. In Keras all of this is one
 # argument: ``model.fit(x, y, batch_size=2, epochs=60)``.
+print("batch size   updates an epoch   in all")
 for run in runs:
     assert run.updates_per_epoch == -(-len(data) // run.batch_size)  # rounded up
-    print(f"batch size {run.batch_size}: {run.updates_per_epoch} an epoch, {len(run)} updates in all")
+    print(f"{run.batch_size:10}   {run.updates_per_epoch:16}   {len(run):6}")
 ends = [line_loss(data)(run.parameters[-1]) for run in runs]
 assert ends[0] > max(ends[1:3])
 assert min(ends[1:3]) > ends[3]

@@ -39,7 +39,7 @@ draws = np.random.default_rng(0).integers(bowls.size, size=(250, 1))
 
 # sphinx_gallery_alt = "The parameter against updates for three learning rates. The largest jumps to zero at once and then "
 # sphinx_gallery_alt = "over a wide band, the smallest glides in slowly and ends in a narrow band."
-fig, axes = plt.subplots(3, 1, figsize=(6.4, 6), sharex=True, sharey=True)
+fig, axes = plt.subplots(3, 1, figsize=(6.2, 6), sharex=True, sharey=True)
 for ax, rate in zip(axes, (0.2, 0.05, 0.0125), strict=True):
     run = descend(bowls, gradient_descent(rate), [1.0], batches=draws)
     spread = np.sqrt(stationary_covariance(bowls.hessian, [[variance]], rate)[0, 0])
@@ -97,10 +97,11 @@ label_lines(ax)
 # :math:`2/\lambda = 1`, is felt long before it is reached: the floor lies above the straight line by the factor
 # :math:`1 / (1 - \eta / \eta_{\max})`. The tolerance is three times what chance does to so many runs.
 np.testing.assert_allclose(measured, predicted, rtol=3 * np.sqrt(2 / many))
-print(f"rate {rates[2]}: variance measured {measured[2]:.5f}, predicted {predicted[2]:.5f}")
+print(f"rate {rates[2]}: variance measured {measured[2]:.5f}, predicted {predicted[2]:.5f}\n")
+print("of the limit   above the straight line   predicted")
 for rate, value in zip(rates, measured, strict=True):
     above = value / (rate * variance / 2 / curvature)
-    print(f"at {rate:.1%} of the limit: {above:.2f} times the straight line, predicted {1 / (1 - rate):.2f}")
+    print(f"{rate:12.1%}   {above:23.2f}   {1 / (1 - rate):9.2f}")
     np.testing.assert_allclose(above, 1 / (1 - rate), rtol=3 * np.sqrt(2 / many))
 
 # %%
@@ -121,9 +122,9 @@ falling = squared_error(decayed)
 # sphinx_gallery_alt = "Mean squared error against updates, log axes. Two constant rates fall and then run level, the "
 # sphinx_gallery_alt = "smaller one lower. The falling rate keeps to a straight line below both."
 fig, ax = plt.subplots()
-for rate, line in ((0.1, "--"), (0.01, ":")):
+for rate, line, color in ((0.1, "--", "rmsprop"), (0.01, ":", "nesterov")):
     constant = squared_error([rate] * 1000, runs=10_000)
-    ax.plot(k, constant, line, color=COLORS["stochastic"], label=f"rate {rate:g}")
+    ax.plot(k, constant, line, color=COLORS[color], label=f"rate {rate:g}")
 ax.plot(k, falling, color=COLORS["stochastic"], label="falling rate, 1 / (λ (k + 1))")
 at = np.geomspace(1, 1000, 13).astype(int)
 ax.plot(at, theory[at - 1], "x", color=COLORS["theory"], label="predicted, σ² / (λ² k)")

@@ -45,7 +45,7 @@ reshuffled = batch_order(n, 1, 30, seed=1)
 
 # sphinx_gallery_alt = "The parameter in the last eight of 30 epochs. With examples drawn it wanders; the ends of epochs, "
 # sphinx_gallery_alt = "marked, lie anywhere. Reshuffled it wanders too, but every epoch ends near zero."
-fig, axes = plt.subplots(2, 1, figsize=(6.4, 5), sharex=True, sharey=True)
+fig, axes = plt.subplots(2, 1, figsize=(6.2, 5), sharex=True, sharey=True)
 sgd = gradient_descent(0.005625)
 for ax, batches, words in ((axes[0], drawn, "drawn"), (axes[1], reshuffled, "reshuffled")):
     path = descend(bowls, sgd, [0.0], batches=batches).parameters[:, 0]
@@ -142,8 +142,9 @@ for key, value in last.items():
     np.testing.assert_allclose(value, predict(*key), rtol=tolerance, err_msg=str(key))
 ratios = [last["drawn", rate] / last["reshuffled", rate] for rate in rates]
 exact = [predict("drawn", rate) / predict("reshuffled", rate) for rate in rates]
+print("    rate   drawn over reshuffled   predicted")
 for rate, ratio, value in zip(rates, ratios, exact, strict=True):
-    print(f"rate {rate}: drawn over reshuffled: {ratio:.2f}, predicted {value:.2f}")
+    print(f"{rate:8}   {ratio:21.2f}   {value:9.2f}")
 np.testing.assert_allclose(exact, [3.48, 10.47, 38.5], rtol=2e-3)
 np.testing.assert_allclose(ratios, exact, rtol=tolerance)
 

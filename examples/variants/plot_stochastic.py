@@ -140,11 +140,12 @@ label_lines(ax)
 before, after = square[-2:].mean(axis=1)
 np.testing.assert_allclose(after / before, growth, rtol=2e-3)
 limit, batch_limit = max_stable_sgd_learning_rate(data), max_stable_learning_rate(line_hessian(data))
+print("    rate   factor of the eighth update")
 for rate in (0.99 * limit, 1.01 * limit):
     before, after = mean_square(rate)[-2:].mean(axis=1)
     assert (after > before) == (rate > limit)
-    print(f"rate {rate:.6f}: mean × {after / before:.4f} in the eighth update")
-print(f"limit: {limit:.6f} for random single examples, {batch_limit:.6f} for the batch")
+    print(f"{rate:.6f}   {after / before:27.4f}")
+print(f"\nlimit: {limit:.6f} for random single examples, {batch_limit:.6f} for the batch")
 
 # %%
 # In a fixed order every pass over the data is the same linear map, and its :term:`contraction rate` decides. In the order

@@ -35,8 +35,9 @@ loss = line_loss(data)
 runs = [
     train(build_linear(-4.0, 12.0), data, optimizer=SGD(0.05), batch_size=size, epochs=epochs) for size in (1, 2, None)
 ]
+print("batch size   updates an epoch   in all")
 for run in runs:
-    print(f"{look_of(run).label}: {run.updates_per_epoch} an epoch, {len(run):,} updates in all")
+    print(f"{run.batch_size:10}   {run.updates_per_epoch:16}   {len(run):6,}")
 
 # sphinx_gallery_thumbnail_number = 1
 # sphinx_gallery_alt = "Three paths on one loss surface, from one start to one minimum. The full batch walks a smooth "
@@ -70,8 +71,9 @@ label_lines(ax)
 early, late = ([above[part].mean() for above in excess] for part in (slice(15, 25), slice(-1000, None)))
 assert early == sorted(early)
 assert late == sorted(late, reverse=True)
+print("batch size   loss above the minimum, around epoch 20   in the last 1,000 epochs")
 for run, first, last in zip(runs, early, late, strict=True):
-    print(f"{look_of(run).label}: {first:.3f} above the minimum around epoch 20, {last:.1e} in the last 1,000 epochs")
+    print(f"{run.batch_size:10}   {first:39.3f}   {last:24.1e}")
 
 # %%
 # The noise that stops them
@@ -100,12 +102,13 @@ label_lines(ax)
 # there both agree. The later ones are not: :term:`shuffling` leaves them the examples that the path has not followed of
 # late. So the last single example of an epoch is louder or quieter than the formula says. The full batch has rounding only.
 assert squares[2][-1000:].max() < 1e-9
+print("batch size   noise of an epoch's first batch   predicted   of its last batch   times the formula")
 for run, square in zip(runs[:2], squares[:2], strict=True):
     half = len(run) // 4  # the start is forgotten
     there = [minibatch_gradient_variance(data, at, run.batch_size) for at in run.parameters[half:-1]]
     met, predicted = (np.reshape(rows, (-1, run.updates_per_epoch)).mean(axis=0) for rows in (square[half:], there))
-    print(f"batch size {run.batch_size}: mean squared noise of the first batch of an epoch {met[0]:.3f}, ", end="")
-    print(f"predicted {predicted[0]:.3f}; of the last {met[-1]:.3f}, {met[-1] / predicted[-1]:.2f} times the formula")
+    of_all = f"{met[0]:31.3f}   {predicted[0]:9.3f}   {met[-1]:17.3f}   {met[-1] / predicted[-1]:17.2f}"
+    print(f"{run.batch_size:10}   {of_all}")
     # a mean over 1,500 first batches is known to about 3 %
     np.testing.assert_allclose(met[0], predicted[0], rtol=0.12)
 

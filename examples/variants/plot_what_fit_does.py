@@ -68,7 +68,7 @@ by_train = train(spy_model(), spies, optimizer=sgd, seed=0, **settings)
 # sphinx_gallery_alt = "Which of ten examples each of 15 updates uses, in five epochs of three updates. Above, fit with a "
 # sphinx_gallery_alt = "seed: the same pattern five times. Below, train: a new pattern in each epoch. The third update of "
 # sphinx_gallery_alt = "every epoch has two examples, drawn larger, the others four."
-fig, axes = plt.subplots(2, 1, figsize=(6.4, 6.4), sharex=True)
+fig, axes = plt.subplots(2, 1, figsize=(6.2, 6.4), sharex=True)
 for ax, run, words in ((axes[0], by_fit, "fit, with a seed"), (axes[1], by_train, "train")):
     update, example = np.nonzero(pulls(run))
     size = 900 * pulls(run)[update, example]

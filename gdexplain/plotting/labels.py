@@ -132,12 +132,13 @@ def _spread(ax: Axes, ends: list[float], rows: list[int]) -> NDArray[np.float64]
     return np.asarray(np.minimum(places, 1.05 - sum(2 * half) + stacked))
 
 
-def name_point(ax: Axes, name: str, x: float, y: float) -> None:
-    """Write a point's name beside it, over whatever is drawn there."""
+def name_point(ax: Axes, name: str, x: float, y: float, ahead: float = 0) -> None:
+    """Write a point's name beside it, over whatever is drawn there; not ahead of it if there is room."""
     if (name, (x, y)) in [(text.get_text(), text.xy) for text in ax.texts if isinstance(text, Annotation)]:
         return
     (low, high), (foot, top) = ax.get_xlim(), ax.get_ylim()
-    left, above = x > 0.3 * low + 0.7 * high, y < 0.15 * foot + 0.85 * top  # where there is room
+    left = x > (0.3 * low + 0.7 * high if ahead <= 0 else 0.84 * low + 0.16 * high)  # where there is room
+    above = y < 0.15 * foot + 0.85 * top
     way = (-9 if left else 9, 9 if name == "start" else 22 if left and above else -20)  # the names of two do not meet
     style: dict[str, Any] = {"textcoords": "offset points", "ha": "right" if left else "left", "zorder": 5}
     style["path_effects"] = [withStroke(linewidth=3, foreground="white")]

@@ -37,7 +37,7 @@ COLORS = MappingProxyType(
 _TWINS = "#cfcfcf #131416 #56aee8 #2bbf92 #f0813a #dc8fbb #e6a51e #f2a3a3 #a99cf5 #b5cc5a #a0a0a0"
 DARK = MappingProxyType(dict(zip((INK, PAPER, *COLORS.values()), _TWINS.split(), strict=True)))
 MARKERS = dict(zip(COLORS, "os^DPv<>x", strict=True))
-_COMPARED = ("rmsprop", "nesterov", "adagrad", "stochastic", "minibatch", "momentum", "adam", "batch")
+_COMPARED = ("rmsprop", "adagrad", "nesterov", "stochastic", "minibatch", "momentum", "adam", "batch")
 FARTHEST = 1e300  # matplotlib's axes overflow where float64 does: what is farther out is drawn here
 BY = ("variant", "rule")
 

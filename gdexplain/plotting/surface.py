@@ -70,7 +70,7 @@ def draw_loss_surface(ax: Axes, surface: Slice, *, levels: int = 9, numbers: boo
     ax.contourf(surface.a, surface.b, loss, levels=[*heights, np.inf], colors=fills)
     lines = ax.contour(surface.a, surface.b, loss, levels=heights, colors=COLORS["theory"], linewidths=0.7)
     if numbers:
-        ax.clabel(lines, heights[-5:], fmt="%g", colors=INK, fontsize=12.5, zorder=1.9)  # below any path
+        ax.clabel(lines, heights[-3:], fmt="%g", colors=INK, fontsize=12.5, zorder=1.9)  # below any path
     ax.set(**dict(zip(("xlabel", "ylabel"), map(in_words, surface.plane.labels), strict=True)))
     ax.set(xlim=(surface.a[0], surface.a[-1]), ylim=(surface.b[0], surface.b[-1]))
     ax.grid(visible=False)
@@ -122,7 +122,7 @@ def draw_path(ax: Axes, trajectory: Trajectory, plane: Plane | None = None, *, b
     style: dict[str, Any] = {"ms": 10, "color": path.get_color(), "marker": path.get_marker(), "mec": PAPER}
     (start,) = ax.plot(*points[:1].T, "o", ms=12, mfc="none", mec=INK, mew=2.2, label="_start", zorder=3)
     (end,) = ax.plot(*points[-1:].T, label="_end", zorder=3, **style)
-    name_point(ax, "start", *points[0])
+    name_point(ax, "start", *points[0], ahead=points[-1, 0] - points[0, 0])
     label_lines(ax)
     return [path, start, end]
 

@@ -49,7 +49,7 @@ def test_the_keyboard_unfolds_a_part_of_the_contents(visit, server):
 
 
 def test_what_scrolls_sideways_takes_the_focus_and_what_fits_does_not(visit, server):
-    page = visit(server, "tutorial/batch.html", width=360).page
+    page = visit(server, "practice/my_model_does_not_learn.html", width=360).page
     page.wait_for_selector("article [tabindex='0']", state="attached")
     wrong = page.evaluate("""() => [...document.querySelectorAll("article pre")].filter((pre) =>
         pre.checkVisibility() && (pre.scrollWidth > pre.clientWidth) !== (pre.tabIndex === 0)).length""")

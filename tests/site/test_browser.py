@@ -51,3 +51,37 @@ def test_a_page_loads_the_figures_of_its_theme_and_not_their_twins(visit, server
     loaded = {response.url for response in seen.responses}
     assert shown & loaded
     assert not twins & loaded
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_figure_opens_over_the_page_by_keyboard_and_shuts_again(visit, server, scheme):
+    seen = visit(server, "tutorial/batch.html", scheme=scheme)
+    link = seen.page.locator(f"article a.enlarge.only-{scheme}").first
+    before = link.locator("img").bounding_box()["width"]
+    link.focus()
+    seen.page.keyboard.press("Enter")
+    large = seen.page.locator("dialog.enlarged[open] img")
+    assert large.bounding_box()["width"] > 1.3 * before
+    assert large.get_attribute("src") == link.locator("img").get_attribute("src")
+    seen.page.keyboard.press("Escape")
+    assert seen.page.locator("dialog.enlarged[open]").count() == 0
+    assert link.evaluate("link => link === document.activeElement")
+    assert not seen.complaints
+
+
+def test_a_figure_is_a_link_to_its_file_without_scripts_and_its_twin_is_no_stop_of_the_keyboard(visit, server):
+    seen = visit(server, "tutorial/batch.html", java_script_enabled=False)
+    light, dark = (seen.page.locator(f"article a.enlarge.only-{theme}") for theme in ("light", "dark"))
+    assert light.count() == dark.count() > 0
+    assert light.first.is_visible()
+    assert not dark.first.is_visible()
+    light.first.click()
+    assert seen.page.url.endswith(".svg")
+
+
+def test_on_a_phone_an_enlarged_figure_is_larger_than_the_window(visit, server):
+    page = visit(server, "tutorial/batch.html", width=360).page
+    page.locator("article a.enlarge.only-light").first.click()
+    assert page.locator("dialog.enlarged img").bounding_box()["width"] > 600
+    page.locator("dialog.enlarged button").click()
+    assert page.locator("dialog.enlarged[open]").count() == 0

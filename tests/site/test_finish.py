@@ -7,7 +7,7 @@ import hashlib
 
 import publishing
 import pytest
-from finish import anchor_addresses, delay_images, finish, mend, policy
+from finish import anchor_addresses, delay_images, finish, link_figures, mend, policy
 
 from tools import check_prose
 
@@ -42,6 +42,11 @@ def test_images_get_their_sizes_and_the_second_waits():
 def test_a_figure_of_one_theme_waits_though_it_is_the_first():
     html = delay_images('<img class="only-dark" src="a.svg" alt="A">', lambda _: None)
     assert html == '<img decoding="async" loading="lazy" class="only-dark" src="a.svg" alt="A">'
+
+
+def test_a_figure_is_a_link_to_its_file_and_another_picture_is_not():
+    figure, other = '<img alt="A" class="b only-dark" src="a_dark.svg" />', '<img alt="B" src="b.svg">'
+    assert link_figures(figure + other) == f'<a class="enlarge only-dark" href="a.svg">{figure}</a>{other}'
 
 
 def test_the_link_to_the_content_comes_first():

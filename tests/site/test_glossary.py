@@ -61,6 +61,8 @@ def first_uses(name: str) -> dict[str, tuple[bool, str]]:
     for claim in article.select("h1 + p"):  # it belongs to the title
         if [*claim.children] == claim.select("em"):
             claim.clear()
+    for table in article.select("table.printed"):  # what code has printed
+        table.clear()
     for text in article.find_all(string=True):
         if type(text) is not NavigableString or text.find_parent(ASIDE) or text.find_parent(["p", "li", "td"]) is None:
             continue

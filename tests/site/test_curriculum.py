@@ -256,6 +256,8 @@ CURRICULUM = (
             r"AdaGrad: 200 updates of 4 variables, largest difference \de-1[5-7]",
             r"RMSProp: 200 updates of 4 variables, largest difference \de-1[5-7]",
             r"Adam: 200 updates of 4 variables, largest difference \de-1[5-7]",
+            r"longest first step without: 3\.16 rates\n\s*were the gradient steady: 6\.57 rates at update 12",
+            r"rate 0\.3, with corrections: [0-2] of 8 .*\n\s*rate 0\.3, without: [678] of 8",
         ),
     ),
     Lesson(

@@ -116,7 +116,12 @@ CURRICULUM = (
         5,
         "backprop costs about one more pass",
         "explanation/why_backprop.html",
-        (r"1120\s+1121\s+2240\s+2\.94",),
+        (
+            r"1120\s+1121\s+2240\s+2\.94",
+            r"1120\s+2\.94\s+3296\s+2\.94",
+            r"17 slopes: 1 pass back, or 17 passes forward",
+            r"200 slopes: 1 pass forward, or 200 passes back",
+        ),
     ),
     Lesson(
         6,

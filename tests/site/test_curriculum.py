@@ -142,6 +142,17 @@ CURRICULUM = (
         ),
     ),
     Lesson(
+        6,
+        "a bowl's updates are counted beforehand, and a network's only a little way",
+        "practice/how_many_updates.html",
+        (
+            r"kappa 55\.78: about 128 updates",
+            r"fit needs 129",
+            r"10123\s+23309\s+23310",
+            r"digits, SGD\s+0\.\d\d to [01]\.\d\d\s.*\s0\.[23]\d to 0\.[234]\d\n",
+        ),
+    ),
+    Lesson(
         7,
         "scaled inputs need one update",
         "gallery/variants/plot_feature_scaling.html",

@@ -277,6 +277,16 @@ CURRICULUM = (
         ),
     ),
     Lesson(
+        16,
+        "a factor on a layer's gradient is a rate for gradient descent, and nearly nothing for Adam",
+        "practice/rate_for_each_layer.html",
+        (
+            r"one rate: .* loss 0\.01\d+\n\s*two rates: .* loss 0\.00\d+",
+            r"a key that fits no path changes 0 weights",
+            r"Adam: a factor of 10 moves the layer by \d\.\de-0[456], a rate 10 times larger by [2-9]\.\de-01",
+        ),
+    ),
+    Lesson(
         17,
         "Adam can end at the worst point",
         "gallery/rules/plot_when_adam_fails.html",

@@ -275,6 +275,7 @@ assert rises(bare) >= rises(right) + 4
 right, bare = from_all_starts(0.003, updates=50)
 assert np.all(bare[:, -1] < right[:, -1])
 
+
 # %%
 # At the large rate the first steps, too long by what is missing in :math:`v`, throw the network far from its start. At the
 # small one longer steps are a gain, as a larger rate would have been. So what the corrections give you is not speed. They
@@ -285,6 +286,42 @@ assert np.all(bare[:, -1] < right[:, -1])
 # :ref:`sphx_glr_gallery_rules_plot_when_adam_fails.py`. The sources: :cite:t:`duchi2011`, :cite:t:`tieleman2012` and
 # :cite:t:`kingma2015`. One more Adam stands in :ref:`sphx_glr_gallery_variants_plot_adam_on_the_notebook.py`.
 #
+# A bet
+# -----
+#
+# Multiply the :term:`loss` by a thousand, and leave Adam's rate as it is. What becomes of its path? Choose before you open one.
+#
+# .. dropdown:: It explodes: every gradient is a thousand times as large
+#
+#    No. Plain descent would. Adam divides the mean of the gradients by the root of the mean of their squares, and both have grown by
+#    the same factor.
+#
+# .. dropdown:: The steps are the root of a thousand times as long
+#
+#    No. They would be, if only the root in the denominator had grown, or only the numerator. Both have.
+#
+# .. dropdown:: Next to nothing
+#
+#    Yes. The factor cancels, but for epsilon, which weighs less now. So a loss in other units needs no other rate, and a penalty
+#    that you add to the loss counts only beside the rest of it.
+def thousandfold(eta):
+    """Return Adam that is told a thousand times each gradient."""
+    rule = rules.adam(eta)
+    return rules.UpdateRule(
+        f"thousandfold({eta:g})",
+        rule.init,
+        lambda g, memory, theta: rule.update(1000 * g, memory, theta),
+    )
+
+
+there, louder = (
+    descend(objective, make(0.01), starts[0], batches=order).parameters for make in (rules.adam, thousandfold)
+)
+way, gap = np.linalg.norm(there[-1] - there[0]), np.linalg.norm(louder[-1] - there[-1])
+print(f"200 updates: the ends differ by {gap / way:.0e} of the way")
+assert gap < 0.01 * way
+
+# %%
 # Exercises
 # ---------
 #

@@ -1,4 +1,4 @@
-"""The gallery's order by hand, held to the scripts that there are, and its exercises, whose solutions are folded away."""
+"""The gallery's order by hand, held to the scripts that there are; the folds of its exercises and of its bets."""
 
 from __future__ import annotations
 
@@ -90,6 +90,24 @@ def fold_solutions(app, doctree):
         section.insert(questions[-1] + 1, nodes.raw("", _FOLD, format="html"))
 
 
+_DECIDE = '<details class="hide decides"><summary>Show what decides it</summary>'
+
+
+def fold_bets(app, doctree):
+    """Fold away what a script runs to decide its bet: the answers, which are folds already, come first."""
+    if not app.env.docname.startswith("gallery/"):
+        return
+    for section in doctree.findall(nodes.section):
+        if section[0].astext() != "A bet":
+            continue
+        elements = [(k, node) for k, node in enumerate(section) if isinstance(node, nodes.Element)]
+        answers = [k for k, node in elements if node.get("design_component") == "dropdown"]
+        if not answers or answers[-1] == len(section) - 1:
+            raise ExtensionError(f"{app.env.docname}: a bet needs answers, each a dropdown, and code that decides it")
+        section.append(nodes.raw("", "</details>", format="html"))
+        section.insert(answers[-1] + 1, nodes.raw("", _DECIDE, format="html"))
+
+
 # -- pages --------------------------------------------------------------------------------------------------------------
 
 
@@ -105,4 +123,5 @@ def setup(app):
     app.connect("builder-inited", lambda _: check_order(Path(app.srcdir).parent / "examples"), priority=100)
     app.connect("source-read", drop_tag_lists)
     app.connect("doctree-read", fold_solutions)
+    app.connect("doctree-read", fold_bets)
     return {"parallel_read_safe": True}

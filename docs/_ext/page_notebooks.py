@@ -18,6 +18,7 @@ _INDEX = re.compile(  # words for the site's own index
     r"^`{3,}\{index\}.*?^`{3,}\n?|^\.\. index::[^\n]*\n(?:[ \t]+[^\n]*\n)*\n?", re.MULTILINE | re.DOTALL
 )
 _INCLUDE = re.compile(r"^\.\. literalinclude:: *(?P<path>\S+)\n(?:[ \t]+[^\n]*\n)*", re.MULTILINE)
+_ANSWER = re.compile(r"^(?::{3,}\{dropdown\}|\.\. dropdown::) +(?P<title>.+)\n+", re.MULTILINE)  # of a bet
 _BOX = re.compile(r"^:{3,}.*\n?", re.MULTILINE)  # the frame of a note; its words stay
 _FORMULA = re.compile(r"^`{3,}\{math\}\n(?::[^\n]*\n)*(?P<formula>.*?)^`{3,}$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\[(?P<title>[^\]\n]*)\]\((?P<target>(?![a-z]+:|#)[^)\s]+)\)")
@@ -117,6 +118,7 @@ class Text:
         text = _INCLUDE.sub(
             lambda found: f"*The site shows this part of `{posixpath.basename(found['path'])}` here.*\n", text
         )
+        text = _ANSWER.sub(r"**\g<title>**\n\n", text)
         text = _FORMULA.sub(lambda found: f"$$\n{found['formula']}$$", _BOX.sub("", text))
         text = _EQUATION_LABEL.sub(lambda found: f"\\tag{{{self.book.equation(found['label'])}}}\n$$", text)
         text = _RST_LINK.sub(r"\1", text)

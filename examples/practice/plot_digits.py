@@ -163,6 +163,30 @@ assert lead > 10 * tuned_lead
 # losses they are real. With five in the race the best of them looks a little better than it is. What carries over is the
 # method. :cite:t:`wilson2017` tell what a careful comparison did to the reputation of adaptive rules.
 #
+# A bet
+# -----
+#
+# Suppose that five optimizers are equally good. You take the mean of seven seeds for each, and publish the best. By how much does it
+# stand above what it will do next time? Choose before you open one.
+#
+# .. dropdown:: By nothing: luck is zero on average
+#
+#    No. That holds for one that you named beforehand. You took the best of five, and so you took the one with the luck.
+#
+# .. dropdown:: By about one standard error of such a mean
+#
+#    Yes. The best of five equals is about that lucky, and with more in the race more so. A margin below twice the noise is no
+#    news.
+#
+# .. dropdown:: By about five standard errors, one for each
+#
+#    No. So much luck hardly happens once in a million means. Five tries are few.
+equals = np.random.default_rng(1).normal(size=(100_000, 5, 7)).mean(axis=2)  # races of equals
+luck = equals.max(axis=1).mean() * np.sqrt(7)
+print(f"the best of five equals stands {luck:.2f} standard errors too high, on average")
+assert 1.1 < luck < 1.25
+
+# %%
 # Exercises
 # ---------
 #

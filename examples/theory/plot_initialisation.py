@@ -168,6 +168,30 @@ for scheme, loss in by_epoch.items():
 # What this does not show: the law is for wide layers, at the start. Training moves the weights, and a network that learns
 # nothing in ten epochs may wake up later. Normalisation layers and skip connections keep the scale up in other ways.
 #
+# A bet
+# -----
+#
+# Take He's weights, and leave ReLU out: every layer is linear. What becomes of the mean square of :math:`z` from layer to
+# layer? Choose before you open one.
+#
+# .. dropdown:: It stays level: these weights are made for that
+#
+#    No. They are made for ReLU, which drops half of the signal. Their variance makes up for the half.
+#
+# .. dropdown:: It halves: half of the units say nothing
+#
+#    No. That is Glorot with ReLU. Without ReLU no unit is silent.
+#
+# .. dropdown:: It doubles
+#
+#    Yes. The half that nothing drops any more comes back, in every layer: twenty layers make it some million times as large.
+drawn = [trace_backprop(stack("he_normal", "linear", seed), inputs, targets).layers for seed in range(5)]
+square = np.mean([[np.mean(layer.pre_activation**2) for layer in trace] for trace in drawn], axis=0)
+doubling = np.polyfit(number, np.log2(square), 1)[0]
+print(f"he_normal, linear: log2 {doubling:+.2f} a layer, predicted +1.00")
+np.testing.assert_allclose(doubling, 1, rtol=0, atol=0.06)  # as above
+
+# %%
 # Exercises
 # ---------
 #

@@ -156,6 +156,38 @@ assert below.loss[-1] < by_hand.loss[-1] / 10
 # batch at a constant rate often moves by itself to where its steepest curvature is about :math:`2 / \eta`
 # :cite:p:`cohen2021`. For the old advice on choosing rates see :cite:t:`lecun1998`.
 
+
+# %%
+# A bet
+# -----
+#
+# Multiply the :term:`loss` by ten: minimise ten times the :term:`mean squared error`. The best rate was :math:`\eta^*`. What now? Choose before you open one.
+#
+# .. dropdown:: The same rate is best: the minimum has not moved
+#
+#    No. The rate does not know where the minimum is. It multiplies slopes, and all slopes are ten times as steep: at this rate
+#    the run explodes.
+#
+# .. dropdown:: A tenth of the rate, and the run is as fast as before
+#
+#    Yes. The curvatures are ten times as large, and :math:`\eta \lambda` decides. The path is the same, point by point.
+#
+# .. dropdown:: A tenth of the rate, and the run is ten times slower
+#
+#    No. It would be, with the old slopes. But each step is the rate times the slope: a tenth of one times ten of the other.
+def tenfold(targets, predictions):
+    """Return ten times the squared errors."""
+    return 10 * (predictions - targets) ** 2
+
+
+sgd = SGD(best / 10)
+scaled = train(build_linear(dtype="float64"), data, optimizer=sgd, loss=tenfold, batch_size=None, epochs=200)
+gap = np.abs(scaled.parameters - descend_at(best, updates=200).parameters).max()
+print(f"200 updates of ten times the loss at a tenth of the rate: the paths differ by {gap:.0e}")
+assert gap < 1e-4  # Keras keeps each rate in float32
+np.testing.assert_allclose(optimal_learning_rate(10 * hessian), best / 10)
+np.testing.assert_allclose(contraction_rate(10 * hessian, best / 10), min(predicted))
+
 # %%
 # Exercises
 # ---------

@@ -152,6 +152,28 @@ np.testing.assert_allclose(run.parameters[1:, 0], means, atol=1e-12)
 # constant until the :term:`loss` stalls, lower it, and repeat :cite:p:`bottou2018`. Examples that are shuffled and not drawn have a
 # lower floor at small rates.
 #
+# A bet
+# -----
+#
+# Start at the minimum itself, at a rate of 0.1. Where is the parameter after a thousand updates, in the mean square? Choose before you open one.
+#
+# .. dropdown:: Still at 0: there is no slope at the minimum
+#
+#    No. The mean of the two slopes is 0 there. But each update asks one example, and neither of the two has its minimum here.
+#
+# .. dropdown:: Between 0 and the floor: it started with a lead
+#
+#    No. It has a lead for some tens of updates. Then the start is forgotten, on this side as on the other.
+#
+# .. dropdown:: At the floor
+#
+#    Yes. The noise pushes it out to where the slope pulls it back as often. The floor is where a run ends, not how far it still
+#    has to go.
+outwards = squared_error([0.1] * 1000, start=0.0)
+print(f"started at 0: mean square {outwards[-50:].mean():.4f}, the floor is {floor(0.1):.4f}")
+np.testing.assert_allclose(outwards[-50:].mean(), floor(0.1), rtol=3 * np.sqrt(2 / many))
+
+# %%
 # Exercises
 # ---------
 #

@@ -158,6 +158,30 @@ for run in runs:
     assert run.updates_per_epoch * run.batch_size == len(data)
 
 # %%
+# A bet
+# -----
+#
+# Give the run with single examples patience: ten times as many :term:`epochs <epoch>`. How much nearer to the minimum does its loss
+# come? Choose before you open one.
+#
+# .. dropdown:: Ten times nearer
+#
+#    No. It would, if only the distance were left. But it has long stopped falling: the noise throws it back as often as the
+#    slope pulls it in.
+#
+# .. dropdown:: About three times nearer, the root of ten
+#
+#    No. That is how an average of ten times as many draws gets better. A run at a constant rate does not average: it forgets.
+#
+# .. dropdown:: No nearer
+#
+#    Yes. It hovers at a level that the rate and the noise set, and time is not in it. A smaller rate is:
+#    :ref:`sphx_glr_gallery_variants_plot_noise_floor.py`.
+short, long = excess[0][100:200].mean(), excess[0][1000:2000].mean()
+print(f"above the minimum: {short:.3f} in epochs 100 to 200, {long:.3f} in epochs 1,000 to 2,000")
+assert 0.5 < long / short < 2  # a hundred epochs are a short mean, and three times nearer is 0.3
+
+# %%
 # Exercises
 # ---------
 #

@@ -62,15 +62,33 @@ def test_the_end_of_a_page_leads_where_its_foot_leads(site, page):
     assert foot in links or (foot.endswith("index.html") and any(posixpath.dirname(link) == part for link in links))
 
 
-@pytest.mark.parametrize(
-    "page", [f"tutorial/{name}.html" for name in ("setup", "backprop", "batch", "stochastic", "minibatch")]
-)
-def test_a_section_of_the_course_ends_with_a_bet_that_one_answer_wins(site, page):
-    headings = [heading for heading in read(page).select("article h2") if heading.get_text().startswith("A bet")]
+ROAD = [
+    *(f"tutorial/{name}.html" for name in ("setup", "backprop", "batch", "stochastic", "minibatch")),
+    *(f"explanation/{name}.html" for name in ("model_and_loss", "backprop_by_hand", "why_backprop")),
+    *(f"gallery/variants/plot_{name}.html" for name in ("learning_rate", "three_variants", "noise_floor")),
+    *(f"gallery/rules/plot_{name}.html" for name in ("momentum", "adam_from_scratch")),
+    "gallery/theory/plot_initialisation.html",
+    "gallery/practice/plot_digits.html",
+]
+
+
+@pytest.mark.parametrize("page", ROAD)
+def test_a_page_of_the_road_has_a_bet_that_one_answer_wins(site, page):
+    headings = [heading for heading in read(page).select("article h2, article h3") if heading.get_text()[:5] == "A bet"]
     assert len(headings) == 1
-    answers = headings[0].find_parent("section").select("details")
+    section = headings[0].find_parent("section")
+    answers = section.select("details.sd-dropdown")
     said = [answer.select_one(".sd-card-body").get_text().split() for answer in answers]
     assert len(answers) >= 3
-    assert sum(words[0] in {"Yes", "Yes:", "Yes,"} for words in said) == 1
+    assert sum(words[0] in {"Yes", "Yes:", "Yes,", "Yes."} for words in said) == 1
     assert all(len(words) > 8 for words in said), "an answer says what it would mean"
-    assert not any(answer.has_attr("open") for answer in answers)
+    assert not any(fold.has_attr("open") for fold in section.select("details"))
+
+
+@pytest.mark.parametrize("page", [page for page in ROAD if page.startswith("gallery/")])
+def test_what_decides_the_bet_of_a_script_is_folded_behind_the_answers(site, page):
+    fold = read(page).select_one("article details.decides")
+    assert checks(fold, folded=True)
+    assert fold.select_one(".sphx-glr-script-out").get_text(strip=True)
+    assert not fold.select("details.sd-dropdown")
+    assert not fold.find_next_siblings("details"), "an answer stands after what decides it"

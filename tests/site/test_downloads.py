@@ -354,6 +354,8 @@ class Online(Shelf):
         (":download:`x.py </../examples/x.py>` runs", "`x.py` runs"),
         (".. literalinclude:: /../x.py\n   :pyobject: f\n\nb", "*The site shows this part of `x.py` here.*\n\nb"),
         (":::{warning}\nno\n:::\n\nb", "no\n\nb"),
+        (":::{dropdown} A half, $x$\nYes.\n:::\n\nb", "**A half, $x$**\n\nYes.\n\nb"),
+        (".. dropdown:: A half\n\n   Yes.\n\nb", "**A half**\n\n   Yes.\n\nb"),
         ("```{math}\n:label: b\nx\n```", "$$\nx\n$$"),
         (".. index:: rate\n\nb", "b"),
         (".. explorable:: map\n\n   words\n\n   more\n\nb", "*An interactive figure stands here on the site.*\n\nb"),

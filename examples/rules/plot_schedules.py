@@ -258,7 +258,9 @@ cosine = keras.optimizers.SGD(twins["cosine"])
 model, epochs = build_linear(), updates // 4
 run = train(model, noisy.dataset, optimizer=cosine, batch_size=1, epochs=epochs, jit=True)
 print(run.summary())
-np.testing.assert_allclose(run.parameters[-1], best, atol=0.01)  # what is left of the noise
+left = np.linalg.norm(run.parameters[-1] - best) / np.linalg.norm(best)
+print(f"it ends {left:.2%} of its way from the minimum")
+assert left < 0.05  # what is left of the noise: other draws of data and order leave up to a third of this
 
 # %%
 # Next: more than one layer, :ref:`sphx_glr_gallery_theory_plot_initialisation.py`.

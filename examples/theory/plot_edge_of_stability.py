@@ -127,10 +127,10 @@ half = sweep(start(), data, start=np.tile(weights, (2, 1)), **settings)
 whole = sweep(start(), data, start=half.parameters, **settings)
 ends = sharpness(start(), data, parameters=whole.parameters).reshape(2, -1) * np.reshape(pair, (2, 1)) / 2
 falls = (whole.loss < half.loss).reshape(2, -1).sum(axis=1)
-print(f"rate   lowest, in limits   middle   highest   within 10 %   less loss than half-way, of {len(seeds)}")
+print("rate   lowest, in limits   middle   highest   within 10 %   less loss than half-way")
 for rate, at, lower in zip(pair, ends, falls, strict=True):
-    near = np.sum(abs(at - 1) < 0.1)
-    print(f"{rate:4}   {at.min():17.3f}   {np.median(at):6.3f}   {at.max():7.3f}   {near:11}   {lower:31}")
+    near = f"{np.sum(abs(at - 1) < 0.1)} of {len(seeds)}"
+    print(f"{rate:4}   {at.min():17.3f}   {np.median(at):6.3f}   {at.max():7.3f}   {near:11}   {lower} of {len(seeds)}")
 np.testing.assert_allclose(np.median(ends[0]), 1, rtol=0, atol=0.02)
 np.testing.assert_allclose(ends[0], 1, rtol=0, atol=0.1)  # one measurement each, on one side of a bounce
 assert falls[0] > len(seeds) / 2

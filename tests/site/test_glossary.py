@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 import pytest
-from bs4 import BeautifulSoup, NavigableString
-from built_site import SITE, content_pages, read
+from bs4 import NavigableString
+from built_site import content_pages, read
 
 # The words that the course turns on, each as a pattern; the glossary has more.
 CENTRAL = {
@@ -56,15 +56,14 @@ ASIDE = [
 
 def first_uses(name: str) -> dict[str, tuple[bool, str]]:
     """Find where a page first uses each word: (is it a link, the words around it)."""
-    article = BeautifulSoup((SITE / name).read_text(encoding="utf-8"), "html.parser").select_one("article")
+    article = read(name).select_one("article")
     found: dict[str, tuple[bool, str]] = {}
-    for claim in article.select("h1 + p"):  # it belongs to the title
-        if [*claim.children] == claim.select("em"):
-            claim.clear()
-    for table in article.select("table.printed"):  # what code has printed
-        table.clear()
+    claims = [claim for claim in article.select("h1 + p") if [*claim.children] == claim.select("em")]  # of the title
     for text in article.find_all(string=True):
-        if type(text) is not NavigableString or text.find_parent(ASIDE) or text.find_parent(["p", "li", "td"]) is None:
+        around = text.find_parent(["p", "li", "td"])
+        if type(text) is not NavigableString or text.find_parent(ASIDE) or around is None or around in claims:
+            continue
+        if text.find_parent("table", class_="printed"):  # a program's words
             continue
         link = text.find_parent("a")
         for word in CENTRAL.keys() - found.keys():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ keras = pytest.importorskip("keras")
 import tensorflow as tf
 
 OPTIMIZERS = ["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw"]
-SETTINGS = int(os.environ.get("GDEXPLAIN_SETTINGS", "210"))  # 30 of each optimizer; fewer while developing
+SETTINGS = 70  # ten of each optimizer
 UPDATES = 50
 
 

@@ -616,6 +616,30 @@ def test_a_step_that_hands_no_gradient_to_an_optimizer_is_recorded_without_and_s
     np.testing.assert_allclose(record.loss, expected.loss, rtol=1e-5)
 
 
+class Centred(O.SGD):
+    """Gradient centralisation, as people write it: in front of Keras' own method."""
+
+    def apply_gradients(self, grads_and_vars):
+        return super().apply_gradients([(part - tf.reduce_mean(part), weight) for part, weight in grads_and_vars])
+
+
+class CentredInApply(O.SGD):
+    def apply(self, grads, trainable_variables=None):
+        return super().apply([part - tf.reduce_mean(part) for part in grads], trainable_variables)
+
+
+@pytest.mark.parametrize("kind", [Centred, CentredInApply])
+def test_the_gradient_is_that_of_the_batch_where_an_optimizer_of_ones_own_changes_it(kind):
+    model, recorder = Stack(), RecordTrajectory()
+    model.compile(kind(0.1), "mse", jit_compile=False)
+    model.fit(X, Y, batch_size=22, epochs=1, verbose=0, callbacks=[recorder])
+    record = recorder.trajectory
+    plain = train(Stack(), (X, Y), optimizer="sgd", batch_size=None, epochs=1)
+    np.testing.assert_allclose(record.gradients[0], plain.gradients[0], rtol=1e-5, atol=1e-7)
+    bias = record.parameters[:, -2:]
+    np.testing.assert_allclose(bias[1].sum(), bias[0].sum(), atol=1e-6)  # its own update has no mean
+
+
 def test_a_step_without_a_tape_shows_the_loss_that_it_returns_or_is_refused():
     class Still(Stack):
         def train_step(self, data):

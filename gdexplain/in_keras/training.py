@@ -216,7 +216,9 @@ def _make_step(problem: core.Problem, *, jit: bool) -> Callable[[Any], tuple[Any
 
     def step(rows: Any) -> tuple[Any, Any]:
         loss, gradients = problem.gradients(*core.map_arrays(lambda array: tf.gather(array, rows), data))
-        problem.model.optimizer.apply(gradients, variables)
+        problem.model.optimizer.apply_gradients(
+            zip(gradients, variables, strict=True)
+        )  # as fit calls it: some override it
         dense = [
             tf.zeros(variable.shape, dtype) if gradient is None else gradient
             for gradient, variable in zip(gradients, variables, strict=True)

@@ -189,12 +189,13 @@ def _logged(logs: Any, model: keras.Model) -> Any:
 
 
 def optimizers_of(model: keras.Model) -> list[Any]:
-    """Return every optimizer that is an attribute of the model, or in a list or dict that is one."""
+    """Return every optimizer that is an attribute of the model or of a model within, or in a list or dict that is one."""
     leaves: list[Any] = []
-    for value in vars(model).values():
-        leaves += (
-            value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else [value]
-        )
+    for part in (each for each in model._flatten_layers() if isinstance(each, keras.Model)):
+        for value in vars(part).values():
+            leaves += (
+                value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else [value]
+            )
     found = [leaf for leaf in leaves if isinstance(leaf, keras.optimizers.Optimizer)]
     inner = {id(optimizer.inner_optimizer) for optimizer in found if isinstance(optimizer, _LossScaling)}
     return list({id(optimizer): optimizer for optimizer in found if id(optimizer) not in inner}.values())

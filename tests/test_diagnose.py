@@ -306,6 +306,7 @@ class OwnStep(keras.Model):
         with tf.GradientTape() as tape:
             loss = self.compute_loss(x, y, self(x, training=True))
         self.optimizer.apply(tape.gradient(loss, self.trainable_weights), self.trainable_weights)
+        self.second.apply([tf.zeros_like(weight.value) for weight in self.trainable_weights], self.trainable_weights)
         return {"loss": loss}
 
 
@@ -314,15 +315,67 @@ def test_a_model_with_a_train_step_of_its_own_is_diagnosed_by_fit_and_put_back()
     inputs = keras.Input((2,))
     model = OwnStep(inputs, layers.Dense(1, "sigmoid", name="end")(layers.Dense(6, "tanh")(inputs)))
     model.compile(keras.optimizers.Adam(0.05), "mse")
+    model.second = keras.optimizers.SGD(0.1)
     held, values = dict(vars(model)), [variable.numpy() for variable in model.variables]
     report = diagnose(model, (x, 20 * y), batch_size=16, epochs=20)
     assert report.findings[0].name == "output activation"
     assert all(vars(model)[key] is value for key, value in held.items())
-    assert int(model.optimizer.iterations) == 0
+    assert int(model.optimizer.iterations) == int(model.second.iterations) == 0
     for variable, value in zip(model.variables, values, strict=True):
         np.testing.assert_array_equal(variable.numpy(), value)
     with pytest.raises(ValueError, match="optimizer left out"):
         diagnose(model, (x, y), optimizer="sgd")
+    with pytest.raises(ValueError, match="optimizer must be the name of a Keras optimizer, not 'nonsense'"):
+        diagnose(model, (x, y), optimizer="nonsense")
+
+
+class Damped(keras.optimizers.SGD):
+    """An optimizer of one's own that does not say what it is made of, as most are."""
+
+    def __init__(self, damping, learning_rate):
+        super().__init__(learning_rate)
+        self.damping = damping
+
+    def update_step(self, gradient, variable, learning_rate):
+        super().update_step(self.damping * gradient, variable, learning_rate)
+
+
+def test_an_optimizer_that_scales_the_loss_is_diagnosed_as_fit_trains():
+    x, y = bowl()
+    model = stack(2, layers.Dense(1, kernel_initializer="zeros"))
+    model.compile(keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.1)), "mse")
+    report = diagnose(model, (x, y), batch_size=16, epochs=20)
+    assert not report.findings
+    assert max(report.errors) < 0.01
+    assert float(model.optimizer.learning_rate) == np.float32(0.1)
+    assert all(not weight.numpy().any() for weight in model.weights)
+
+
+def test_an_optimizer_of_ones_own_trains_by_fit_and_not_one_like_it():
+    x, y = bowl()
+    model = stack(2, layers.Dense(1, kernel_initializer="zeros"))
+    with pytest.raises(
+        ValueError, match="model must be compiled with its optimizer, and optimizer left out, as it does"
+    ):
+        diagnose(model, (x, y), optimizer=Damped(1e-3, 0.1), loss="mse")
+    model.compile(Damped(1e-3, 0.1), "mse")
+    report = diagnose(model, (x, y), batch_size=16, epochs=20)
+    assert "learning rate too low" in {finding.name for finding in report.findings}
+    assert "output activation" not in {finding.name for finding in report.findings}
+    assert int(model.optimizer.iterations) == 0
+
+
+def test_a_loss_with_a_state_is_put_back():
+    class Growing(keras.losses.MeanSquaredError):
+        weight = keras.Variable(1.0, trainable=False)
+
+        def call(self, y_true, y_pred):
+            self.weight.assign_add(0.5)
+            return self.weight * super().call(y_true, y_pred)
+
+    loss = Growing()
+    diagnose(small(), bowl(), optimizer="sgd", loss=loss, epochs=1, seconds=2)
+    assert float(loss.weight) == 1
 
 
 class Poison(layers.Layer):

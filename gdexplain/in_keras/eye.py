@@ -86,8 +86,8 @@ class Eye:
         hook(standing_in(tf.GradientTape, "gradient", self._differentiating(tf.GradientTape.gradient)))
         for optimizer in optimizers_of(self.model):
             hook(standing_in(optimizer, "scale_loss", self._scaling(optimizer.scale_loss)))
-            hook(standing_in(_inner(optimizer), "apply", self._applying(optimizer)))
-            hook(standing_in(_inner(optimizer), "apply_gradients", self._applying_pairs(optimizer)))
+            hook(standing_in(innermost(optimizer), "apply", self._applying(optimizer)))
+            hook(standing_in(innermost(optimizer), "apply_gradients", self._applying_pairs(optimizer)))
 
     def _scaling(self, scale_loss: Callable[..., Any]) -> Callable[..., Any]:
         def scale(loss: Any) -> Any:
@@ -109,7 +109,7 @@ class Eye:
         return differentiate
 
     def _applying(self, optimizer: Any) -> Callable[..., Any]:
-        apply = _inner(optimizer).apply
+        apply = innermost(optimizer).apply
 
         def applied(grads: Any, trainable_variables: Any = None) -> Any:
             grads = list(grads)
@@ -120,7 +120,7 @@ class Eye:
         return applied
 
     def _applying_pairs(self, optimizer: Any) -> Callable[..., Any]:
-        apply_gradients = _inner(optimizer).apply_gradients
+        apply_gradients = innermost(optimizer).apply_gradients
 
         def applied(grads_and_vars: Any, *rest: Any, **options: Any) -> Any:
             pairs = list(grads_and_vars)
@@ -136,7 +136,7 @@ class Eye:
         if me in self._receiving:
             yield
             return
-        self._receive(dict(zip(map(_key, variables), grads, strict=True)), _inner(optimizer).loss_scale_factor)
+        self._receive(dict(zip(map(_key, variables), grads, strict=True)), innermost(optimizer).loss_scale_factor)
         if id(optimizer) not in self.applied:
             self.applied.append(id(optimizer))
         self._receiving.add(me)
@@ -170,7 +170,7 @@ def _key(variable: Any) -> int:
     return id(variable.value if isinstance(variable, keras.Variable) else variable)
 
 
-def _inner(optimizer: Any) -> Any:
+def innermost(optimizer: Any) -> Any:
     """Return the optimizer that receives gradients unscaled (or none, if they overflowed), and moves the weights."""
     while isinstance(optimizer, _LossScaling):
         optimizer = optimizer.inner_optimizer

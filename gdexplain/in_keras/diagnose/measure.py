@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from gdexplain.in_keras import core
 from gdexplain.in_keras.diagnose import look
 from gdexplain.in_keras.diagnose.restore import activated
+from gdexplain.in_keras.eye import innermost
 
 Array = NDArray[Any]
 _CHUNK = 128  # updates in one call of the compiled loop: Ctrl-C and the clock wait for its end
@@ -260,12 +261,15 @@ def _layer(name: str, layer: Any, output: Any) -> Layer:
 
 
 class Fresh:
-    """An optimizer as it is now, to begin every run with."""
+    """Optimizers as they are now, to begin every run with; the first has the rate."""
 
-    def __init__(self, optimizer: Any) -> None:
-        self.optimizer, rate = optimizer, getattr(optimizer, "_learning_rate", None)
+    def __init__(self, *optimizers: Any) -> None:
+        rate = getattr(innermost(optimizers[0]), "_learning_rate", None)
+        self.optimizer = optimizers[0]
         self.rate = float(rate) if isinstance(rate, keras.Variable) else None  # None of a schedule, which has no number
-        self._values = [(variable, np.array(variable.numpy())) for variable in optimizer.variables]
+        self._values = [
+            (variable, np.array(variable.numpy())) for optimizer in optimizers for variable in optimizer.variables
+        ]
 
     def begin(self, factor: float) -> None:
         """Put every variable back, and the rate times a factor if it is a number."""

@@ -252,8 +252,8 @@ def named_loss(loss: Any) -> Any:
 
 
 def rounding(model: keras.Model) -> float:
-    """Return how far, in parts of itself, a loss may be from its value in float64: by the model's coarsest dtype."""
-    kinds = {str(layer.compute_dtype) for layer in model._flatten_layers()}
+    """Return how far, in parts of itself, a loss may be from its value in float64: by the coarsest dtype on its way."""
+    kinds = {data_dtype(model), *(str(layer.compute_dtype) for layer in model._flatten_layers())}
     return 0.2 if "bfloat16" in kinds else 0.05 if "float16" in kinds else 1e-3
 
 

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from gdexplain import Dataset, KerasObjective, build_linear, build_mlp, make_line, train
-from gdexplain.in_keras.core import pose
+from gdexplain.in_keras.core import Problem, pose
 
 L, O, ops = keras.layers, keras.optimizers, keras.ops
 RNG = np.random.default_rng(0)
@@ -135,6 +135,22 @@ def test_a_word_without_a_row_in_the_table_is_named_with_its_row(jit):
     with pytest.raises(ValueError, match="from 0 to 8 for the layer 'words', but in row 7 it has 9"):
         train(model, (words, REAL[:, 0]), optimizer="sgd", batch_size=5, epochs=1, jit=jit)
     assert "call" not in vars(model.layers[0])
+
+
+@pytest.mark.parametrize("length", [None, 2])
+def test_words_are_looked_at_many_rows_at_once_unless_the_model_takes_one_length(length, monkeypatch):
+    def cut(x):
+        return keras.ops.reshape(x, (length or -1, 4))  # TensorFlow refuses another number of rows
+
+    words = L.Embedding(9, 2, name="words")
+    model = keras.Sequential([keras.Input((4,)), L.Lambda(cut, output_shape=(4,)), words, L.Flatten(), L.Dense(1)])
+    x, calls = np.zeros((3000, 4), int), []
+    monkeypatch.setattr(Problem, "predict", lambda self, x, **_: calls.append(x.shape[0]) or self.model(x))
+    pose(model, (x, np.zeros(3000)), "mse", batch_size=2)
+    assert len(calls) < 10 if length is None else len(calls) > 1500
+    x[2999, 1] = 9
+    with pytest.raises(ValueError, match="from 0 to 8 for the layer 'words', but in row 2999 it has 9"):
+        pose(model, (x, np.zeros(3000)), "mse", batch_size=2)
 
 
 def two_ends():

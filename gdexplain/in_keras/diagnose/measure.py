@@ -329,7 +329,8 @@ class Way:
             given = [None if one is None else tf.convert_to_tensor(one) for one in given]
             before = [tf.identity(variable.value) for variable in variables]
             pairs = [(one, variable) for one, variable in zip(given, variables, strict=True) if one is not None]
-            self.optimizer.apply_gradients(pairs)
+            if pairs:
+                self.optimizer.apply_gradients(pairs)
             moved = [variable.value - old for variable, old in zip(variables, before, strict=True)]
             size = tf.stack([[_half_square(one) for one in group] for group in (given, before, moved)])
             after = core.flat([variable.value for variable in variables], problem.dtype)

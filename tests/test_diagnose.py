@@ -42,8 +42,8 @@ def _same_start():
     keras.utils.set_random_seed(0)
 
 
-def small(activation="tanh", end="linear"):
-    return stack(2, layers.Dense(6, activation), layers.Dense(1, end))
+def small(activation="tanh", end="linear", units=1):
+    return stack(2, layers.Dense(6, activation), layers.Dense(units, end))
 
 
 def bowl(n=64):
@@ -327,6 +327,41 @@ def test_a_model_with_a_train_step_of_its_own_is_diagnosed_by_fit_and_put_back()
         diagnose(model, (x, y), optimizer="sgd")
     with pytest.raises(ValueError, match="optimizer must be the name of a Keras optimizer, not 'nonsense'"):
         diagnose(model, (x, y), optimizer="nonsense")
+
+
+@pytest.mark.parametrize(
+    ("labels", "end", "loss", "name", "change"),
+    [
+        ([-1, 1], 1, "binary_crossentropy", "labels", "y = (y == 1).astype('float32')"),
+        ([1, 2, 3], 3, "sparse_categorical_crossentropy", "labels", "y = y - 1"),
+        ([1, 2, 3], 3, keras.losses.SparseCategoricalCrossentropy(from_logits=True), "labels", "y = y - 1"),
+        ([0, 1, 2], 1, "binary_crossentropy", "output units", "Dense(3, activation='softmax') at the end"),
+    ],
+)
+@pytest.mark.parametrize("kind", [np.array, list])
+def test_labels_that_the_loss_cannot_take_are_named_before_any_run(labels, end, loss, name, change, kind):
+    y = kind(labels * 8)
+    report = diagnose(small(end="sigmoid" if end == 1 else "softmax", units=end), (np.ones((len(y), 2)), y), loss=loss)
+    assert [finding.name for finding in report.findings] == [name]
+    assert report.findings[0].change.startswith(change)
+
+
+def test_targets_in_another_order_than_their_rows_are_noted():
+    x, y = bowl(200)
+    options = {"optimizer": keras.optimizers.SGD(0.1), "loss": "mse", "epochs": 10}
+    shuffled = diagnose(stack(2, layers.Dense(1)), (x, np.random.default_rng(1).permutation(y)), **options)
+    assert not shuffled.findings
+    assert "put into another order apart" in str(shuffled)
+    assert "another order" not in str(diagnose(stack(2, layers.Dense(1, "relu")), (x, y), **options))
+
+
+def test_softmax_between_layers_is_named():
+    x = np.random.default_rng(0).uniform(-1, 1, (300, 2)).astype("float32")
+    y = (np.linalg.norm(x, axis=1) < 0.7).astype("float32")
+    model = stack(2, layers.Dense(16, "softmax"), layers.Dense(16, "softmax"), layers.Dense(1, "sigmoid"))
+    report = diagnose(model, (x, y), optimizer=keras.optimizers.Adam(0.01), loss="binary_crossentropy", epochs=30)
+    assert "hidden activation" in {finding.name for finding in report.findings}
+    assert "adds up to 1" in str(report)
 
 
 class Damped(keras.optimizers.SGD):

@@ -270,6 +270,11 @@ def hidden_activation(seen: Evidence) -> Suspicion | None:
     if linear and len(linear) == len(hidden):
         words = f"{linear[0].name!r} has no activation, and layers without one between them are no more than one layer"
         return _with_relu(linear, words)
+    shared = [layer for layer in hidden if layer.activation == "softmax" and layer.followed_by_weights]
+    if shared:
+        return _with_relu(
+            shared, f"what {shared[0].name!r} gives adds up to 1 in each row: softmax is for the last layer"
+        )
     stuck = [layer for layer in seen.after if layer.activation in _SATURATING and layer.flat >= 0.5]
     stuck = [layer for layer in stuck if layer.name in {one.name for one in saturating}]
     if stuck:

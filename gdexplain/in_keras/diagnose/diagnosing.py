@@ -108,15 +108,9 @@ def diagnose(
         if not model.built:
             with contextlib.suppress(ValueError):  # it is said below
                 core.pose(model, dataset, loss)
-        coded = look.two_other_labels(as_pair(dataset)[1], loss)
-        if coded:
-            words = f"the labels are {coded[0]:g} and {coded[1]:g}, and binary cross-entropy takes 0 and 1"
-            return _at_once(model, "labels", words, began, change=f"y = (y == {coded[1]:g}).astype('float32')")
-        many = look.classes_of_one_output(as_pair(dataset)[1], _width(model), loss)
-        if many:
-            words = f"the labels are {many} classes, 0 to {many - 1}, and the model has one output for them"
-            code = f"Dense({many}, activation='softmax') at the end, loss='sparse_categorical_crossentropy'"
-            return _at_once(model, "output units", words, began, change=code)
+        labels = look.wrong_labels(as_pair(dataset)[1], _width(model), loss)
+        if labels is not None:
+            return _at_once(model, labels[0], labels[1], began, change=labels[2])
         with put_back(model):
             try:
                 problem = core.pose(model, dataset, loss)
@@ -183,6 +177,7 @@ def _diagnosed(
             seen = _evidence(trial, problem, optimizer, total, where, before, after, gap)
             _try_all(trial, seen, found, tried, notes)
             found += _no_gradient(trial) if not found else []
+            notes += _unrelated(trial) if not found and trial.error > SLOW else []
     except KeyboardInterrupt:
         notes.append("Stopped by Ctrl-C: this is what was known.")
     if where is not None and not found:
@@ -300,6 +295,19 @@ def _no_gradient(trial: Trial) -> list[Finding]:
         "weights and the loss lets none through, such as a rounding, an argmax, or a loss that ignores the predictions"
     )
     return [Finding("no gradient", words, "", (), (), "gallery/backprop/plot_gradient_check")]
+
+
+def _unrelated(trial: Trial) -> list[str]:
+    """Say that rows with like inputs have targets no more alike than any, which no change of the training can mend."""
+    x, y = trial.setup.x, trial.setup.y
+    numbers = isinstance(x, np.ndarray) and not look.has_table(trial.bench.model)
+    if not numbers or not trial.bench.task.kind or len(x) < 50 or look.best_shift(x, y)[2] > 0.02:
+        return []
+    words = (
+        "Rows with like inputs have targets no more alike than any: x does not tell y, or they were put into another order "
+        "apart (shuffle both by one permutation)."
+    )
+    return [words]
 
 
 def _gradients(model: Any, trial: Trial) -> tuple[tuple[str, float, float], ...]:

@@ -355,6 +355,18 @@ def test_targets_in_another_order_than_their_rows_are_noted():
     assert "another order" not in str(diagnose(stack(2, layers.Dense(1, "relu")), (x, y), **options))
 
 
+def test_a_schedule_that_stops_the_run_is_named_and_one_that_slows_it_down_is_not():
+    x = np.random.default_rng(0).uniform(-1, 1, (300, 2)).astype("float32")
+    y = (np.linalg.norm(x, axis=1) < 0.7).astype("float32")
+    for every, named in ((2, True), (500, False)):
+        keras.utils.set_random_seed(0)
+        schedule = keras.optimizers.schedules.ExponentialDecay(0.05, every, 0.5)
+        model = stack(2, layers.Dense(16, "tanh"), layers.Dense(1, "sigmoid"))
+        options = {"optimizer": keras.optimizers.Adam(schedule), "loss": "binary_crossentropy", "epochs": 40}
+        names = {finding.name for finding in diagnose(model, (x, y), **options).findings}
+        assert ("learning rate schedule" in names) == named
+
+
 def test_softmax_between_layers_is_named():
     x = np.random.default_rng(0).uniform(-1, 1, (300, 2)).astype("float32")
     y = (np.linalg.norm(x, axis=1) < 0.7).astype("float32")

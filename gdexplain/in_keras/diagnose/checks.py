@@ -65,6 +65,7 @@ class Evidence:
     runs: tuple[Run, ...]
     limit: float  # 2 / sharpness at the start, infinite where it is flat
     rate: float  # of the optimizer, NaN if it has none
+    falls: tuple[float, float]  # a schedule's rate at the first update and half-way; NaN of a number
     plain: bool  # whether the optimizer is SGD without momentum
     not_finite: str  # where the first such number comes from
     before: tuple[Layer, ...]
@@ -317,6 +318,16 @@ def rate_too_high(seen: Evidence) -> Suspicion | None:
     return Suspicion("learning rate too high", words, _rates(seen, (0.1, 0.01, 0.001)), RATE)
 
 
+def schedule(seen: Evidence) -> Suspicion | None:
+    """See a schedule that has all but stopped the run half-way."""
+    begin, middle = seen.falls
+    if not middle < begin / 10:  # of a number, both are NaN
+        return None
+    words = f"half-way through the updates the schedule has taken the rate from {begin:.3g} to {middle:.2g}"
+    change = Change(f"learning_rate={begin:.3g}, without a schedule", lambda setup: replace(setup, steady=True))
+    return Suspicion("learning rate schedule", words, [change], RATE)
+
+
 def rate_too_low(seen: Evidence) -> Suspicion | None:
     """See weights that hardly move, or a loss that falls as slowly at the end as at the start."""
     run = seen.runs[0]
@@ -378,6 +389,7 @@ CHECKS: tuple[Callable[[Evidence], Suspicion | None], ...] = (
     initialisation,
     hidden_activation,
     rate_too_high,
+    schedule,
     rate_too_low,
     batch_size,
     epochs,

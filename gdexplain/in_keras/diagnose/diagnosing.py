@@ -345,8 +345,20 @@ def _evidence(
     limit = _stability_limit(trial) if plain and not partly else float("inf")
     rate = getattr(innermost(optimizer), "_learning_rate", None)
     rate = float(optimizer.learning_rate) if hasattr(rate, "numpy") or isinstance(rate, float) else float("nan")
-    about = bench.task, bench.model, *loss_of(problem), gap, total, tuple(trial.runs), limit, rate, plain
+    falls = _falls(innermost(optimizer), total)
+    about = bench.task, bench.model, *loss_of(problem), gap, total, tuple(trial.runs), limit, rate, falls, plain
     return Evidence(setup, *about, str(where or ""), before, after)
+
+
+def _falls(optimizer: Any, total: int) -> tuple[float, float]:
+    """Return a schedule's rate at the first update and half-way; NaN of a number."""
+    schedule = getattr(optimizer, "_learning_rate", None)
+    if not isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
+        return float("nan"), float("nan")
+    begin, middle = (
+        schedule(keras.ops.convert_to_tensor(step, optimizer.iterations.dtype)) for step in (0, total // 2)
+    )
+    return float(begin), float(middle)
 
 
 def _stability_limit(trial: Trial) -> float:

@@ -39,7 +39,9 @@ class Fitted:
     def train(self, setup: Setup, seed: int, seconds: float) -> tuple[list[Array], list[Array], bool]:
         """Fit on as many batches; return losses and sizes as far as they are finite, and whether all are."""
         model, size = self.problem.model, sum(variable.size for variable in setup.start)
-        if (self._own_step and setup.loss is not self.loss) or (setup.rate != 1 and self._fresh.rate is None):
+        if (self._own_step and setup.loss is not self.loss) or (
+            (setup.rate != 1 or setup.steady) and self._fresh.rate is None
+        ):
             raise ValueError("a model with a train_step of its own has its own loss, and a schedule its own rates.")
         if not self._own_step:
             vars(model)["_compile_loss"] = self.problem.loss

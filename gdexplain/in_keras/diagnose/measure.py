@@ -46,6 +46,8 @@ class Setup:
         What was taken from the targets, and what the rest was divided by.
     scaled : bool
         Whether the inputs were standardised.
+    steady : bool
+        Whether a schedule stays at its first rate.
     """
 
     x: Any
@@ -58,6 +60,7 @@ class Setup:
     activations: Mapping[str, str] = field(default_factory=dict)
     back: tuple[Any, Any] = (0.0, 1.0)
     scaled: bool = False
+    steady: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -285,8 +288,8 @@ class Way:
     def __init__(self, problem: core.Problem, pattern: Any, width: int) -> None:
         self.problem, self.width = problem, width
         self.first: float | None = None
-        self.factor = tf.Variable(1.0, trainable=False)
-        self.optimizer = twin_of(pattern, self.factor)
+        self.factor, self.steady = (tf.Variable(value, trainable=False) for value in (1.0, False))
+        self.optimizer = twin_of(pattern, self.factor, self.steady)
         self.optimizer.build(problem.variables)
         self._fresh = Fresh(self.optimizer)
         self._loop: Callable[..., Any] | None = None
@@ -295,6 +298,7 @@ class Way:
         """Make the updates in chunks; return losses and sizes as far as they are finite, and whether all are."""
         self._fresh.begin(setup.rate)
         self.factor.assign(setup.rate)
+        self.steady.assign(setup.steady)
         x, y = core.map_arrays(tf.constant, (setup.x, setup.y))
         losses, sizes, loop = list[Array](), list[Array](), self._compiled(x, y)
         until = time.perf_counter() + seconds  # compiling does not count
@@ -353,15 +357,15 @@ def _half_square(tensor: Any) -> Any:
 
 
 class _Scaled(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]  # Keras has no types
-    """A schedule times a factor that may change from run to run."""
+    """A schedule times a factor, or that of its first step, which may change from run to run."""
 
-    def __init__(self, inner: Any, factor: Any) -> None:
+    def __init__(self, inner: Any, factor: Any, steady: Any) -> None:
         super().__init__()
-        self.inner, self.factor = inner, factor
+        self.inner, self.factor, self.steady = inner, factor, steady
 
     def __call__(self, step: Any) -> Any:
         """Return the rate of a step."""
-        return self.factor * self.inner(step)
+        return self.factor * self.inner(tf.where(self.steady, tf.zeros_like(step), step))
 
 
 def names_of(model: keras.Model) -> list[str]:
@@ -369,12 +373,14 @@ def names_of(model: keras.Model) -> list[str]:
     return [variable.path.removeprefix(f"{model.name}/") for variable in model.trainable_variables]
 
 
-def twin_of(optimizer: keras.optimizers.Optimizer, factor: Any = None) -> keras.optimizers.Optimizer:
+def twin_of(
+    optimizer: keras.optimizers.Optimizer, factor: Any = None, steady: Any = False
+) -> keras.optimizers.Optimizer:
     """Return a new optimizer with the configuration of the user's own."""
     twin = type(optimizer).from_config(optimizer.get_config())
     schedule = getattr(optimizer, "_learning_rate", None)
     if factor is not None and isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
-        twin._learning_rate = _Scaled(schedule, factor)
+        twin._learning_rate = _Scaled(schedule, factor, steady)
     return twin
 
 

@@ -616,6 +616,69 @@ def test_a_step_that_hands_no_gradient_to_an_optimizer_is_recorded_without_and_s
     np.testing.assert_allclose(record.loss, expected.loss, rtol=1e-5)
 
 
+class Centred(O.SGD):
+    """Gradient centralisation, as people write it: in front of Keras' own method."""
+
+    def apply_gradients(self, grads_and_vars):
+        return super().apply_gradients([(part - tf.reduce_mean(part), weight) for part, weight in grads_and_vars])
+
+
+class CentredInApply(O.SGD):
+    def apply(self, grads, trainable_variables=None):
+        return super().apply([part - tf.reduce_mean(part) for part in grads], trainable_variables)
+
+
+@pytest.mark.parametrize("kind", [Centred, CentredInApply])
+def test_the_gradient_is_that_of_the_batch_where_an_optimizer_of_ones_own_changes_it(kind):
+    model, recorder = Stack(), RecordTrajectory()
+    model.compile(kind(0.1), "mse", jit_compile=False)
+    model.fit(X, Y, batch_size=22, epochs=1, verbose=0, callbacks=[recorder])
+    record = recorder.trajectory
+    plain = train(Stack(), (X, Y), optimizer="sgd", batch_size=None, epochs=1)
+    np.testing.assert_allclose(record.gradients[0], plain.gradients[0], rtol=1e-5, atol=1e-7)
+    bias = record.parameters[:, -2:]
+    np.testing.assert_allclose(bias[1].sum(), bias[0].sum(), atol=1e-6)  # its own update has no mean
+
+
+class Adversaries(keras.Model):
+    """As in many tutorials: two models, each compiled with an optimizer of its own, and a step that trains both."""
+
+    def __init__(self):
+        keras.utils.set_random_seed(3)
+        super().__init__()
+        self.maker = keras.Sequential([keras.Input((2,)), L.Dense(6)])
+        self.judge = keras.Sequential([keras.Input((6,)), L.Dense(1)])
+
+    def compile(self, **options):
+        super().compile(**options)
+        self.maker.compile(O.Adam(0.01))
+        self.judge.compile(O.SGD(0.1))
+
+    def call(self, x):
+        return self.judge(self.maker(x))
+
+    def train_step(self, x):
+        start = tf.ones((tf.shape(x)[0], 2))
+        for part, sign in ((self.judge, 1), (self.maker, 0)):
+            with tf.GradientTape() as tape:
+                loss = sign * tf.reduce_mean(self.judge(x)) - tf.reduce_mean(self(start))
+            weights = part.trainable_weights
+            part.optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
+        return {"made": loss}
+
+
+def test_optimizers_that_belong_to_models_within_are_on_record():
+    model, recorder = Adversaries(), RecordTrajectory()
+    model(np.ones((1, 2)))
+    model.compile(jit_compile=False)
+    model.fit(X, batch_size=11, verbose=0, shuffle=False, callbacks=[recorder])
+    record = recorder.trajectory
+    assert record.label == "SGD(0.1), Adam(0.01)"
+    assert record.gradients.shape == (2, 25)
+    np.testing.assert_allclose(np.diff(record.parameters[:, -7:], axis=0), -0.1 * record.gradients[:, -7:], atol=1e-6)
+    assert all(optimizer.apply.__func__ for optimizer in (model.maker.optimizer, model.judge.optimizer))
+
+
 def test_a_step_without_a_tape_shows_the_loss_that_it_returns_or_is_refused():
     class Still(Stack):
         def train_step(self, data):

@@ -37,8 +37,13 @@ def reports():
     return of
 
 
-def small(activation="tanh", end="linear"):
-    return stack(2, layers.Dense(6, activation), layers.Dense(1, end))
+@pytest.fixture(autouse=True)
+def _same_start():
+    keras.utils.set_random_seed(0)
+
+
+def small(activation="tanh", end="linear", units=1):
+    return stack(2, layers.Dense(6, activation), layers.Dense(units, end))
 
 
 def bowl(n=64):
@@ -301,6 +306,7 @@ class OwnStep(keras.Model):
         with tf.GradientTape() as tape:
             loss = self.compute_loss(x, y, self(x, training=True))
         self.optimizer.apply(tape.gradient(loss, self.trainable_weights), self.trainable_weights)
+        self.second.apply([tf.zeros_like(weight.value) for weight in self.trainable_weights], self.trainable_weights)
         return {"loss": loss}
 
 
@@ -309,15 +315,114 @@ def test_a_model_with_a_train_step_of_its_own_is_diagnosed_by_fit_and_put_back()
     inputs = keras.Input((2,))
     model = OwnStep(inputs, layers.Dense(1, "sigmoid", name="end")(layers.Dense(6, "tanh")(inputs)))
     model.compile(keras.optimizers.Adam(0.05), "mse")
+    model.second = keras.optimizers.SGD(0.1)
     held, values = dict(vars(model)), [variable.numpy() for variable in model.variables]
     report = diagnose(model, (x, 20 * y), batch_size=16, epochs=20)
     assert report.findings[0].name == "output activation"
     assert all(vars(model)[key] is value for key, value in held.items())
-    assert int(model.optimizer.iterations) == 0
+    assert int(model.optimizer.iterations) == int(model.second.iterations) == 0
     for variable, value in zip(model.variables, values, strict=True):
         np.testing.assert_array_equal(variable.numpy(), value)
     with pytest.raises(ValueError, match="optimizer left out"):
         diagnose(model, (x, y), optimizer="sgd")
+    with pytest.raises(ValueError, match="optimizer must be the name of a Keras optimizer, not 'nonsense'"):
+        diagnose(model, (x, y), optimizer="nonsense")
+
+
+@pytest.mark.parametrize(
+    ("labels", "end", "loss", "name", "change"),
+    [
+        ([-1, 1], 1, "binary_crossentropy", "labels", "y = (y == 1).astype('float32')"),
+        ([1, 2, 3], 3, "sparse_categorical_crossentropy", "labels", "y = y - 1"),
+        ([1, 2, 3], 3, keras.losses.SparseCategoricalCrossentropy(from_logits=True), "labels", "y = y - 1"),
+        ([0, 1, 2], 1, "binary_crossentropy", "output units", "Dense(3, activation='softmax') at the end"),
+    ],
+)
+@pytest.mark.parametrize("kind", [np.array, list])
+def test_labels_that_the_loss_cannot_take_are_named_before_any_run(labels, end, loss, name, change, kind):
+    y = kind(labels * 8)
+    report = diagnose(small(end="sigmoid" if end == 1 else "softmax", units=end), (np.ones((len(y), 2)), y), loss=loss)
+    assert [finding.name for finding in report.findings] == [name]
+    assert report.findings[0].change.startswith(change)
+
+
+def test_targets_in_another_order_than_their_rows_are_noted():
+    x, y = bowl(200)
+    options = {"optimizer": keras.optimizers.SGD(0.1), "loss": "mse", "epochs": 10}
+    shuffled = diagnose(stack(2, layers.Dense(1)), (x, np.random.default_rng(1).permutation(y)), **options)
+    assert not shuffled.findings
+    assert "put into another order apart" in str(shuffled)
+    assert "another order" not in str(diagnose(stack(2, layers.Dense(1, "relu")), (x, y), **options))
+
+
+def test_a_schedule_that_stops_the_run_is_named_and_one_that_slows_it_down_is_not():
+    x = np.random.default_rng(0).uniform(-1, 1, (300, 2)).astype("float32")
+    y = (np.linalg.norm(x, axis=1) < 0.7).astype("float32")
+    for every, named in ((2, True), (500, False)):
+        keras.utils.set_random_seed(0)
+        schedule = keras.optimizers.schedules.ExponentialDecay(0.05, every, 0.5)
+        model = stack(2, layers.Dense(16, "tanh"), layers.Dense(1, "sigmoid"))
+        options = {"optimizer": keras.optimizers.Adam(schedule), "loss": "binary_crossentropy", "epochs": 40}
+        names = {finding.name for finding in diagnose(model, (x, y), **options).findings}
+        assert ("learning rate schedule" in names) == named
+
+
+def test_softmax_between_layers_is_named():
+    x = np.random.default_rng(0).uniform(-1, 1, (300, 2)).astype("float32")
+    y = (np.linalg.norm(x, axis=1) < 0.7).astype("float32")
+    model = stack(2, layers.Dense(16, "softmax"), layers.Dense(16, "softmax"), layers.Dense(1, "sigmoid"))
+    report = diagnose(model, (x, y), optimizer=keras.optimizers.Adam(0.01), loss="binary_crossentropy", epochs=30)
+    assert "hidden activation" in {finding.name for finding in report.findings}
+    assert "adds up to 1" in str(report)
+
+
+class Damped(keras.optimizers.SGD):
+    """An optimizer of one's own that does not say what it is made of, as most are."""
+
+    def __init__(self, damping, learning_rate):
+        super().__init__(learning_rate)
+        self.damping = damping
+
+    def update_step(self, gradient, variable, learning_rate):
+        super().update_step(self.damping * gradient, variable, learning_rate)
+
+
+def test_an_optimizer_that_scales_the_loss_is_diagnosed_as_fit_trains():
+    x, y = bowl()
+    model = stack(2, layers.Dense(1, kernel_initializer="zeros"))
+    model.compile(keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.1)), "mse")
+    report = diagnose(model, (x, y), batch_size=16, epochs=20)
+    assert not report.findings
+    assert max(report.errors) < 0.01
+    assert float(model.optimizer.learning_rate) == np.float32(0.1)
+    assert all(not weight.numpy().any() for weight in model.weights)
+
+
+def test_an_optimizer_of_ones_own_trains_by_fit_and_not_one_like_it():
+    x, y = bowl()
+    model = stack(2, layers.Dense(1, kernel_initializer="zeros"))
+    with pytest.raises(
+        ValueError, match="model must be compiled with its optimizer, and optimizer left out, as it does"
+    ):
+        diagnose(model, (x, y), optimizer=Damped(1e-3, 0.1), loss="mse")
+    model.compile(Damped(1e-3, 0.1), "mse")
+    report = diagnose(model, (x, y), batch_size=16, epochs=20)
+    assert "learning rate too low" in {finding.name for finding in report.findings}
+    assert "output activation" not in {finding.name for finding in report.findings}
+    assert int(model.optimizer.iterations) == 0
+
+
+def test_a_loss_with_a_state_is_put_back():
+    class Growing(keras.losses.MeanSquaredError):
+        weight = keras.Variable(1.0, trainable=False)
+
+        def call(self, y_true, y_pred):
+            self.weight.assign_add(0.5)
+            return self.weight * super().call(y_true, y_pred)
+
+    loss = Growing()
+    diagnose(small(), bowl(), optimizer="sgd", loss=loss, epochs=1, seconds=2)
+    assert float(loss.weight) == 1
 
 
 class Poison(layers.Layer):

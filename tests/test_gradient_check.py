@@ -204,6 +204,19 @@ def test_a_layer_that_draws_numbers_anew_is_refused_and_a_seeded_one_is_checked(
     assert report.verdict == "Right, as far as float32 can tell."
 
 
+@pytest.mark.parametrize("floatx", ["float16", "bfloat16"])
+def test_a_float32_model_under_a_coarse_floatx_is_called_right(floatx):
+    keras.utils.set_random_seed(1)
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(4, "tanh"), keras.layers.Dense(1)])
+    data, before = some_data(), keras.config.floatx()
+    keras.config.set_floatx(floatx)  # which the loss alone is computed in
+    try:
+        report = check_gradients(model, (data.inputs, data.inputs[:, :1]))
+    finally:
+        keras.config.set_floatx(before)
+    assert report.verdict == RIGHT, report
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_at_the_minimum_rounding_is_not_called_a_mistake(dtype):
     assert check_gradients(build_linear(2, 0, dtype=dtype), make_line()).verdict == RIGHT

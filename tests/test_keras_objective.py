@@ -439,3 +439,16 @@ def test_masks_several_ends_and_the_models_own_loss_count_as_under_evaluate():
         model.compile("sgd", loss, jit_compile=False)
         expected = model.evaluate(words, targets, batch_size=8, verbose=0)[0]
         assert keras_gradient(model, (words, targets), loss=loss)[0] == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("used", [False, True])
+def test_a_layer_that_is_frozen_later_asks_for_a_new_objective(used):
+    model = build_mlp([3, 1], inputs=1, seed=0)
+    objective = KerasObjective(model, make_line())
+    value = objective.value(objective.theta) if used else None
+    model.layers[0].trainable = False
+    with pytest.raises(ValueError, match=r"model must keep the trainable weights .* make a new KerasObjective"):
+        objective.value_and_grad(objective.theta)
+    assert len(KerasObjective(model, make_line()).theta) == 4
+    model.layers[0].trainable = True
+    assert value in (None, objective.value(objective.theta))

@@ -4,10 +4,11 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse
 import tensorflow as tf
 
 from gdexplain import Dataset, KerasObjective, build_linear, build_mlp, make_line, train
-from gdexplain.in_keras.core import pose
+from gdexplain.in_keras.core import Problem, pose
 
 L, O, ops = keras.layers, keras.optimizers, keras.ops
 RNG = np.random.default_rng(0)
@@ -135,6 +136,22 @@ def test_a_word_without_a_row_in_the_table_is_named_with_its_row(jit):
     with pytest.raises(ValueError, match="from 0 to 8 for the layer 'words', but in row 7 it has 9"):
         train(model, (words, REAL[:, 0]), optimizer="sgd", batch_size=5, epochs=1, jit=jit)
     assert "call" not in vars(model.layers[0])
+
+
+@pytest.mark.parametrize("length", [None, 2])
+def test_words_are_looked_at_many_rows_at_once_unless_the_model_takes_one_length(length, monkeypatch):
+    def cut(x):
+        return keras.ops.reshape(x, (length or -1, 4))  # TensorFlow refuses another number of rows
+
+    words = L.Embedding(9, 2, name="words")
+    model = keras.Sequential([keras.Input((4,)), L.Lambda(cut, output_shape=(4,)), words, L.Flatten(), L.Dense(1)])
+    x, calls = np.zeros((3000, 4), int), []
+    monkeypatch.setattr(Problem, "predict", lambda self, x, **_: calls.append(x.shape[0]) or self.model(x))
+    pose(model, (x, np.zeros(3000)), "mse", batch_size=2)
+    assert len(calls) < 10 if length is None else len(calls) > 1500
+    x[2999, 1] = 9
+    with pytest.raises(ValueError, match="from 0 to 8 for the layer 'words', but in row 2999 it has 9"):
+        pose(model, (x, np.zeros(3000)), "mse", batch_size=2)
 
 
 def two_ends():
@@ -299,3 +316,55 @@ def test_floatx_is_never_touched_and_is_what_a_loss_is_computed_in():
     seen.clear()
     train(build_mlp([1], inputs=1, seed=0), make_line(), optimizer="sgd", loss=loss, batch_size=2, epochs=1)
     assert set(seen) == {("float32", tf.float32, tf.float32)}
+
+
+class ByNumPy(keras.Model):
+    """A model that looks at its numbers, which no graph has."""
+
+    def __init__(self):
+        super().__init__()
+        self.end = L.Dense(1)
+
+    def call(self, x):
+        return self.end(x / float(np.asarray(x).std()))
+
+
+@pytest.mark.parametrize(
+    ("model", "loss"), [(ByNumPy, "mse"), (dense, lambda y_true, y_pred: float(np.mean((y_true - y_pred) ** 2)))]
+)
+def test_what_runs_eagerly_only_is_sent_to_fit_that_runs_eagerly(model, loss):
+    made = model()
+    made(X)
+    before = made.get_weights()
+    with pytest.raises(
+        ValueError, match=r"run as a graph.*fit with run_eagerly=True and the callback RecordTrajectory"
+    ):
+        train(made, (X, REAL[:, :1]), optimizer="sgd", loss=loss, batch_size=4, epochs=1)
+    for one, other in zip(made.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+ROWS = np.empty(12, object)
+ROWS[:] = list(X)
+FIELDS = np.zeros(12, [("a", float), ("b", float), ("c", float)])
+
+
+@pytest.mark.parametrize(
+    ("x", "words"),
+    [
+        (scipy.sparse.csr_matrix(X), r"Make it dense: x\.toarray\(\)"),
+        (tf.sparse.from_dense(X), r"Make it dense: tf\.sparse\.to_dense\(x\)"),
+        (tf.RaggedTensor.from_tensor(X), r"Make it dense: x\.to_tensor\(\)"),
+        ([[1], [1, 2]], "Pad its rows to one length"),
+        (ROWS, r"put them into one array: np\.stack\(x\)"),
+        (list(X), "one array an input or output: np.stack makes one of rows"),
+        (FIELDS, r"structured_to_unstructured\(x\)"),
+        (pd.DataFrame({"colour": pd.Categorical(list("rgb") * 4)}), r"x\[0, 0\] must be a number.*pandas.get_dummies"),
+        (pd.date_range("2020", periods=12), "not of dates. Turn text, dates and categories into numbers first"),
+        (tf.constant(["a"] * 12), "a StringLookup layer.*or leave the data to fit, with RecordTrajectory"),
+        ([1.0, None] * 6, r"x\[1\] must be a number.*fill gaps"),
+    ],
+)
+def test_data_without_an_array_of_numbers_is_refused_with_the_way_to_one(x, words):
+    with pytest.raises((TypeError, ValueError), match=words):
+        train(dense(), (x, REAL[:, 0]), optimizer="sgd", batch_size=4, epochs=1)

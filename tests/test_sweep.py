@@ -616,6 +616,27 @@ def test_a_model_that_keras_cannot_rebuild_is_swept_all_the_same():
     np.testing.assert_allclose(runs.parameters, [[0.3, 0.1], [0.6, 0.2]], rtol=1e-6)
 
 
+class Growing(keras.losses.Loss):
+    """A loss whose weight grows from batch to batch, as a KL term is faded in."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = keras.Variable(1.0, trainable=False, name="weight")
+
+    def call(self, y_true, y_pred):
+        self.weight.assign_add(0.5)
+        return self.weight * keras.ops.mean(keras.ops.square(y_true - y_pred), axis=-1)
+
+
+def test_a_loss_that_changes_from_batch_to_batch_is_refused_and_left_alone():
+    loss = Growing()
+    with pytest.raises(ValueError, match=r"no state besides its weights in a sweep, .* that of .*weight\. Use train"):
+        sweep(build_linear(), make_line(), optimizer="sgd", loss=loss, steps=3, jit=False)
+    assert float(loss.weight) == 1
+    run = train(build_linear(), make_line(), optimizer=O.SGD(0.0), loss=loss, batch_size=None, epochs=3)
+    np.testing.assert_allclose(run.loss, [45, 60, 75])
+
+
 def test_weights_that_the_loss_does_not_reach_are_refused_by_name():
     x = keras.Input((1,))
     idle = keras.ops.stop_gradient(keras.layers.Dense(1, name="idle")(x))

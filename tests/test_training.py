@@ -45,6 +45,17 @@ OPTIMIZERS = {
 }
 
 
+class Centred(O.SGD):
+    """Gradient centralisation, as people write it: in front of Keras' own `apply_gradients`."""
+
+    def apply_gradients(self, grads_and_vars):
+        pairs = [(gradient - tf.reduce_mean(gradient), variable) for gradient, variable in grads_and_vars]
+        return super().apply_gradients(pairs)
+
+
+OPTIMIZERS["own apply_gradients"] = lambda: Centred(0.1)
+
+
 def mlp(seed=0, outputs=2):
     return build_mlp([8, outputs], inputs=6, activation="relu", seed=seed)
 
@@ -565,3 +576,14 @@ def test_sums_that_tensorflow_regroups_in_a_loop_have_the_order_that_fit_gives_t
     theirs.compile("sgd", "mse", jit_compile=False)
     theirs.fit(x, y, batch_size=size, epochs=2, shuffle=False, verbose=0)
     assert largest_difference(ours, theirs) == 0
+
+
+def test_a_step_that_does_not_compile_is_refused_in_words_whatever_the_optimizer():
+    class Stepwise(O.schedules.LearningRateSchedule):
+        def __call__(self, step):
+            return 0.1 if step < 1 else 0.01  # Python's if, of a number that the graph does not know
+
+    model = build_linear()
+    with pytest.raises(ValueError, match="optimizer must make a step that compiles"):
+        train(model, make_line(), optimizer=O.SGD(Stepwise()), batch_size=None, epochs=1)
+    assert not getattr(model, "compiled", False)

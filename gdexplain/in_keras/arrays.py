@@ -36,7 +36,9 @@ def as_arrays(dataset: Any, dtype: str, *, inputs: int = 1, outputs: int = 1) ->
     y = None if y is None else _convert("y", y, dtype, outputs)
     counts = {name: len(leaf) for name, leaf in leaves("x", x) + leaves("y", y)}
     if len(set(counts.values())) != 1 or 0 in counts.values():
-        raise ValueError(f"x and y must have as many examples, and at least one, not {list(counts.values())}.")
+        listed = any(isinstance(part, list | tuple) for part in (x, y))
+        hint = " A list of arrays is one array an input or output: np.stack makes one of rows." if listed else ""
+        raise ValueError(f"x and y must have as many examples, and at least one, not {list(counts.values())}.{hint}")
     return x, y, next(iter(counts.values()))
 
 
@@ -74,11 +76,37 @@ def _numbers(name: str, value: Any, dtype: str) -> NDArray[Any]:
     try:
         array = number_array(name, value, booleans=True)
     except TypeError as error:
-        if isinstance(value, list | tuple) or hasattr(value, "__array__"):
-            raise
-        raise TypeError(f"{error} {_ELSEWHERE}") from error
+        raise TypeError(f"{error} {_instead(name, value)}".rstrip()) from error
     if array.ndim == 0:
         raise refused(TypeError, name, "an array of numbers, one example a row", value)
     if hasattr(value, "to_frame") and array.ndim == 1:  # a pandas series, of which Keras makes a column
         array = array[:, np.newaxis]
     return finite_array(name, array, dtype=dtype) if array.dtype.kind == "f" else array
+
+
+def _instead(name: str, value: Any) -> str:
+    """Say what to do with data of which there is no array of numbers."""
+    dense = {
+        "toarray": f"{name}.toarray()",
+        "dense_shape": f"tf.sparse.to_dense({name})",
+        "to_tensor": f"{name}.to_tensor()",
+    }
+    for attribute, code in dense.items():  # SciPy's, TensorFlow's sparse and its ragged ones
+        if hasattr(value, attribute):
+            return f"Make it dense: {code}."
+    try:
+        array = np.asarray(value)
+    except Exception:  # noqa: BLE001  # ragged rows, a symbolic tensor
+        return (
+            "Pad its rows to one length (keras.utils.pad_sequences)." if isinstance(value, list | tuple) else _ELSEWHERE
+        )
+    if array.dtype.names:
+        return f"Make its fields columns: numpy.lib.recfunctions.structured_to_unstructured({name})."
+    if array.dtype.kind == "O" and np.ndim(array.flat[0] if array.size else 0):
+        return f"If its rows have one length, put them into one array: np.stack({name})."
+    if array.ndim and array.dtype.kind in "OUSTMm":
+        return (
+            "Turn text, dates and categories into numbers first, and fill gaps (pandas.get_dummies, fillna, a StringLookup "
+            "layer), or leave the data to fit, with RecordTrajectory."
+        )
+    return "" if array.ndim else _ELSEWHERE

@@ -16,6 +16,7 @@ from gdexplain.in_keras.arrays import leaves
 from gdexplain.in_keras.backend import reason
 
 _SPARSE = ("sparse_categorical_crossentropy", "categorical_generalized_cross_entropy")
+_ROWS = 1024  # that are tried at once: a batch of one example takes as long
 _FREE = ("ctc", "circle")  # losses of Keras whose targets have a shape of their own
 
 
@@ -47,6 +48,18 @@ class _AllSeen(Exception):  # a way out of a model, and no error
 def check_indices(problem: Any, width: int) -> None:
     """Refuse inputs that an Embedding has no row for: TensorFlow stops in the midst of training, XLA takes another row."""
     tables = [layer for layer in problem.model._flatten_layers() if type(layer) is keras.layers.Embedding]
+    if not tables:
+        return
+    try:
+        said = _outside(problem, tables, max(width, min(problem.examples, _ROWS)))
+    except Exception:  # noqa: BLE001  # a model that takes batches of one length
+        said = _outside(problem, tables, width)
+    if said:
+        raise ValueError(f"x must have whole numbers {said}.")
+
+
+def _outside(problem: Any, tables: list[Any], width: int) -> str:
+    """Say which number has no row in a table, and what may be; nothing if all have. `width` rows are tried at once."""
     seen: set[int] = set()
     bad: list[str] = []  # Keras would wrap an error raised within a layer
 
@@ -63,7 +76,7 @@ def check_indices(problem: Any, width: int) -> None:
             raise _AllSeen
         return type(table).call(table, inputs)
 
-    for first in range(0, problem.examples if tables else 0, width):
+    for first in range(0, problem.examples, width):
         rows = np.arange(first, first + width) % problem.examples
         inputs = problem.tensors(rows)[0]
         seen.clear()
@@ -75,7 +88,8 @@ def check_indices(problem: Any, width: int) -> None:
             stack.enter_context(keras.StatelessScope())
             problem.predict(inputs, training=False)
         if bad:
-            raise ValueError(f"x must have whole numbers {bad[0]}.")
+            return bad[0]
+    return ""
 
 
 def check_targets(problem: Any, inputs: Any, targets: Any, prediction: Any) -> None:

@@ -252,8 +252,8 @@ def named_loss(loss: Any) -> Any:
 
 
 def rounding(model: keras.Model) -> float:
-    """Return how far, in parts of itself, a loss may be from its value in float64: by the model's coarsest dtype."""
-    kinds = {str(layer.compute_dtype) for layer in model._flatten_layers()}
+    """Return how far, in parts of itself, a loss may be from its value in float64: by the coarsest dtype on its way."""
+    kinds = {data_dtype(model), *(str(layer.compute_dtype) for layer in model._flatten_layers())}
     return 0.2 if "bfloat16" in kinds else 0.05 if "float16" in kinds else 1e-3
 
 
@@ -267,10 +267,11 @@ def unchanged_if_refused(model: keras.Model, optimizer: keras.optimizers.Optimiz
         vars(model).clear()
         vars(model).update(compiled)
         if not built:  # what Keras has noted in it stands in many places: a new one has none of it
-            new = type(optimizer).from_config(optimizer.get_config())
-            new.iterations.assign(updates)
-            vars(optimizer).clear()
-            vars(optimizer).update(vars(new))
+            with contextlib.suppress(Exception):  # one without a configuration stays as it is: no weight has moved
+                new = type(optimizer).from_config(optimizer.get_config())
+                new.iterations.assign(updates)
+                vars(optimizer).clear()
+                vars(optimizer).update(vars(new))
         raise
 
 
@@ -368,12 +369,13 @@ def _try(problem: Problem, width: int) -> dict[int, Any]:
 
     Nothing is computed: Keras traces a model in the same way before its first batch.
     """
-    model = problem.model
+    model, failed = problem.model, list[Exception]()
 
     def step(inputs: Any, targets: Any) -> None:
         try:
             prediction = problem.predict(inputs, training=True)
         except Exception as error:
+            failed.append(error)
             raise ValueError(f"dataset must fit the model's inputs. Keras says: {reason(error)}") from error
         scope.hold(model.trainable_variables)
         check_count(problem, prediction)
@@ -381,6 +383,7 @@ def _try(problem: Problem, width: int) -> dict[int, Any]:
             problem.loss_of(inputs, targets, prediction, training=True)
         except Exception as error:
             check_targets(problem, inputs, targets, prediction)
+            failed.append(error)
             hint = " Take loss=None for a model that needs no targets." if targets is None else ""
             raise ValueError(
                 f"y must fit the model's outputs and the loss.{hint} Keras says: {reason(error)}"
@@ -388,9 +391,27 @@ def _try(problem: Problem, width: int) -> dict[int, Any]:
         check_targets(problem, inputs, targets, prediction)
 
     specs = map_arrays(lambda leaf: tf.TensorSpec((width, *leaf.shape[1:]), leaf.dtype), (problem.x, problem.y))
-    with _Watch() as scope:
-        tf.function(step, autograph=False).get_concrete_function(*specs)
+    try:
+        with _Watch() as scope:
+            tf.function(step, autograph=False).get_concrete_function(*specs)
+    except ValueError as error:
+        if failed and _runs_eagerly(problem, width):
+            raise ValueError(
+                "model and loss must run as a graph, from keras.ops or TensorFlow's operations alone. These run eagerly "
+                "only: use fit with run_eagerly=True and the callback RecordTrajectory instead. In a graph, Keras says: "
+                f"{reason(failed[0])}"
+            ) from error
+        raise
     return dict(scope.assigned)
+
+
+def _runs_eagerly(problem: Problem, width: int) -> bool:
+    """Say whether a model and its loss run on some rows outside a graph; what they would assign is forgotten."""
+    inputs, targets = problem.tensors(np.arange(width) % problem.examples)
+    with contextlib.suppress(Exception), keras.StatelessScope(collect_losses=True):
+        problem.run(inputs, targets, training=True)
+        return True
+    return False
 
 
 def _in_dtype(loss: Any, dtype: str) -> Any:

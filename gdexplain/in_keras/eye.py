@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -26,6 +27,7 @@ class Eye:
         self._saw_loss = False
         self._unscaled: dict[int, tuple[Any, Any]] = {}
         self._depth, self._hooks = 0, contextlib.ExitStack()
+        self._receiving: set[tuple[int, int]] = set()  # optimizers at work, each in the thread of its replica
 
     @property
     def dtype(self) -> str:
@@ -79,12 +81,13 @@ class Eye:
         return loss, gradient
 
     def _hook(self) -> None:
-        """Stand in for the three methods that a step calls."""
+        """Stand in for the methods that a step calls."""
         hook = self._hooks.enter_context
         hook(standing_in(tf.GradientTape, "gradient", self._differentiating(tf.GradientTape.gradient)))
         for optimizer in optimizers_of(self.model):
             hook(standing_in(optimizer, "scale_loss", self._scaling(optimizer.scale_loss)))
-            hook(standing_in(_inner(optimizer), "apply", self._applying(optimizer)))
+            hook(standing_in(innermost(optimizer), "apply", self._applying(optimizer)))
+            hook(standing_in(innermost(optimizer), "apply_gradients", self._applying_pairs(optimizer)))
 
     def _scaling(self, scale_loss: Callable[..., Any]) -> Callable[..., Any]:
         def scale(loss: Any) -> Any:
@@ -106,17 +109,41 @@ class Eye:
         return differentiate
 
     def _applying(self, optimizer: Any) -> Callable[..., Any]:
-        apply, factor = _inner(optimizer).apply, _inner(optimizer).loss_scale_factor
+        apply = innermost(optimizer).apply
 
         def applied(grads: Any, trainable_variables: Any = None) -> Any:
             grads = list(grads)
             variables = self.model.trainable_variables if trainable_variables is None else list(trainable_variables)
-            self._receive(dict(zip(map(_key, variables), grads, strict=True)), factor)
-            if id(optimizer) not in self.applied:
-                self.applied.append(id(optimizer))
-            return apply(grads) if trainable_variables is None else apply(grads, variables)
+            with self._received(optimizer, grads, variables):
+                return apply(grads) if trainable_variables is None else apply(grads, variables)
 
         return applied
+
+    def _applying_pairs(self, optimizer: Any) -> Callable[..., Any]:
+        apply_gradients = innermost(optimizer).apply_gradients
+
+        def applied(grads_and_vars: Any, *rest: Any, **options: Any) -> Any:
+            pairs = list(grads_and_vars)
+            with self._received(optimizer, [gradient for gradient, _ in pairs], [variable for _, variable in pairs]):
+                return apply_gradients(pairs, *rest, **options)
+
+        return applied
+
+    @contextlib.contextmanager
+    def _received(self, optimizer: Any, grads: list[Any], variables: list[Any]) -> Iterator[None]:
+        """Keep what came from outside; an optimizer that calls itself with what it made of it is at work already."""
+        me = threading.get_ident(), id(optimizer)
+        if me in self._receiving:
+            yield
+            return
+        self._receive(dict(zip(map(_key, variables), grads, strict=True)), innermost(optimizer).loss_scale_factor)
+        if id(optimizer) not in self.applied:
+            self.applied.append(id(optimizer))
+        self._receiving.add(me)
+        try:
+            yield
+        finally:
+            self._receiving.discard(me)
 
     def _receive(self, gradients: dict[int, Any], factor: float | None) -> None:
         """Keep the gradients that came, unscaled; a weight that the loss does not reach has gradient zero."""
@@ -143,7 +170,7 @@ def _key(variable: Any) -> int:
     return id(variable.value if isinstance(variable, keras.Variable) else variable)
 
 
-def _inner(optimizer: Any) -> Any:
+def innermost(optimizer: Any) -> Any:
     """Return the optimizer that receives gradients unscaled (or none, if they overflowed), and moves the weights."""
     while isinstance(optimizer, _LossScaling):
         optimizer = optimizer.inner_optimizer
@@ -162,12 +189,13 @@ def _logged(logs: Any, model: keras.Model) -> Any:
 
 
 def optimizers_of(model: keras.Model) -> list[Any]:
-    """Return every optimizer that is an attribute of the model, or in a list or dict that is one."""
+    """Return every optimizer that is an attribute of the model or of a model within, or in a list or dict that is one."""
     leaves: list[Any] = []
-    for value in vars(model).values():
-        leaves += (
-            value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else [value]
-        )
+    for part in (each for each in model._flatten_layers() if isinstance(each, keras.Model)):
+        for value in vars(part).values():
+            leaves += (
+                value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else [value]
+            )
     found = [leaf for leaf in leaves if isinstance(leaf, keras.optimizers.Optimizer)]
     inner = {id(optimizer.inner_optimizer) for optimizer in found if isinstance(optimizer, _LossScaling)}
     return list({id(optimizer): optimizer for optimizer in found if id(optimizer) not in inner}.values())

@@ -80,6 +80,7 @@ class KerasObjective:
     loss: Any = field(default="mse", kw_only=True)
     _problem: Problem = field(init=False, repr=False)
     _functions: dict[str, Any] = field(init=False, repr=False, default_factory=dict)
+    _weights: Layout = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Check that model, data and loss fit, and write the functions of theta."""
@@ -89,6 +90,7 @@ class KerasObjective:
         if not self.model.trainable_variables:
             raise ValueError(NOTHING_TO_TRAIN)
         object.__setattr__(self, "_problem", pose(self.model, self.dataset, self.loss))
+        object.__setattr__(self, "_weights", self.layout)
         self._functions.update(_functions_of_theta(self._problem))
 
     def in_float64(self) -> KerasObjective:
@@ -215,6 +217,11 @@ class KerasObjective:
 
     def _arguments(self, theta: ArrayLike, rows: ArrayLike | None) -> tuple[Any, Any]:
         """Turn theta and rows into tensors."""
+        if self.layout != self._weights:
+            raise ValueError(
+                "model must keep the trainable weights that it had when this objective was made, but a layer was frozen "
+                "or unfrozen since: make a new KerasObjective."
+            )
         flat = finite_array("theta", theta, ndim=1)
         size = backend.parameter_count(self.model)
         if len(flat) != size:

@@ -84,16 +84,17 @@ class Plan:
 
     @functools.cached_property
     def problem(self) -> Problem:
-        """The model, its loss and its data, checked against each other; a model with a state is refused."""
+        """The model, its loss and its data, checked against each other; a model or a loss with a state is refused."""
         problem = pose(self.model, self.dataset, self.loss, batch_size=self.batch_size)
-        changed = {id(variable) for variable in problem.state} & {id(variable) for variable in self.model.variables}
+        means = {id(variable) for metric in getattr(problem.loss, "metrics", ()) for variable in metric.variables}
+        changed = {id(variable): variable.path for variable in problem.state if id(variable) not in means}
         layers = [
             layer
             for layer in self.model.layers
-            if getattr(layer, "stateful", False) or changed & {id(variable) for variable in layer.variables}
+            if getattr(layer, "stateful", False) or not changed.keys().isdisjoint(map(id, layer.variables))
         ]
         if changed or layers:
-            names = [f"{layer.name} ({type(layer).__name__})" for layer in layers] or [self.model.name]
+            names = [f"{layer.name} ({type(layer).__name__})" for layer in layers] or sorted(changed.values())
             raise ValueError(
                 "model must have no state besides its weights in a sweep, but training changes that of "
                 f"{', '.join(names)}. {_INSTEAD}"

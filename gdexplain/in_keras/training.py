@@ -173,8 +173,8 @@ def _compile(problem: core.Problem, optimizer: keras.optimizers.Optimizer, loss:
         optimizer.build(variables)
 
 
-def as_optimizer(optimizer: str | keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
-    """Return the optimizer; refuse by name those whose updates are not one for each batch gradient."""
+def optimizer_of(optimizer: Any) -> keras.optimizers.Optimizer:
+    """Return an optimizer, or that of a name."""
     if isinstance(optimizer, str):
         try:
             optimizer = keras.optimizers.get(optimizer)
@@ -182,7 +182,18 @@ def as_optimizer(optimizer: str | keras.optimizers.Optimizer) -> keras.optimizer
             raise ValueError(f"optimizer must be the name of a Keras optimizer, not {optimizer!r}.") from error
     if not isinstance(optimizer, keras.optimizers.Optimizer):
         raise TypeError(f"optimizer must be a keras.optimizers.Optimizer or its name, not {optimizer!r}.")
-    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer) or optimizer.loss_scale_factor is not None:
+    return optimizer
+
+
+def scales_loss(optimizer: keras.optimizers.Optimizer) -> bool:
+    """Say whether an optimizer wants the gradient of a scaled loss."""
+    return isinstance(optimizer, keras.optimizers.LossScaleOptimizer) or optimizer.loss_scale_factor is not None
+
+
+def as_optimizer(optimizer: str | keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
+    """Return the optimizer; refuse by name those whose updates are not one for each batch gradient."""
+    optimizer = optimizer_of(optimizer)
+    if scales_loss(optimizer):
         raise ValueError(
             f"optimizer must not scale the loss (LossScaleOptimizer, loss_scale_factor), but {optimizer.name!r} does: "
             "it skips updates, and the record has one row for each. Use fit with the callback RecordTrajectory instead."
@@ -216,7 +227,9 @@ def _make_step(problem: core.Problem, *, jit: bool) -> Callable[[Any], tuple[Any
 
     def step(rows: Any) -> tuple[Any, Any]:
         loss, gradients = problem.gradients(*core.map_arrays(lambda array: tf.gather(array, rows), data))
-        problem.model.optimizer.apply(gradients, variables)
+        problem.model.optimizer.apply_gradients(
+            zip(gradients, variables, strict=True)
+        )  # as fit calls it: some override it
         dense = [
             tf.zeros(variable.shape, dtype) if gradient is None else gradient
             for gradient, variable in zip(gradients, variables, strict=True)

@@ -65,6 +65,7 @@ class Evidence:
     runs: tuple[Run, ...]
     limit: float  # 2 / sharpness at the start, infinite where it is flat
     rate: float  # of the optimizer, NaN if it has none
+    falls: tuple[float, float]  # a schedule's rate at the first update and half-way; NaN of a number
     plain: bool  # whether the optimizer is SGD without momentum
     not_finite: str  # where the first such number comes from
     before: tuple[Layer, ...]
@@ -270,6 +271,11 @@ def hidden_activation(seen: Evidence) -> Suspicion | None:
     if linear and len(linear) == len(hidden):
         words = f"{linear[0].name!r} has no activation, and layers without one between them are no more than one layer"
         return _with_relu(linear, words)
+    shared = [layer for layer in hidden if layer.activation == "softmax" and layer.followed_by_weights]
+    if shared:
+        return _with_relu(
+            shared, f"what {shared[0].name!r} gives adds up to 1 in each row: softmax is for the last layer"
+        )
     stuck = [layer for layer in seen.after if layer.activation in _SATURATING and layer.flat >= 0.5]
     stuck = [layer for layer in stuck if layer.name in {one.name for one in saturating}]
     if stuck:
@@ -310,6 +316,16 @@ def rate_too_high(seen: Evidence) -> Suspicion | None:
     if np.isfinite(seen.rate) and np.isfinite(seen.limit):
         words += f" (rate {seen.rate:.3g}; 2 / sharpness at the start is {seen.limit:.3g})"
     return Suspicion("learning rate too high", words, _rates(seen, (0.1, 0.01, 0.001)), RATE)
+
+
+def schedule(seen: Evidence) -> Suspicion | None:
+    """See a schedule that has all but stopped the run half-way."""
+    begin, middle = seen.falls
+    if not middle < begin / 10:  # of a number, both are NaN
+        return None
+    words = f"half-way through the updates the schedule has taken the rate from {begin:.3g} to {middle:.2g}"
+    change = Change(f"learning_rate={begin:.3g}, without a schedule", lambda setup: replace(setup, steady=True))
+    return Suspicion("learning rate schedule", words, [change], RATE)
 
 
 def rate_too_low(seen: Evidence) -> Suspicion | None:
@@ -373,6 +389,7 @@ CHECKS: tuple[Callable[[Evidence], Suspicion | None], ...] = (
     initialisation,
     hidden_activation,
     rate_too_high,
+    schedule,
     rate_too_low,
     batch_size,
     epochs,

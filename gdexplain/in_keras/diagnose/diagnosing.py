@@ -17,14 +17,16 @@ from gdexplain.in_keras import backend, core
 from gdexplain.in_keras.arrays import as_pair
 from gdexplain.in_keras.diagnose import look
 from gdexplain.in_keras.diagnose.checks import CHECKS, MISTAKES, PACE, Change, Evidence
-from gdexplain.in_keras.diagnose.fitted import Fitted
+from gdexplain.in_keras.diagnose.fitted import Fitted, has_own_step
 from gdexplain.in_keras.diagnose.locate import NotFinite, first_not_finite
-from gdexplain.in_keras.diagnose.measure import Bench, Run, Setup, Way, loss_of, names_of
-from gdexplain.in_keras.diagnose.restore import chance_put_back, put_back
+from gdexplain.in_keras.diagnose.measure import Bench, Run, Setup, Way, loss_of, names_of, twin_of
+from gdexplain.in_keras.diagnose.restore import chance_put_back, put_back, values_put_back
 from gdexplain.in_keras.diagnose.say import Diagnosis
 from gdexplain.in_keras.diagnose.trial import FEW, LEARNED, SLOW, Finding, Trial
+from gdexplain.in_keras.eye import innermost
 from gdexplain.in_keras.gradient_check import check_gradients
 from gdexplain.in_keras.objective import sharpness
+from gdexplain.in_keras.training import optimizer_of, scales_loss
 
 _UPDATES = 4000  # of one run, at most
 
@@ -97,7 +99,7 @@ def diagnose(
     if bad:
         return _at_once(model, "data", bad, began)
     optimizer = getattr(model, "optimizer", None) if optimizer is None else optimizer
-    optimizer = keras.optimizers.get("rmsprop" if optimizer is None else optimizer)
+    optimizer = optimizer_of("rmsprop" if optimizer is None else optimizer)
     loss = getattr(model, "loss", None) if loss is None else loss
     batch_size = positive_int("batch_size", batch_size)
     epochs = _epochs_of(model) if epochs is None else positive_int("epochs", epochs)
@@ -106,15 +108,9 @@ def diagnose(
         if not model.built:
             with contextlib.suppress(ValueError):  # it is said below
                 core.pose(model, dataset, loss)
-        coded = look.two_other_labels(as_pair(dataset)[1], loss)
-        if coded:
-            words = f"the labels are {coded[0]:g} and {coded[1]:g}, and binary cross-entropy takes 0 and 1"
-            return _at_once(model, "labels", words, began, change=f"y = (y == {coded[1]:g}).astype('float32')")
-        many = look.classes_of_one_output(as_pair(dataset)[1], _width(model), loss)
-        if many:
-            words = f"the labels are {many} classes, 0 to {many - 1}, and the model has one output for them"
-            code = f"Dense({many}, activation='softmax') at the end, loss='sparse_categorical_crossentropy'"
-            return _at_once(model, "output units", words, began, change=code)
+        labels = look.wrong_labels(as_pair(dataset)[1], _width(model), loss)
+        if labels is not None:
+            return _at_once(model, labels[0], labels[1], began, change=labels[2])
         with put_back(model):
             try:
                 problem = core.pose(model, dataset, loss)
@@ -122,7 +118,8 @@ def diagnose(
             except ValueError as error:
                 return _refused(model, dataset, str(error), began)
             setup, total = _setup_of(problem, loss, batch_size, epochs)
-            return _diagnosed(model, optimizer, setup, problem, total, began, seconds)
+            with values_put_back(problem.state):
+                return _diagnosed(model, optimizer, setup, problem, total, began, seconds)
 
 
 def _setup_of(problem: core.Problem, loss: Any, batch_size: int, epochs: int) -> tuple[Setup, int]:
@@ -162,7 +159,7 @@ def _diagnosed(
 ) -> Diagnosis:
     """Measure, suspect and try, until the time is over or Ctrl-C."""
     task = look.task_of(problem.y, _width(model, problem), loss_of(problem)[0])
-    bench, until = Bench(model, setup, task, _way_of(model, optimizer, setup)), began + seconds
+    bench, until = Bench(model, setup, task, _way_of(model, optimizer)), began + seconds
     notes = look.columns(setup.x) + look.constant(setup.y)
     trial = Trial(bench, setup, moved=not int(optimizer.iterations), until=until, longest=seconds / 10)
     found, tried, where = list[Finding](), list[Finding](), None
@@ -180,6 +177,7 @@ def _diagnosed(
             seen = _evidence(trial, problem, optimizer, total, where, before, after, gap)
             _try_all(trial, seen, found, tried, notes)
             found += _no_gradient(trial) if not found else []
+            notes += _unrelated(trial) if not found and trial.error > SLOW else []
     except KeyboardInterrupt:
         notes.append("Stopped by Ctrl-C: this is what was known.")
     if where is not None and not found:
@@ -223,13 +221,30 @@ def _not_finite(trial: Trial) -> NotFinite | None:
     return None
 
 
-def _way_of(model: Any, optimizer: Any, setup: Setup) -> Callable[[core.Problem, Setup], Any]:
-    """Return how runs are made: by a compiled loop, or by `fit` where a model has a train_step of its own."""
-    if getattr(model.train_step, "__func__", None) is keras.Model.train_step:
+def _way_of(model: Any, optimizer: Any) -> Callable[[core.Problem, Setup], Any]:
+    """Return how runs are made: by a compiled loop, or by `fit` where such a loop would train otherwise."""
+    why = _only_by_fit(model, optimizer)
+    if not why:
         return lambda problem, setup: Way(problem, optimizer, setup.batch_size)
-    if model.optimizer is not optimizer:
-        raise ValueError("model must be compiled, and optimizer left out, as it has a train_step of its own.")
-    return lambda problem, other: Fitted(problem, setup.loss, other.batch_size)
+    if getattr(model, "optimizer", None) is not optimizer:
+        raise ValueError(f"model must be compiled with its optimizer, and optimizer left out, as {why}.")
+    return lambda problem, setup: Fitted(problem, setup.loss, setup.batch_size)
+
+
+def _only_by_fit(model: Any, optimizer: Any) -> str:
+    """Say what a loop with a new optimizer of the same kind would not do; nothing if it would do all."""
+    if has_own_step(model):
+        return f"{type(model).__name__} has a train_step of its own"
+    if scales_loss(optimizer):
+        return f"{optimizer.name!r} scales the loss"
+    try:
+        twin_of(optimizer)
+    except Exception:  # noqa: BLE001  # whatever a class of the user's own raises
+        return "it does not say how to make one like it (get_config)"
+    # its configuration may miss what its class has added
+    return (
+        "" if type(optimizer).__module__.startswith("keras.") else f"{type(optimizer).__name__} is a class of your own"
+    )
 
 
 def _try_all(trial: Trial, seen: Evidence, found: list[Finding], tried: list[Finding], notes: list[str]) -> None:
@@ -282,6 +297,19 @@ def _no_gradient(trial: Trial) -> list[Finding]:
     return [Finding("no gradient", words, "", (), (), "gallery/backprop/plot_gradient_check")]
 
 
+def _unrelated(trial: Trial) -> list[str]:
+    """Say that rows with like inputs have targets no more alike than any, which no change of the training can mend."""
+    x, y = trial.setup.x, trial.setup.y
+    numbers = isinstance(x, np.ndarray) and not look.has_table(trial.bench.model)
+    if not numbers or not trial.bench.task.kind or len(x) < 50 or look.best_shift(x, y)[2] > 0.02:
+        return []
+    words = (
+        "Rows with like inputs have targets no more alike than any: x does not tell y, or they were put into another order "
+        "apart (shuffle both by one permutation)."
+    )
+    return [words]
+
+
 def _gradients(model: Any, trial: Trial) -> tuple[tuple[str, float, float], ...]:
     """Return for each array of weights the median norm of its gradient, and its updates as a share of its size."""
     if not trial.runs or not len(trial.runs[0].sizes):
@@ -315,10 +343,22 @@ def _evidence(
     plain = type(optimizer) is keras.optimizers.SGD and not optimizer.momentum
     partly = where is not None and len(where.rows) < where.examples  # some rows alone: the Hessian is not finite
     limit = _stability_limit(trial) if plain and not partly else float("inf")
-    rate = getattr(optimizer, "_learning_rate", None)
+    rate = getattr(innermost(optimizer), "_learning_rate", None)
     rate = float(optimizer.learning_rate) if hasattr(rate, "numpy") or isinstance(rate, float) else float("nan")
-    about = bench.task, bench.model, *loss_of(problem), gap, total, tuple(trial.runs), limit, rate, plain
+    falls = _falls(innermost(optimizer), total)
+    about = bench.task, bench.model, *loss_of(problem), gap, total, tuple(trial.runs), limit, rate, falls, plain
     return Evidence(setup, *about, str(where or ""), before, after)
+
+
+def _falls(optimizer: Any, total: int) -> tuple[float, float]:
+    """Return a schedule's rate at the first update and half-way; NaN of a number."""
+    schedule = getattr(optimizer, "_learning_rate", None)
+    if not isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
+        return float("nan"), float("nan")
+    begin, middle = (
+        schedule(keras.ops.convert_to_tensor(step, optimizer.iterations.dtype)) for step in (0, total // 2)
+    )
+    return float(begin), float(middle)
 
 
 def _stability_limit(trial: Trial) -> float:

@@ -1,4 +1,4 @@
-"""The way to train a model with a train_step of its own: by `fit`, with everything put back by those around it."""
+"""The way to train what a compiled loop would train otherwise: by `fit`, with everything put back by those around it."""
 
 from __future__ import annotations
 
@@ -13,25 +13,38 @@ from numpy.typing import NDArray
 
 from gdexplain.in_keras import core
 from gdexplain.in_keras.diagnose.measure import Fresh, Setup, batches
+from gdexplain.in_keras.eye import optimizers_of
 from gdexplain.in_keras.recorder import RecordTrajectory
 
 Array = NDArray[Any]
 _ROWS = 2**24  # numbers that a record may hold
 
 
+def has_own_step(model: keras.Model) -> bool:
+    """Say whether a model overrides Keras' train_step."""
+    return getattr(model.train_step, "__func__", None) is not keras.Model.train_step
+
+
 class Fitted:
-    """Runs of `fit`, recorded by `RecordTrajectory`; the loss is the model's own affair."""
+    """Runs of `fit`, recorded by `RecordTrajectory`; with a train_step of its own the loss is the model's affair."""
 
     def __init__(self, problem: core.Problem, loss: Any, width: int) -> None:
         self.problem, self.width, self.first = problem, width, None
-        self.loss = loss
-        self._fresh = Fresh(problem.model.optimizer)
+        self.loss, self._own_step = loss, has_own_step(problem.model)
+        main, *others = dict.fromkeys((problem.model.optimizer, *optimizers_of(problem.model)))
+        if not main.built:
+            main.build(problem.variables)
+        self._fresh = Fresh(main, *others)
 
     def train(self, setup: Setup, seed: int, seconds: float) -> tuple[list[Array], list[Array], bool]:
         """Fit on as many batches; return losses and sizes as far as they are finite, and whether all are."""
         model, size = self.problem.model, sum(variable.size for variable in setup.start)
-        if setup.loss is not self.loss or (setup.rate != 1 and self._fresh.rate is None):
-            raise ValueError("a model with a train_step of its own has its own loss and schedule.")
+        if (self._own_step and setup.loss is not self.loss) or (
+            (setup.rate != 1 or setup.steady) and self._fresh.rate is None
+        ):
+            raise ValueError("a model with a train_step of its own has its own loss, and a schedule its own rates.")
+        if not self._own_step:
+            vars(model)["_compile_loss"] = self.problem.loss
         self._fresh.begin(setup.rate)
         recorder = RecordTrajectory(record_every=max(1, setup.updates * size // _ROWS))
         model.train_function = None  # an activation may be another one since

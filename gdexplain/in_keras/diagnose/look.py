@@ -114,25 +114,28 @@ def task_of(y: Any, width: int, loss: str) -> Task:
     return Task("regression", max(float(np.mean(t.reshape(len(t), -1).var(0))), 1e-30))
 
 
-def classes_of_one_output(y: Any, width: int, loss: Any) -> int:
-    """Return how many classes a cross-entropy is asked to tell by one output; 0 if it is asked nothing of the kind."""
-    if width != 1 or not isinstance(y, np.ndarray) or "cross" not in str(getattr(loss, "name", loss)).lower():
-        return 0
-    found = np.unique(y)
-    return len(found) if len(found) > 2 and np.array_equal(found, np.arange(len(found))) else 0
-
-
-def two_other_labels(y: Any, loss: Any) -> tuple[float, float] | None:
-    """Return the two labels that a binary cross-entropy is given where they are not 0 and 1; None if all is well."""
+def wrong_labels(y: Any, width: int, loss: Any) -> tuple[str, str, str] | None:
+    """Return fault, evidence and change of labels that no training could learn from as they are coded; None if fine."""
     name = str(getattr(loss, "name", loss)).lower()
-    if not isinstance(y, np.ndarray | list) or "binary" not in name or "cross" not in name:
+    if "cross" not in name or getattr(y, "ndim", len(np.shape(y))) not in (1, 2):
         return None
     try:
         found = np.unique(np.asarray(y, np.float64))
     except (TypeError, ValueError):  # no numbers: it is said elsewhere
         return None
-    outside = len(found) == 2 and (found[0] < 0 or found[1] > 1)
-    return (float(found[0]), float(found[1])) if outside else None
+    counted = np.array_equal(found, np.arange(len(found)))
+    if "binary" in name and len(found) == 2 and (found[0] < 0 or found[1] > 1):
+        words = f"the labels are {found[0]:g} and {found[1]:g}, and binary cross-entropy takes 0 and 1"
+        return "labels", words, f"y = (y == {found[1]:g}).astype('float32')"
+    if width == 1 and len(found) > 2 and counted:
+        many = len(found)
+        words = f"the labels are {many} classes, 0 to {many - 1}, and the model has one output for them"
+        code = f"Dense({many}, activation='softmax') at the end, loss='sparse_categorical_crossentropy'"
+        return "output units", words, code
+    if "sparse" in name and width > 1 and np.array_equal(found, np.arange(1, width + 1)):
+        words = f"the labels run from 1 to {width}, and the model's {width} outputs are for 0 to {width - 1}"
+        return "labels", words, "y = y - 1"
+    return None
 
 
 def constant(y: Any) -> list[str]:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from gdexplain.in_keras import core
 from gdexplain.in_keras.diagnose import look
 from gdexplain.in_keras.diagnose.restore import activated
+from gdexplain.in_keras.eye import innermost
 
 Array = NDArray[Any]
 _CHUNK = 128  # updates in one call of the compiled loop: Ctrl-C and the clock wait for its end
@@ -45,6 +46,8 @@ class Setup:
         What was taken from the targets, and what the rest was divided by.
     scaled : bool
         Whether the inputs were standardised.
+    steady : bool
+        Whether a schedule stays at its first rate.
     """
 
     x: Any
@@ -57,6 +60,7 @@ class Setup:
     activations: Mapping[str, str] = field(default_factory=dict)
     back: tuple[Any, Any] = (0.0, 1.0)
     scaled: bool = False
+    steady: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -260,12 +264,15 @@ def _layer(name: str, layer: Any, output: Any) -> Layer:
 
 
 class Fresh:
-    """An optimizer as it is now, to begin every run with."""
+    """Optimizers as they are now, to begin every run with; the first has the rate."""
 
-    def __init__(self, optimizer: Any) -> None:
-        self.optimizer, rate = optimizer, getattr(optimizer, "_learning_rate", None)
+    def __init__(self, *optimizers: Any) -> None:
+        rate = getattr(innermost(optimizers[0]), "_learning_rate", None)
+        self.optimizer = optimizers[0]
         self.rate = float(rate) if isinstance(rate, keras.Variable) else None  # None of a schedule, which has no number
-        self._values = [(variable, np.array(variable.numpy())) for variable in optimizer.variables]
+        self._values = [
+            (variable, np.array(variable.numpy())) for optimizer in optimizers for variable in optimizer.variables
+        ]
 
     def begin(self, factor: float) -> None:
         """Put every variable back, and the rate times a factor if it is a number."""
@@ -281,8 +288,8 @@ class Way:
     def __init__(self, problem: core.Problem, pattern: Any, width: int) -> None:
         self.problem, self.width = problem, width
         self.first: float | None = None
-        self.factor = tf.Variable(1.0, trainable=False)
-        self.optimizer = twin_of(pattern, self.factor)
+        self.factor, self.steady = (tf.Variable(value, trainable=False) for value in (1.0, False))
+        self.optimizer = twin_of(pattern, self.factor, self.steady)
         self.optimizer.build(problem.variables)
         self._fresh = Fresh(self.optimizer)
         self._loop: Callable[..., Any] | None = None
@@ -291,6 +298,7 @@ class Way:
         """Make the updates in chunks; return losses and sizes as far as they are finite, and whether all are."""
         self._fresh.begin(setup.rate)
         self.factor.assign(setup.rate)
+        self.steady.assign(setup.steady)
         x, y = core.map_arrays(tf.constant, (setup.x, setup.y))
         losses, sizes, loop = list[Array](), list[Array](), self._compiled(x, y)
         until = time.perf_counter() + seconds  # compiling does not count
@@ -325,7 +333,8 @@ class Way:
             given = [None if one is None else tf.convert_to_tensor(one) for one in given]
             before = [tf.identity(variable.value) for variable in variables]
             pairs = [(one, variable) for one, variable in zip(given, variables, strict=True) if one is not None]
-            self.optimizer.apply([one for one, _ in pairs], [variable for _, variable in pairs])
+            if pairs:
+                self.optimizer.apply_gradients(pairs)
             moved = [variable.value - old for variable, old in zip(variables, before, strict=True)]
             size = tf.stack([[_half_square(one) for one in group] for group in (given, before, moved)])
             after = core.flat([variable.value for variable in variables], problem.dtype)
@@ -348,15 +357,15 @@ def _half_square(tensor: Any) -> Any:
 
 
 class _Scaled(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]  # Keras has no types
-    """A schedule times a factor that may change from run to run."""
+    """A schedule times a factor, or that of its first step, which may change from run to run."""
 
-    def __init__(self, inner: Any, factor: Any) -> None:
+    def __init__(self, inner: Any, factor: Any, steady: Any) -> None:
         super().__init__()
-        self.inner, self.factor = inner, factor
+        self.inner, self.factor, self.steady = inner, factor, steady
 
     def __call__(self, step: Any) -> Any:
         """Return the rate of a step."""
-        return self.factor * self.inner(step)
+        return self.factor * self.inner(tf.where(self.steady, tf.zeros_like(step), step))
 
 
 def names_of(model: keras.Model) -> list[str]:
@@ -364,12 +373,14 @@ def names_of(model: keras.Model) -> list[str]:
     return [variable.path.removeprefix(f"{model.name}/") for variable in model.trainable_variables]
 
 
-def twin_of(optimizer: keras.optimizers.Optimizer, factor: Any = None) -> keras.optimizers.Optimizer:
+def twin_of(
+    optimizer: keras.optimizers.Optimizer, factor: Any = None, steady: Any = False
+) -> keras.optimizers.Optimizer:
     """Return a new optimizer with the configuration of the user's own."""
     twin = type(optimizer).from_config(optimizer.get_config())
     schedule = getattr(optimizer, "_learning_rate", None)
     if factor is not None and isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
-        twin._learning_rate = _Scaled(schedule, factor)
+        twin._learning_rate = _Scaled(schedule, factor, steady)
     return twin
 
 

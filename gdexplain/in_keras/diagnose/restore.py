@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import keras
@@ -12,19 +12,19 @@ import numpy as np
 from keras.src.backend.common import global_state  # where Keras keeps its own seeds; it exports it nowhere
 from tensorflow.python.eager import context  # where TensorFlow keeps its own; it exports it nowhere
 
+from gdexplain.in_keras.eye import optimizers_of
+
 _NUMPY = np.random  # the reader's generator, which is put back and never drawn from
 
 
 @contextlib.contextmanager
 def put_back(model: keras.Model) -> Iterator[None]:
     """Put back the variables of a model, what its layers hold, and every state of chance that there is."""
-    optimizer = getattr(model, "optimizer", None)
-    variables = [*model.variables, *model.metrics_variables, *(optimizer.variables if optimizer is not None else ())]
-    values = [(variable, np.array(variable.numpy())) for variable in variables]
+    moved = [variable for optimizer in optimizers_of(model) for variable in optimizer.variables]
     held = [(layer, dict(vars(layer))) for layer in model._flatten_layers()]
     lists = [(item, list(item)) for _, kept in held for item in kept.values() if isinstance(item, list)]
     try:
-        with chance_put_back():
+        with values_put_back([*model.variables, *model.metrics_variables, *moved]), chance_put_back():
             yield
     finally:
         for layer, kept in held:
@@ -33,6 +33,15 @@ def put_back(model: keras.Model) -> Iterator[None]:
         for item, kept_items in lists:
             if len(item) != len(kept_items) or any(a is not b for a, b in zip(item, kept_items, strict=True)):
                 list.__init__(item, kept_items)  # past Keras' lock of its lists
+
+
+@contextlib.contextmanager
+def values_put_back(variables: Iterable[Any]) -> Iterator[None]:
+    """Put back what variables hold."""
+    values = [(variable, np.array(variable.numpy())) for variable in variables]
+    try:
+        yield
+    finally:
         for variable, value in values:
             variable.assign(value)
 

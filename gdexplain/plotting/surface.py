@@ -122,7 +122,8 @@ def draw_path(ax: Axes, trajectory: Trajectory, plane: Plane | None = None, *, b
     style: dict[str, Any] = {"ms": 10, "color": path.get_color(), "marker": path.get_marker(), "mec": PAPER}
     (start,) = ax.plot(*points[:1].T, "o", ms=12, mfc="none", mec=INK, mew=2.2, label="_start", zorder=3)
     (end,) = ax.plot(*points[-1:].T, label="_end", zorder=3, **style)
-    name_point(ax, "start", *points[0], ahead=points[-1, 0] - points[0, 0])
+    (x, y), to = points[0], points[-1, 0]
+    name_point(ax, "start", x, y, ahead=to - x)
     label_lines(ax)
     return [path, start, end]
 

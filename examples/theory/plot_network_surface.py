@@ -153,8 +153,8 @@ assert np.mean(later.loss > 0.1) > 0.5
 
 # %%
 # So they do end in a :term:`local minimum`, or so flat a place that it makes no difference. One unit more, and none does: a
-# direction that was uphill for two units is downhill with a third to help. That is why nobody worries about local minima in
-# wide networks. What slows those are saddles and flat stretches.
+# direction that was uphill for two units is downhill with a third to help. That is one reason why few worry about local minima
+# in wide networks. What slows those are saddles and flat stretches.
 #
 # A large surface, seen in a plane
 # --------------------------------

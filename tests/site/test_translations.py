@@ -1,7 +1,7 @@
 """Pages in other languages: whole, up to date, with the numbers of the English page, and marked as what they are.
 
 A passage that is missing in a catalogue does not stop the build: whoever changes an English page must be able to look at
-it, and may not speak the language. It stops here. Then renew the catalogue (`nox -s gettext`) and translate what it marks
+it, and may not speak the language. It stops here. Then renew the catalogue (`tools/catalogues.py`) and translate what it marks
 as fuzzy or leaves empty; or remove the catalogue, if nobody is there to keep the page.
 """
 

@@ -433,7 +433,9 @@ def test_a_script_that_is_no_page_runs_in_an_empty_folder_too(server, tmp_path, 
 # Those that ask for least come first: what one installs, the next would find.
 @pytest.mark.parametrize(
     "page",
-    sorted(NOTEBOOKS, key=lambda page: len(extras(page))) if EVERY else ["practice/own_data.html"],
+    sorted(NOTEBOOKS, key=lambda page: len(extras(page)))
+    if EVERY
+    else ["practice/questions.html"],  # it asks for little, and reads a file
     ids=NOTEBOOKS.get,
 )
 def test_a_notebook_runs_from_top_to_bottom_where_nothing_is_installed(server, tmp_path, jupyter, page):

@@ -154,6 +154,25 @@ WIDER = """() => [...document.querySelectorAll("article *")].filter((one) => {
     const box = one.getBoundingClientRect();
     return box.width > 2 && box.right > innerWidth + 1 && !one.closest(".katex-mathml, svg");
 }).map((one) => one.outerHTML.slice(0, 120)).slice(0, 3)"""
+# The worst contrast of code and formulas with what is behind them. One colour a kind of word: axe would take each word for itself.
+CONTRAST = """() => {
+    const parse = (colour) => colour.match(/[\\d.]+/g).map(Number);
+    const linear = (part) => (part /= 255) <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4;
+    const light = ([r, g, b]) => 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b) + 0.05;
+    const behind = (one) => {
+        const page = parse(getComputedStyle(one).backgroundColor);
+        return page[3] === 0 ? behind(one.parentElement) : page;
+    };
+    const said = [...document.querySelectorAll(".highlight pre, .highlight pre *, .katex-html *")].filter(
+        (one) => [...one.childNodes].some((node) => node.nodeType === Node.TEXT_NODE && node.data.trim()));
+    const pairs = said.map((one) => [light(parse(getComputedStyle(one).color)), light(behind(one))]);
+    return Math.min(21, ...pairs.map(([ink, page]) => Math.max(ink, page) / Math.min(ink, page)));
+}"""
+# Code and formulas as plain text, which is all that is left for axe to look at.
+PLAIN = """() => {
+    for (const one of document.querySelectorAll(".highlight pre")) one.textContent = one.textContent;
+    for (const one of document.querySelectorAll(".katex-html")) one.textContent = "";
+}"""
 FORMULAS = """() => [...document.querySelectorAll('.katex-display')].filter(box => box.checkVisibility()).map(box => ({
     latex: box.querySelector('annotation').textContent, scrolls: ['auto', 'scroll'].includes(getComputedStyle(box).overflowX),
     right: box.getBoundingClientRect().right, left: box.getBoundingClientRect().left, room: innerWidth,
@@ -190,7 +209,14 @@ def it_fits(seen, name):
     assert seen.page.evaluate(OVERFLOW) <= 0
 
 
+def its_code_and_formulas_stand_out_in_both_themes(seen, name):
+    for theme in ("dark", "light"):
+        seen.page.emulate_media(color_scheme=theme)
+        assert seen.page.evaluate(CONTRAST) >= 4.5, theme
+
+
 def axe_finds_nothing(seen, name):
+    seen.page.evaluate(PLAIN)
     assert violations(seen.page, name, runOnly={"type": "tag", "values": RULES}) == []
 
 
@@ -231,8 +257,9 @@ def no_formula_is_clipped(seen, name):
 def test_a_page_on_a_desk_from_the_disk(desk, site, name):
     seen = desk(site.as_uri() + "/", name)
     seen.page.evaluate(DRAWN)
-    checks = [it_asks_for_nothing_outside_and_has_no_complaint, axe_finds_nothing, axe_finds_nothing_in_the_other_theme]
+    checks = [it_asks_for_nothing_outside_and_has_no_complaint]
     checks += [it_prints_without_menus_and_nothing_runs_over_its_edge] * (name in CONTENT)
+    checks += [its_code_and_formulas_stand_out_in_both_themes, axe_finds_nothing, axe_finds_nothing_in_the_other_theme]
     assert faults(checks, seen, name) == []
 
 

@@ -91,6 +91,10 @@ OTHERS = No(r"optimizer must be one of Keras' SGD, .* in a sweep, not \w+", "one
 DECAY = No(r"optimizer must decay all weights or none in a sweep", "decay of all or none, or train")
 OTHER_MODEL = No(r"optimizer must be a new one for these weights", "a new optimizer")
 OTHER_MODEL_IN_FIT = No(r"you should recreate a new optimizer instance", "a new optimizer")
+GRAPH = No(
+    r"must run as a graph.*: use fit with run_eagerly=True and the callback RecordTrajectory",
+    f"run_eagerly=True, {RECORDER}",
+)
 STATE_OF_BATCHES = No(
     r"must come in batches of 2 examples.*: choose .* a data set of as many rows", "as many rows as a batch"
 )
@@ -637,6 +641,23 @@ def variational():
     return Case(called(Variational()), y=None, loss=None)
 
 
+class ByNumPy(keras.Model):
+    """A model that looks at its numbers, which no graph has."""
+
+    def __init__(self):
+        super().__init__()
+        self.end = L.Dense(1)
+
+    def call(self, x):
+        return self.end(x / float(np.asarray(x).std()))
+
+
+@kind("Models", **no(GRAPH, *DOES, *LOOKS))
+def eager_only():
+    """a subclass that calls NumPy on its inputs"""
+    return Case(called(ByNumPy()), compile={"run_eagerly": True})
+
+
 # ---- Arithmetic
 
 
@@ -762,6 +783,24 @@ def two_outputs_for_a_target():
     return Case(net(2), loss=gaussian)
 
 
+class Growing(K.Loss):
+    """A loss whose weight grows from batch to batch, as a term is faded in."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = keras.Variable(1.0, trainable=False, name="weight")
+
+    def call(self, y_true, y_pred):
+        self.weight.assign_add(0.5)
+        return self.weight * ops.mean(ops.square(y_true - y_pred), axis=-1)
+
+
+@kind("Losses", **no(STATE, "sweep"))
+def loss_with_a_state():
+    """a Loss of your own with a keras.Variable that each batch changes"""
+    return Case(net(), loss=Growing())
+
+
 # ---- Optimizers
 
 
@@ -770,6 +809,13 @@ class Damped(O.SGD):
 
     def update_step(self, gradient, variable, learning_rate):
         super().update_step(0.5 * gradient, variable, learning_rate)
+
+
+class BySign(O.SGD):
+    """An optimizer that changes the gradients on their way in."""
+
+    def apply_gradients(self, grads_and_vars):
+        return super().apply_gradients([(ops.sign(gradient), variable) for gradient, variable in grads_and_vars])
 
 
 def excluding() -> O.Optimizer:
@@ -854,6 +900,12 @@ def decay_of_some():
 def own_optimizer():
     """a subclass of keras.optimizers.SGD"""
     return Case(net(), optimizer=Damped(0.05))
+
+
+@kind("Optimizers", like="mse", **no(OTHERS, "sweep"))
+def own_apply_gradients():
+    """a subclass of SGD that overrides apply_gradients"""
+    return Case(net(), optimizer=BySign(0.05))
 
 
 @kind("Optimizers", like="mse", **no(OTHER_MODEL, "train"), **no(OTHER_MODEL_IN_FIT, "RecordTrajectory"))

@@ -120,10 +120,11 @@ def batch(case: Case, size: int | None) -> tuple[Any, Any, Any]:
 
 
 def variables(case: Case) -> list[Any]:
-    """Every variable of a model and its optimizer, in one order; a stateful RNN keeps its state out of Keras' list."""
+    """Every variable of a model, its loss and its optimizer, in one order; Keras lists no state of an RNN or a loss."""
     optimizer = getattr(case.model, "optimizer", None) or case.optimizer
     states = [state for layer in case.model.layers if getattr(layer, "stateful", False) for state in layer.states]
-    return [*case.model.variables, *states, *(() if isinstance(optimizer, str) else optimizer.variables)]
+    held = [value for value in getattr(case.loss, "__dict__", {}).values() if isinstance(value, keras.Variable)]
+    return [*case.model.variables, *states, *held, *(() if isinstance(optimizer, str) else optimizer.variables)]
 
 
 def values(case: Case) -> list[Any]:

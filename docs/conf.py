@@ -61,7 +61,7 @@ exclude_patterns = [
     "node_modules",
 ]
 templates_path = ["_templates"]
-template_bridge = "page_finish.FinishedPages"  # the security policy, landmarks, images
+template_bridge = "page_finish.FinishedPages"  # landmarks, images
 if html_baseurl:  # a card for shared links is an absolute address or nothing
     extensions.append("sphinxext.opengraph")
     ogp_site_url = html_baseurl

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import publishing
+import build_site
 import pytest
 from finish import anchor_addresses, delay_images, finish, link_figures, mend
 
@@ -63,32 +63,17 @@ def test_what_is_no_page_is_left_alone():
     ],
 )
 def test_the_sites_address_is_empty_or_ends_with_a_slash(given, read):
-    assert publishing.base_url({publishing.VARIABLE: given}) == read
-    assert publishing.base_url({"READTHEDOCS_CANONICAL_URL": given}) == read
-    assert publishing.base_url({}) == ""
+    assert build_site.base_url({build_site.VARIABLE: given}) == read
+    assert build_site.base_url({"READTHEDOCS_CANONICAL_URL": given}) == read
+    assert build_site.base_url({}) == ""
 
 
 @pytest.mark.parametrize(
     "given", ["example.org", "ftp://example.org", "https://", "https://example.org/?a", "https://example.org/#a"]
 )
 def test_what_is_no_address_is_refused_by_name(given):
-    with pytest.raises(ValueError, match=publishing.VARIABLE):
-        publishing.base_url({publishing.VARIABLE: given})
-
-
-def test_the_root_of_the_site_is_the_path_of_its_address():
-    assert [publishing.root_path(base) for base in ("", None, "https://a.org/", "https://a.org/b/c/")] == [
-        "",
-        "",
-        "/",
-        "/b/c/",
-    ]
-
-
-def test_a_description_ends_with_a_sentence_or_says_that_it_goes_on():
-    assert publishing.shorten("One. " * 60) == ("One. " * 40).strip()
-    assert publishing.shorten("word " * 60).endswith("word …")
-    assert publishing.shorten("It follows a law:") == "It follows a law …"
+    with pytest.raises(ValueError, match=build_site.VARIABLE):
+        build_site.base_url({build_site.VARIABLE: given})
 
 
 MARKDOWN = "---\nx: 1.5\n---\nSee $1.5$ and `1.5` and {eq}`1.5` and [a](1.5).\n\n```{code-cell}\n1.5\n```\n\n:::{note}\nIt is 2.5 and 3e-4.\n:::\n"

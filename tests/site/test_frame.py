@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from built_site import pages, read
+from built_site import content_pages, pages, read
 
 
 def test_no_two_pages_have_the_same_description_or_title(site):
-    for what in ('meta[name="description"]', "title"):
-        found = {name: read(name).select(what) for name in pages()}
+    for what, names in (('meta[name="description"]', content_pages()), ("title", pages())):
+        found = {name: read(name).select(what) for name in names}
         assert [name for name, tags in found.items() if len(tags) != 1 and what != "title"] == []
         words = [(tags[0].get("content") or tags[0].get_text()).strip() for tags in found.values()]
         assert min(map(len, words)) >= (9 if what == "title" else 30)

@@ -20,7 +20,7 @@ def find(root: Path = ROOT) -> list[Path]:
 
     The page that shows the table is not among them: it asks only whether the last run was a good one.
     """
-    docs, not_pages = root / "docs", {"_build", "es", "gallery", "locale", "node_modules", "robust.md"}
+    docs, not_pages = root / "docs", {"_build", "es", "gallery", "node_modules", "robust.md"}
     pages = (path for path in docs.rglob("*.md") if not not_pages & {*path.relative_to(docs).parts})
     return [*sorted((root / "examples").rglob("plot_*.py")), *sorted(path for path in pages if cells(path))]
 

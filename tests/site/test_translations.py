@@ -39,7 +39,8 @@ def passages(page: str) -> list[str]:
     """List what a page says in words: headings, paragraphs, lists, tables and alt texts."""
     article = read(f"{page}.html").select_one("article")
     said = [
-        part.get_text(" ", strip=True) for part in article.select("h1, h2, h3, p, summary.sd-summary-title, li:not(.crumbs li), td, th")
+        part.get_text(" ", strip=True)
+        for part in article.select("h1, h2, h3, p, summary.sd-summary-title, li:not(.crumbs li), td, th")
     ]
     said += [image["alt"] for image in article.select("img")]
     return [text for text in said if re.search(r"[a-z]{3}", re.sub(r"\\\w+", "", text)) and text not in SAME]

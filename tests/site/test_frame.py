@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from built_site import content_pages, pages, read
 
 
@@ -12,6 +14,11 @@ def test_no_two_pages_have_the_same_description_or_title(site):
         words = [(tags[0].get("content") or tags[0].get_text()).strip() for tags in found.values()]
         assert min(map(len, words)) >= (9 if what == "title" else 30)
         assert sorted({word for word in words if words.count(word) > 1}) == []
+
+
+def test_a_description_holds_no_code_and_no_formula(site):
+    found = {name: read(name).select_one('meta[name="description"]')["content"] for name in content_pages()}
+    assert [name for name, words in found.items() if re.search(r"\\|\bimport \w+ import\b", words)] == []
 
 
 def test_the_site_works_from_the_disk_search_and_all(visit, site):

@@ -11,7 +11,7 @@ ROOT = DOCS.parent
 WORK = DOCS / "_build"  # what Sphinx keeps from build to build; `nox -s docs` publishes to _build/html
 sys.path[:0] = [str(DOCS / "_ext"), str(DOCS), str(ROOT)]
 
-import publishing  # it is found through the line above
+from build_site import base_url  # it is found through the line above
 from gallery_order import COMPANIONS
 
 # -- the project ------------------------------------------------------------------------------------------------------
@@ -22,7 +22,7 @@ author = "the gdexplain authors"
 release = version
 language = "en"
 html_title = "gdexplain"
-html_baseurl = publishing.base_url()  # GDEXPLAIN_BASE_URL, the one place that says where the site will be
+html_baseurl = base_url()  # GDEXPLAIN_BASE_URL, the one place that says where the site will be
 
 extensions = [
     "myst_nb",
@@ -37,6 +37,7 @@ extensions = [
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
     "sphinxcontrib.bibtex",
+    "sphinxext.opengraph",
     # our own
     "animation",
     "api_pages",
@@ -49,7 +50,6 @@ extensions = [
     "slides",
     "tables",
     "translations",
-    "publishing",
 ]
 exclude_patterns = [
     "_build",
@@ -61,15 +61,15 @@ exclude_patterns = [
     "node_modules",
 ]
 templates_path = ["_templates"]
-template_bridge = "page_finish.FinishedPages"  # the security policy, landmarks, images
-if html_baseurl:  # a card for shared links is an absolute address or nothing
-    extensions.append("sphinxext.opengraph")
-    ogp_site_url = html_baseurl
-    ogp_social_cards = {"line_color": "#0072b2"}
+template_bridge = "page_finish.FinishedPages"  # landmarks, images
+ogp_site_url = html_baseurl
+ogp_enable_meta_description = True  # the claim and what the first figure shows; a page may name its own in `html_meta`
+ogp_social_cards = {"enable": bool(html_baseurl), "line_color": "#0072b2"}  # a card is an absolute address or nothing
+if html_baseurl:
     extensions.append("sphinx_sitemap")
     sitemap_url_scheme = "{link}"
     sitemap_locales = [None]  # a translated page is a page of the site, with its own address
-    sitemap_excludes = [f"{name}.html" for name in publishing.UNLISTED]
+    sitemap_excludes = [f"{name}.html" for name in ("404", "search", "genindex", "py-modindex")]
 nitpicky = True
 nitpick_ignore_regex = [
     # The inventories in docs/inventories hold what the pages' code uses; other names of other projects stay plain text.

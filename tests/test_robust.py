@@ -109,6 +109,45 @@ assert {k} <= {1, 2}
     assert result.told()[1][0] == "assert 0 < limit < 0.12, 'words'"
 
 
+def test_a_side_is_computed_once_and_one_that_was_not_reached_not_at_all(tmp_path):
+    code = """drawn = []
+def draw():
+    drawn.append(1)
+    return len(drawn)
+def broken():
+    raise AssertionError("no such rate")
+for k in (5, 1):
+    assert 0 < k < 3 < draw() and draw() == 9
+assert draw() == 7
+assert draw() == 2 and broken() == 3
+assert not drawn[1:] and draw()
+"""
+    result = run(tmp_path, code)
+    found = {line: (failure["measured"], failure["allowed"]) for line, failure in result.failures.items()}
+    assert found == {
+        8: ("0", "k = 5; 3 = 3"),
+        9: ("2", "7 = 7"),
+        10: ("3", "2 = 2"),
+        11: ("False", "true"),
+    }
+    assert result.found == {}
+
+
+def test_an_error_in_what_a_check_calls_is_told_in_its_own_words(tmp_path):
+    code = """import numpy as np
+def broken(rate):
+    if rate > 0:
+        raise AssertionError(f"no such rate: {rate}")
+assert 1 < 2 and broken(0.5) == 3
+np.testing.assert_allclose(broken(0.25), 1)
+"""
+    found = run(tmp_path, code).failures
+    assert [(one["measured"], one["allowed"]) for one in found.values()] == [
+        ("no such rate: 0.5", ""),
+        ("no such rate: 0.25", ""),
+    ]
+
+
 def test_an_error_ends_a_page_and_is_named_with_its_line(tmp_path):
     result = run(tmp_path, "assert 1 < 2\n\nraise ValueError('no such rate')\nassert 2 < 1\n")
     assert result.checks == {1}

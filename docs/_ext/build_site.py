@@ -2,23 +2,40 @@
 
 `python docs/_ext/build_site.py [--fresh | --links]`. Pages are written to `docs/_build/work`, which the next build goes on from.
 `docs/_build/html` is the last good site, `docs/_build/failed` one that does not hold.
+
+`GDEXPLAIN_BASE_URL` names the address that the site will have; on Read the Docs its own variable does. Without one there
+are no canonical links, no map and no cards, all of which are absolute addresses or nothing.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from check_site import check_site
 from checks import CHECKS_FAILED
-from publishing import base_url
 
 DOCS = Path(__file__).resolve().parents[1]
 BUILD = DOCS / "_build"
+VARIABLE = "GDEXPLAIN_BASE_URL"
+
+
+def base_url(environment: Mapping[str, str] = os.environ) -> str:
+    """Read the site's address, "" or absolute and with a slash at its end."""
+    value = (environment.get(VARIABLE, "") or environment.get("READTHEDOCS_CANONICAL_URL", "")).strip()
+    if not value:
+        return ""
+    parts = urlsplit(value)
+    if parts.scheme not in {"http", "https"} or not parts.netloc or parts.query or parts.fragment:
+        raise ValueError(f"{VARIABLE} is {value!r}; it must be an absolute http or https address, without ? and #")
+    return value.rstrip("/") + "/"
 
 
 def build() -> int:

@@ -6,10 +6,11 @@ The build and `nox -s robust` share it. It imports nothing of Sphinx.
 from __future__ import annotations
 
 import ast
+import contextlib
 import itertools
-import sys
 import traceback
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,10 @@ from markdown_it import MarkdownIt
 CHECKS_FAILED = (
     3  # Sphinx' status where a check of a page failed and nothing else is wrong; with -W a warning makes it 1
 )
-_COUNT, _FAIL = "__check_passed__", "__check_failed__"
+Part = tuple[
+    Any, list[str]
+]  # of a check: the signs of a comparison or another kind of claim, and the code of its sides
+CHECK, _SIDE, _COMPARE = "__check__", "__side__", "__compare__"  # the names in the code of `Checks`
 
 
 def cells(path: Path) -> list[tuple[int, str]]:
@@ -50,21 +54,26 @@ class Result:
     found: dict[int, tuple[str, str]] = field(default_factory=dict)  # a check's source, and what held, in words
     failures: dict[int, dict[str, str]] = field(default_factory=dict)
 
-    def passed(self, line: int, source: str, parts: list[tuple[Any, ...]]) -> None:
-        """Count a check, and say what it compared; in a loop, the last time."""
-        self.checks.add(line)
-        self.found[line] = source, "; ".join(_held(*part) for part in parts)
+    @contextlib.contextmanager
+    def check(self, line: int, claim: str, source: str, parts: list[Part]) -> Iterator[tuple[Callable[..., Any], ...]]:
+        """Give what each side of a check passes through, once, and say what it compared or, if it failed, measured."""
+        sides, options = defaultdict[int, list[Any]](list), dict[str, Any]()
 
-    def failed(self, line: int, claim: str, operands: Any) -> None:
-        """Note a check that did not hold; in a loop, the first time."""
-        self.checks.add(line)
-        if line not in self.failures:
-            measured, allowed = _measured(operands, sys.exc_info()[1])
-            self.failures[line] = {"claim": _short(claim), "measured": measured, "allowed": allowed}
+        def side(value: Any, part: int) -> Any:
+            sides[part].append(value)
+            return value
 
-    def names(self) -> dict[str, Any]:
-        """Return the names that the code of `Checks` calls."""
-        return {_COUNT: self.passed, _FAIL: self.failed}
+        def compare(function: Callable[..., None], *arrays: Any, **words: Any) -> None:
+            sides[0] += arrays
+            options.update(words)
+            function(*arrays, **words)
+
+        self.checks.add(line)
+        try:
+            yield side, compare
+            self.found[line] = source, "; ".join(_held(*part, sides[number]) for number, part in enumerate(parts))
+        except AssertionError as error:
+            self.note(line, _short(claim), *_measured(parts, sides, options, error))
 
     def told(self) -> list[tuple[str, str]]:
         """Return the source of each check that held, and what it found, by line."""
@@ -79,53 +88,56 @@ class Result:
         inside = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
         self.note((inside or [0])[-1] or 0, "the page runs", f"{type(error).__name__}: {error}")
 
-    def note(self, line: int, claim: str, measured: str) -> None:
-        """Note what is wrong and no check found; of a line the first."""
-        self.failures.setdefault(line, {"claim": claim, "measured": _short(measured), "allowed": ""})
+    def note(self, line: int, claim: str, measured: str, allowed: str = "") -> None:
+        """Note what is wrong; of a line, which may be in a loop, the first time."""
+        self.failures.setdefault(line, {"claim": claim, "measured": _short(measured), "allowed": allowed})
 
 
 class Checks(ast.NodeTransformer):
-    """Put each check between `try` and `except`, with what its two sides are; `offset` lines stand above the code."""
+    """Run each check within `Result.check`, its sides handed through; `offset` lines stand above the code."""
 
     offset = 0
 
     def visit_Assert(self, node: ast.Assert) -> ast.stmt:
-        """Keep the sides of each comparison; note the first part of an `and` that is not true."""
-        source, parts = ast.unparse(node), _parts(node.test)
-        claim, operands = _claim(node.msg, node.test), f"[{', '.join(map(_operands, parts))}]"
-        names = (f"_side_{number}_" for number in itertools.count())
-        seen = f"[{', '.join(_kept(part, names) for part in parts)}]"
-        return self._guarded(node, claim, operands, f"{source!r}, {seen}")
+        """Hand each side of the comparisons that an `and` joins through, or the truth of what is no comparison."""
+        claim, source, parts = _claim(node.msg, node.test), ast.unparse(node), list[Part]()
+        joined = isinstance(node.test, ast.BoolOp) and isinstance(node.test.op, ast.And)
+        tests = node.test.values if joined else [node.test]
+        for number, test in enumerate(tests):
+            if isinstance(test, ast.Compare):
+                sides = [test.left, *test.comparators]
+                parts.append((tuple(_SIGNS[type(op)] for op in test.ops), list(map(ast.unparse, sides))))
+                test.left, *test.comparators = (_through(side, number) for side in sides)
+            else:
+                parts.append(("holds", [ast.unparse(test)]))
+                tests[number] = _through(test, number)
+        if not joined:
+            node.test = tests[0]
+        return self._within(node, claim, source, parts)
 
     def visit_Expr(self, node: ast.Expr) -> ast.stmt:
         """Do the same for `np.testing`'s functions."""
         if not is_check(node):
             return node
         call, source = node.value, ast.unparse(node)
-        words = [keyword for keyword in call.keywords if keyword.arg in ("rtol", "atol")]
-        rest = ", ".join(f"{word.arg}={ast.unparse(word.value)}" for word in words)
-        sides = ", ".join(map(ast.unparse, call.args))
-        exact = "" if "allclose" in ast.unparse(call.func) else "rtol=0"
-        operands = f"[lambda: (*({sides},)[:2], dict({rest or exact}))]"
         said = next((word.value for word in call.keywords if word.arg == "err_msg"), None)
-        claim, name = _claim(said, call), ast.unparse(call.args[0])
-        given = ast.parse(f"f(*(_sides_ := ({sides},)))", mode="eval").body.args[0]
-        for child in ast.walk(given):
-            ast.copy_location(child, call)
-        call.args = [given]
-        return self._guarded(node, claim, operands, f"{source!r}, [('near', [{name!r}, ''], _sides_[:2])]")
+        claim, kind = _claim(said, call), "near" if "allclose" in ast.unparse(call.func) else "equal"
+        parts = [(kind, [ast.unparse(call.args[0])])]
+        call.func, call.args = ast.copy_location(ast.Name(_COMPARE, ast.Load()), call), [call.func, *call.args]
+        return self._within(node, claim, source, parts)
 
-    def _guarded(self, node: ast.stmt, claim: str, operands: str, seen: str) -> ast.stmt:
-        """Write `try: check; note it` and `except AssertionError: note it`."""
-        line = node.lineno + self.offset
-        guard = ast.parse(
-            f"try:\n {_COUNT}({line}, {seen})\nexcept AssertionError:\n {_FAIL}({line}, {claim!r}, {operands})"
-        ).body[0]
-        for child in ast.walk(guard):
-            if hasattr(child, "lineno"):
-                child.lineno = child.end_lineno = node.lineno
-        guard.body.insert(0, node)
-        return guard
+    def _within(self, node: ast.stmt, *about: Any) -> ast.stmt:
+        """Write `with __check__(...) as (__side__, __compare__): check`."""
+        code = f"with {CHECK}{(node.lineno + self.offset, *about)!r} as ({_SIDE}, {_COMPARE}): pass"
+        check = ast.parse(code).body[0]
+        for child in ast.walk(check):
+            ast.copy_location(child, node)
+        check.body = [node]
+        return check
+
+
+def _through(side: ast.expr, number: int) -> ast.Call:
+    return ast.copy_location(ast.Call(ast.Name(_SIDE, ast.Load()), [side, ast.Constant(number)], []), side)
 
 
 def is_check(node: ast.stmt) -> bool:
@@ -139,55 +151,41 @@ def _claim(said: ast.expr | None, check: ast.expr) -> str:
     return said.value if isinstance(said, ast.Constant) else ast.unparse(check)
 
 
-def _parts(test: ast.expr) -> list[ast.expr]:
-    """Return what an `and` joins."""
-    return test.values if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And) else [test]
-
-
 _SIGNS = {
     ast.Eq: "=", ast.NotEq: "≠", ast.Lt: "<", ast.LtE: "≤", ast.Gt: ">", ast.GtE: "≥",
     ast.In: "in", ast.NotIn: "not in", ast.Is: "is", ast.IsNot: "is not",
 }  # fmt: skip
 
 
-def _is_written_out(side: ast.expr) -> bool:
+def _is_written_out(source: str) -> bool:
     """Tell whether a piece of code is its own value, as 3 and [1, 2] are."""
-    try:
-        ast.literal_eval(side)
-    except ValueError:
-        return False
-    return True
+    with contextlib.suppress(ValueError):
+        ast.literal_eval(source)
+        return True
+    return False
 
 
-def _kept(part: ast.expr, names: Iterator[str]) -> str:
-    """Give each side of a comparison a name where it stands, so that it is computed once; write what `_held` takes."""
-    if not isinstance(part, ast.Compare):
-        return f"('holds', [{ast.unparse(part)!r}], [])"
-    sides = [part.left, *part.comparators]
-    sources = ["" if _is_written_out(side) else ast.unparse(side) for side in sides]
-    kept = [ast.copy_location(ast.NamedExpr(ast.Name(next(names), ast.Store()), side), side) for side in sides]
-    part.left, part.comparators = kept[0], kept[1:]
-    signs = [_SIGNS[type(op)] for op in part.ops]
-    return f"({signs!r}, {sources!r}, [{', '.join(side.target.id for side in kept)}])"
-
-
-def _held(kind: str | list[str], sources: list[str], sides: Any) -> str:
+def _held(kind: str | tuple[str, ...], sources: list[str], sides: list[Any]) -> str:
     """Say what a check that held has compared; code stands between backticks."""
-    name = f"`{sources[0]}`: " if 0 < len(sources[0]) <= 40 else ""
-    try:
-        if kind == "near":
-            return name + _near(*(np.asarray(side) for side in sides))
-        if kind == ["="]:
-            return f"{name}predicted {_show(sides[1])}, measured {_show(sides[0])}"
-        if isinstance(kind, list) and {*kind} == {"="}:
-            return f"{', '.join(f'`{source}`' for source in sources if source)}: all {_show(sides[0])}"
-        if isinstance(kind, list):
-            pairs = zip(sources, map(_show, sides), strict=True)
-            shown = [f"`{source}` = {value}" if 0 < len(source) <= 45 else value for source, value in pairs]
-            return " ".join(itertools.chain(*zip(shown, [*kind, ""], strict=True))).strip()
-    except (TypeError, ValueError):  # what has no size and no difference
-        pass
+    with contextlib.suppress(TypeError, ValueError):  # what has no size and no difference
+        if kind in _ARRAYS:
+            name = f"`{sources[0]}`: " if len(sources[0]) <= 40 else ""
+            return name + _near(*map(np.asarray, sides[:2]))
+        if isinstance(kind, tuple):
+            return _compared(kind, ["" if _is_written_out(source) else source for source in sources], sides)
     return f"`{_short(sources[0])}`"
+
+
+def _compared(signs: tuple[str, ...], names: list[str], sides: list[Any]) -> str:
+    """Say what stands on each side of a comparison; what is its own value has no name."""
+    if signs == ("=",):
+        name = f"`{names[0]}`: " if 0 < len(names[0]) <= 40 else ""
+        return f"{name}predicted {_show(sides[1])}, measured {_show(sides[0])}"
+    if {*signs} == {"="}:
+        return f"{', '.join(f'`{name}`' for name in names if name)}: all {_show(sides[0])}"
+    pairs = zip(names, map(_show, sides), strict=True)
+    shown = [f"`{name}` = {value}" if 0 < len(name) <= 45 else value for name, value in pairs]
+    return " ".join(itertools.chain(*zip(shown, [*signs, ""], strict=True))).strip()
 
 
 def _near(measured: np.ndarray, predicted: np.ndarray) -> str:
@@ -209,25 +207,22 @@ def in_words(failure: dict[str, Any]) -> str:
     return f"measured {failure['measured']}" + (f", allowed {failure['allowed']}" if failure["allowed"] else "")
 
 
-def _operands(test: ast.expr) -> str:
-    """Write code that gives a part of a test, its truth, and the sides of a comparison."""
-    sides = [test.left, *test.comparators] if isinstance(test, ast.Compare) else [test]
-    values = ", ".join(f"({ast.unparse(side)})" for side in sides)
-    return f"lambda: (({ast.unparse(test)}), [{values}], {[ast.unparse(side) for side in sides]!r})"
+_ARRAYS: dict[Any, dict[str, float]] = {"near": {}, "equal": {"rtol": 0}}  # what `np.testing` allows
+_TOLERANCES = {"rtol", "atol"}
 
 
-def _measured(operands: list[Any], error: BaseException | None) -> tuple[str, str]:
-    """Say what a failed check measured and what it allows, by looking at its two sides again."""
-    try:
-        for look in operands:
-            first, second, third = look()
-            if isinstance(third, dict):
-                return _worst(first, second, **third)
-            if not first:
-                pairs = [(_show(value), source) for value, source in zip(second, third, strict=True)]
-                return pairs[0][0], "; ".join(f"{source} = {value}" for value, source in pairs[1:]) or "true"
-    except Exception:  # noqa: BLE001  # what cannot be looked at twice says what it said at first
-        return _short(str(error)), ""
+def _measured(
+    parts: list[Part], sides: dict[int, list[Any]], options: dict[str, Any], error: AssertionError
+) -> tuple[str, str]:
+    """Say what a failed check measured and what it allows, of an `and` by the part that was reached last."""
+    with contextlib.suppress(Exception):  # two sides may have no difference
+        if parts[0][0] in _ARRAYS:
+            words = {word: options[word] for word in _TOLERANCES & options.keys()}
+            return _worst(*sides[0][:2], **(_ARRAYS[parts[0][0]] | words))
+        if error.__traceback__.tb_next.tb_next is None:  # it is no error of what a side calls
+            last = max(sides)
+            pairs = [f"{source} = {_show(side)}" for source, side in zip(parts[last][1], sides[last], strict=False)]
+            return _show(sides[last][0]), "; ".join(pairs[1:]) or "true"
     return _short(str(error)), ""
 
 

@@ -22,6 +22,7 @@ from pathlib import Path
 
 import gallery_order
 import page_notebooks
+from checks import cells
 from runnable import Package, Repository, box, extras_of, in_words
 from sphinx.errors import ConfigError, ExtensionError
 
@@ -96,7 +97,8 @@ def code_of(app, docname: str) -> str:
     """Read the code of a page."""
     if is_example(docname):
         return script_of(app, docname).read_text(encoding="utf-8")
-    return "\n".join(page_notebooks.code_cells(executed(app, docname)))
+    code = "\n".join(source for _, source in cells(Path(app.env.doc2path(docname))))
+    return re.sub(r"^[ \t]*[%!].*$", "pass", code, flags=re.MULTILINE)  # IPython's own
 
 
 def data_of(app, docname: str) -> list[Path]:
@@ -193,38 +195,16 @@ def add_box(app, pagename, templatename, context, doctree):
 # -- the files --------------------------------------------------------------------------------------------------------
 
 
-class Book:
-    """What the text of a notebook refers to, looked up in the site."""
-
-    def __init__(self, app) -> None:
-        self.app = app
-        self.base = base_address(app)
-
-    def title(self, page: str) -> str:
-        """Give the title of a page."""
-        return self.app.env.titles[page].astext()
-
-    def address(self, page: str) -> str:
-        """Give the address of a page, or nothing where the site's is not known."""
-        known = self.app.config.html_baseurl and page in self.app.env.found_docs
-        return f"{self.base}{page}.html" if known else ""
-
-    def label(self, name: str) -> tuple[str, str] | None:
-        """Find the page and the title that a label stands for."""
-        page, _, title = self.app.env.get_domain("std").labels.get(name.lower(), ("", "", ""))
-        return (page, title) if page else None
-
-    def equation(self, label: str) -> str:
-        """Give the number of an equation."""
-        return str(self.app.env.get_domain("math").equations[label][1])
-
-    def citation(self, keys: list[str], *, textual: bool) -> str:
-        """Name authors and year."""
-        entries = self.app.env.get_domain("cite").bibdata.data.entries
-        cited = [(authors(entries[key.strip()]), entries[key.strip()].fields["year"]) for key in keys]
-        if textual:
-            return " and ".join(f"{names} ({year})" for names, year in cited)
-        return f"({'; '.join(f'{names} {year}' for names, year in cited)})"
+def names_of(app) -> dict[str, dict]:
+    """Gather what the text of a page may name: pages and labels with their titles, equations, papers."""
+    env = app.env
+    std, math, cite = (env.get_domain(name) for name in ("std", "math", "cite"))
+    return {
+        "doc": {f"/{page}": (page, f"*{title.astext()}*") for page, title in env.titles.items()},
+        "ref": {name: (page, f"*{title}*") for name, (page, _, title) in std.labels.items()},
+        "eq": {label: f"({number})" for label, (_, number) in math.equations.items()},
+        "cite": {key: f"{authors(paper)} {paper.fields['year']}" for key, paper in cite.bibdata.data.entries.items()},
+    }
 
 
 def authors(entry) -> str:
@@ -236,7 +216,7 @@ def authors(entry) -> str:
 def make_files(app, package: Package) -> dict[str, str]:
     """Write every script and every notebook, by file name."""
     files: dict[str, str] = {}
-    book = Book(app)
+    names = names_of(app)
     for docname in runnable_pages(app):
         name = stem(docname)
         if f"{name}.ipynb" in files:
@@ -246,9 +226,9 @@ def make_files(app, package: Package) -> dict[str, str]:
         if is_example(docname):
             files[f"{name}.py"] = package.script(source, name)
             path = Path(app.srcdir) / f"{docname}.ipynb"
-            files[f"{name}.ipynb"] = page_notebooks.from_example(path, docname, book, cell)
         else:
-            files[f"{name}.ipynb"] = page_notebooks.from_page(executed(app, docname), docname, book, cell)
+            path, cell = executed(app, docname), cell + page_notebooks.STYLE
+        files[f"{name}.ipynb"] = page_notebooks.make(path, docname, names, app.config.html_baseurl, cell)
         files |= {path.name: path.read_text(encoding="utf-8") for path in data_of(app, docname)}
     for path in companions(app):
         files[path.name] = package.program(path.read_text(encoding="utf-8"), path.stem)

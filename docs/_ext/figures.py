@@ -15,7 +15,7 @@ import gallery_order
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
-from images import darken_pixels, shrink, write_twin
+from images import darken_pixels, write_twin
 from matplotlib.animation import Animation, FFMpegWriter
 from sphinx.errors import ExtensionError
 
@@ -140,5 +140,3 @@ def _save_slide(figure, path: Path, section: str) -> None:
         figure.savefig(light.with_suffix(".png"), dpi=300, metadata={"Software": None})
     write_twin(light)
     darken_pixels(light.with_suffix(".png"), dark.with_suffix(".png"))
-    for picture in (light, dark):
-        shrink(picture.with_suffix(".png"))

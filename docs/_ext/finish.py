@@ -1,4 +1,4 @@
-"""What the theme's templates leave to be mended on every page: a security policy, names for landmarks, late images.
+"""What the theme's templates leave to be mended on every page: names for landmarks, late images.
 
 Sphinx lets a project name its own template bridge; ours renders as Sphinx's own does and passes each page through
 `finish`. The functions here take and give text, and import nothing of Sphinx, so that the tests can call them.
@@ -6,8 +6,6 @@ Sphinx lets a project name its own template bridge; ours renders as Sphinx's own
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import re
 from collections.abc import Callable
 
@@ -95,59 +93,9 @@ def anchor_addresses(html: str, root: str) -> str:
     return _ADDRESS.sub(lambda found: f'{found[1]}{root}{found[2]}"', html)
 
 
-# -- the security policy ----------------------------------------------------------------------------------------------
-
-_SCRIPT = re.compile(r"<script(?P<attributes>[^>]*)>(?P<text>.*?)</script>", re.DOTALL)
-_STYLE = re.compile(r"<style[^>]*>(?P<text>.*?)</style>", re.DOTALL)
-_META_CHARSET = '<meta charset="utf-8">'
-
-
-def _hashes(texts: list[str]) -> str:
-    """Name inline texts as a policy does: by their SHA-256."""
-    digests = {base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in texts}
-    return "".join(f" 'sha256-{digest}'" for digest in sorted(digests))
-
-
-def policy(html: str) -> str:
-    """Write the strictest policy that a page works under.
-
-    Nothing is allowed but what is named. Scripts come from the site, or are one of the page's own by its hash; data in
-    a script element is not run and needs no leave. `style-src-attr` is open because KaTeX places every symbol by an
-    inline style. Browsers that know only `style-src` get both in one.
-    """
-    inline = [
-        found["text"]
-        for found in _SCRIPT.finditer(html)
-        if " src=" not in found["attributes"] and "application/json" not in found["attributes"]
-    ]
-    styles = [found["text"] for found in _STYLE.finditer(html)]
-    return "; ".join(
-        [
-            "default-src 'none'",
-            f"script-src 'self'{_hashes(inline)}",
-            "style-src 'self' 'unsafe-inline'",
-            f"style-src-elem 'self'{_hashes(styles)}",
-            "style-src-attr 'unsafe-inline'",
-            "img-src 'self' data:",
-            "font-src 'self'",
-            "media-src 'self'",
-            "connect-src 'self'",  # the search reads the pages that it found, for their summaries
-            "form-action 'self'",
-            "base-uri 'none'",
-        ]
-    )
-
-
-def protect(html: str) -> str:
-    """Write the page's policy into its head, before anything that could load."""
-    return html.replace(
-        _META_CHARSET, f'{_META_CHARSET}\n    <meta http-equiv="Content-Security-Policy" content="{policy(html)}">', 1
-    )
-
-
 def finish(html: str, size_of: Callable[[str], tuple[int, int] | None], *, root: str = "", **names: str) -> str:
     """Finish a page: see the module. With `root` the page is one that a host shows under any address."""
     if not html.lstrip().lower().startswith("<!doctype html"):
         return html
     html = link_figures(delay_images(mend(html, **names), size_of))
-    return protect(anchor_addresses(html, root) if root else html)
+    return anchor_addresses(html, root) if root else html

@@ -68,44 +68,37 @@ class _OnlyNames(logging.Filter):
         return not str(record.msg).startswith(("Example file name(s) with spaces found", "Sphinx-Gallery gallery_conf"))
 
 
-# -- the solutions of exercises ---------------------------------------------------------------------------------------
+# -- the solutions of exercises, and what decides a bet -----------------------------------------------------------------
 
-_FOLD = '<details class="hide solutions"><summary>Show the solutions</summary>'
+_FOLDS = {  # a section, and the class and the words of its fold
+    "Exercises": ("solutions", "Show the solutions"),
+    "A bet": ("decides", "Show what decides it"),
+}
 
 
-def fold_solutions(app, doctree):
-    """Fold away what follows the questions of a script's exercises, up to the words that lead to the next page."""
+def fold_sections(app, doctree):
+    """Fold away what follows a script's questions, or the answers to its bet, up to the words that lead to the next page."""
     if not app.env.docname.startswith("gallery/"):
         return
     for section in doctree.findall(nodes.section):
-        if section[0].astext() != "Exercises":
+        title = section[0].astext()
+        if title not in _FOLDS:
             continue
-        questions = [k for k, node in enumerate(section) if isinstance(node, nodes.enumerated_list)]
-        leads_on = [k for k, node in enumerate(section) if node.astext().startswith("Next: ")]
-        if not questions or not leads_on:
+        asked = [
+            k
+            for k, node in enumerate(section)
+            if isinstance(node, nodes.enumerated_list) or node.get("design_component") == "dropdown"
+        ]
+        *_, end = [len(section), *(k for k, node in enumerate(section) if node.astext().startswith("Next: "))]
+        if not asked or asked[-1] + 1 == end:
             raise ExtensionError(
-                f"{app.env.docname}: the exercises need a numbered list, and a line that begins with Next:"
+                f"{app.env.docname}: below {title!r} stand a numbered list of questions, or answers that are each a dropdown,"
+                " and then what is folded away"
             )
-        section.insert(leads_on[-1], nodes.raw("", "</details>", format="html"))
-        section.insert(questions[-1] + 1, nodes.raw("", _FOLD, format="html"))
-
-
-_DECIDE = '<details class="hide decides"><summary>Show what decides it</summary>'
-
-
-def fold_bets(app, doctree):
-    """Fold away what a script runs to decide its bet: the answers, which are folds already, come first."""
-    if not app.env.docname.startswith("gallery/"):
-        return
-    for section in doctree.findall(nodes.section):
-        if section[0].astext() != "A bet":
-            continue
-        elements = [(k, node) for k, node in enumerate(section) if isinstance(node, nodes.Element)]
-        answers = [k for k, node in elements if node.get("design_component") == "dropdown"]
-        if not answers or answers[-1] == len(section) - 1:
-            raise ExtensionError(f"{app.env.docname}: a bet needs answers, each a dropdown, and code that decides it")
-        section.append(nodes.raw("", "</details>", format="html"))
-        section.insert(answers[-1] + 1, nodes.raw("", _DECIDE, format="html"))
+        name, words = _FOLDS[title]
+        section.insert(end, nodes.raw("", "</details>", format="html"))
+        start = f'<details class="hide {name}"><summary>{words}</summary>'
+        section.insert(asked[-1] + 1, nodes.raw("", start, format="html"))
 
 
 # -- pages --------------------------------------------------------------------------------------------------------------
@@ -118,10 +111,9 @@ def drop_tag_lists(app, docname, source):
 
 
 def setup(app):
-    """Check the order before the gallery is made, and fold the solutions of its exercises."""
+    """Check the order before the gallery is made, and fold what its questions and bets hide."""
     logging.getLogger("sphinx.sphinx-gallery").addFilter(_OnlyNames())
     app.connect("builder-inited", lambda _: check_order(Path(app.srcdir).parent / "examples"), priority=100)
     app.connect("source-read", drop_tag_lists)
-    app.connect("doctree-read", fold_solutions)
-    app.connect("doctree-read", fold_bets)
+    app.connect("doctree-read", fold_sections)
     return {"parallel_read_safe": True}

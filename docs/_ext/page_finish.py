@@ -5,10 +5,10 @@ from __future__ import annotations
 import posixpath
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from finish import finish
 from images import image_size
-from publishing import root_path
 from sphinx.jinja2glue import BuiltinTemplateLoader
 from sphinx.locale import _
 
@@ -25,7 +25,7 @@ class FinishedPages(BuiltinTemplateLoader):
     def render(self, template: str, context: dict[str, Any]) -> str:
         """Render one page and finish it."""
         html = super().render(template, context)
-        root = root_path(self.builder.config.html_baseurl) if context.get("pagename") == "404" else ""
+        root = urlsplit(self.builder.config.html_baseurl).path if context.get("pagename") == "404" else ""
         return finish(html, self._size_of, root=root, site=_("Contents"), page=_("On this page"))
 
     def _size_of(self, address: str) -> tuple[int, int] | None:

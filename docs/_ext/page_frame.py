@@ -44,13 +44,12 @@ def finish_images(app, doctree, docname):
 
 
 def frame(app, pagename, templatename, context, doctree):
-    """Give the templates the version stamp, and leave out style sheets and scripts that the page has no use for."""
+    """Give the templates the version stamp, and leave out sphinx-gallery's script for tags, which needs some."""
     app.gdexplain_wrote = True
     context["version_stamp"] = _STAMP
     context["place"], context["minutes"] = place(app.env, pagename), app.env.gdexplain_minutes.get(pagename, 0)
-    body = context.get("body", "")
-    for kind in ("css_files", "script_files"):
-        context[kind] = [asset for asset in context[kind] if _has_use_for(body, str(getattr(asset, "filename", asset)))]
+    scripts = [(script, str(getattr(script, "filename", script))) for script in context["script_files"]]
+    context["script_files"] = [script for script, name in scripts if "sg-tags" not in name]
 
 
 def place(env, name: str) -> tuple[int, int] | None:
@@ -103,24 +102,6 @@ def _count(env, folders: list[str]) -> str:
 
 
 _PAGES = re.compile(r"@pages\((.*?)\)")
-
-
-def _has_use_for(body: str, asset: str) -> bool:
-    """Tell whether what an asset is for stands on the page; assets that are not in the table always stay."""
-    return all(sign is not None and sign in body for part, sign in _NEEDED_FOR.items() if part in asset)
-
-
-_NEEDED_FOR = {
-    "sg-tags": None,  # sphinx-gallery's tags and Binder badges: not used here
-    "sg_gallery-binder": None,
-    "sg_gallery": "sphx-glr-",
-    "sphinx-design": "sd-",
-    "design-tabs": "sd-tab",
-    "mystnb.": "cell",
-    "katex": 'class="katex',
-    "clipboard": "highlight",
-    "copybutton": "highlight",
-}
 
 
 _STAMP = version_stamp()

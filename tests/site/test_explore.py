@@ -22,8 +22,7 @@ SHIFT = """new Promise((done) => {
 @pytest.mark.parametrize("theme", ["light", "dark", "toggled to dark"])
 def test_axe_finds_nothing(open_page: Any, theme: str, size: str) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
-    # The page's own policy refuses the style below.
-    page = open_page(color_scheme="dark" if theme == "dark" else "light", viewport=SIZES[size], bypass_csp=True)
+    page = open_page(color_scheme="dark" if theme == "dark" else "light", viewport=SIZES[size])
     # Clipped contours reach far in geometry, and axe, which does not clip, would take all the page for covered by them.
     page.add_style_tag(content=".gdx-card svg :is(path, line, image) { display: none !important }")
     if theme == "toggled to dark":
@@ -75,7 +74,7 @@ def test_the_layout_does_not_shift(open_page: Any, size: str) -> None:
 
 @pytest.mark.parametrize("width", [320, 360, 600, 680, 1280])
 def test_room_that_the_words_once_needed_is_kept_whatever_the_type(open_page: Any, width: int) -> None:
-    page = open_page(viewport={"width": width, "height": 740}, bypass_csp=True)
+    page = open_page(viewport={"width": width, "height": 740})
     page.add_style_tag(content=".gdx-card { letter-spacing: .06em }")  # as wide as the widest type at hand
     page.evaluate("document.querySelector('gdx-playground').configure({batch: 1, opt: 'adamw', lr: 0.1})")
     heights = []

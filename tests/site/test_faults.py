@@ -15,18 +15,17 @@ from bs4 import BeautifulSoup
 from built_site import ROOT
 
 PYTHON = ROOT / ".nox" / "docs" / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
-BUILDER = ["build_site", "check_site", "checks", "execute", "figures", "gallery", "images", "page_frame", "publishing"]
-BUILDER += ["run_page"]
+BUILDER = ["build_site", "check_site", "checks", "execute", "figures", "gallery", "images", "page_frame", "run_page"]
 CONF = """
 import sys
 from pathlib import Path
 DOCS = Path(__file__).resolve().parent
 sys.path[:0] = [str(DOCS / "_ext"), str(DOCS)]
-import publishing
+from build_site import base_url
 project = html_title = "small"
 extensions = ["myst_nb", "execute", "sphinx_gallery.gen_gallery", "gallery", "page_frame"]
 html_theme = "furo"
-html_baseurl = publishing.base_url()
+html_baseurl = base_url()
 if html_baseurl:
     extensions.append("sphinx_sitemap")
     sitemap_url_scheme = "{link}"

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-
-import publishing
+import build_site
 import pytest
-from finish import anchor_addresses, delay_images, finish, link_figures, mend, policy
+from finish import anchor_addresses, delay_images, finish, link_figures, mend
 
 from tools import check_prose
 
@@ -16,21 +13,6 @@ PAGE = """<!doctype html>
 <p>Before</p><script>one()</script><script src="a.js"></script><script type="application/json">{"a": 1}</script>
 <a class="skip-to-content muted-link" href="#c">Skip</a><a href="index.html">Home</a><a href="https://example.org/">Far</a>
 <img src="a.png" alt="A"><img src="b.png" alt="B" width="3" height="4"></body></html>"""
-
-
-def digest(text):
-    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-
-
-def test_the_policy_names_inline_scripts_and_styles_by_hash_and_data_not_at_all():
-    stated = policy(PAGE)
-    assert f"script-src 'self' 'sha256-{digest('one()')}';" in stated
-    assert f"style-src-elem 'self' 'sha256-{digest('b {}')}';" in stated
-    assert stated.count("sha256-") == 2
-
-
-def test_a_changed_script_has_another_policy():
-    assert policy(PAGE) != policy(PAGE.replace("one()", "two()"))
 
 
 def test_images_get_their_sizes_and_the_second_waits():
@@ -67,9 +49,7 @@ def test_relative_addresses_are_anchored_and_others_are_not():
     assert 'href="https://example.org/"' in html
 
 
-def test_a_finished_page_has_its_policy_before_anything_that_loads_and_what_is_no_page_is_left_alone():
-    html = finish(PAGE, lambda _: None)
-    assert 0 < html.index("Content-Security-Policy") < html.index("<style>")
+def test_what_is_no_page_is_left_alone():
     assert finish("<feed/>", lambda _: None) == "<feed/>"
 
 
@@ -83,32 +63,17 @@ def test_a_finished_page_has_its_policy_before_anything_that_loads_and_what_is_n
     ],
 )
 def test_the_sites_address_is_empty_or_ends_with_a_slash(given, read):
-    assert publishing.base_url({publishing.VARIABLE: given}) == read
-    assert publishing.base_url({"READTHEDOCS_CANONICAL_URL": given}) == read
-    assert publishing.base_url({}) == ""
+    assert build_site.base_url({build_site.VARIABLE: given}) == read
+    assert build_site.base_url({"READTHEDOCS_CANONICAL_URL": given}) == read
+    assert build_site.base_url({}) == ""
 
 
 @pytest.mark.parametrize(
     "given", ["example.org", "ftp://example.org", "https://", "https://example.org/?a", "https://example.org/#a"]
 )
 def test_what_is_no_address_is_refused_by_name(given):
-    with pytest.raises(ValueError, match=publishing.VARIABLE):
-        publishing.base_url({publishing.VARIABLE: given})
-
-
-def test_the_root_of_the_site_is_the_path_of_its_address():
-    assert [publishing.root_path(base) for base in ("", None, "https://a.org/", "https://a.org/b/c/")] == [
-        "",
-        "",
-        "/",
-        "/b/c/",
-    ]
-
-
-def test_a_description_ends_with_a_sentence_or_says_that_it_goes_on():
-    assert publishing.shorten("One. " * 60) == ("One. " * 40).strip()
-    assert publishing.shorten("word " * 60).endswith("word …")
-    assert publishing.shorten("It follows a law:") == "It follows a law …"
+    with pytest.raises(ValueError, match=build_site.VARIABLE):
+        build_site.base_url({build_site.VARIABLE: given})
 
 
 MARKDOWN = "---\nx: 1.5\n---\nSee $1.5$ and `1.5` and {eq}`1.5` and [a](1.5).\n\n```{code-cell}\n1.5\n```\n\n:::{note}\nIt is 2.5 and 3e-4.\n:::\n"

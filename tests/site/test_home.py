@@ -44,7 +44,7 @@ def test_the_rate_past_the_mark_is_the_rate_that_diverges(open_page: Any) -> Non
 
 
 def test_play_ends_by_itself_and_plays_again_from_the_start(open_page: Any) -> None:
-    page = open_page("index.html", bypass_csp=True)
+    page = open_page("index.html")
     page.evaluate(f"{PLAY}.step(700)")
     page.get_by_role("button", name="Play", exact=True).click()
     assert page.evaluate(f"{PLAY}.trace.length") < 100
@@ -82,7 +82,7 @@ def test_home_weighs_at_most_150_kilobytes_without_fonts(open_page: Any, server:
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_axe_finds_nothing_on_the_home_page(open_page: Any, theme: str, size: str) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
-    page = open_page("index.html", color_scheme=theme, viewport=SIZES[size], bypass_csp=True)
+    page = open_page("index.html", color_scheme=theme, viewport=SIZES[size])
     page.add_style_tag(content=".gdx-card svg :is(path, line, image) { display: none !important }")  # as in test_page
     page.evaluate(f"{PLAY}.change({{lr: 0.2}})")
     results = axe.Axe().run(page, context="article", options={"runOnly": {"type": "tag", "values": RULES}})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import publishing
+from build_site import base_url
 from built_site import LISTS, SITE, content_pages, read, target
 from check_site import check_site
 
@@ -12,7 +12,7 @@ def follow(name: str, href: str):
 
 
 def test_the_site_has_no_fault_that_the_build_checks(site):
-    assert check_site(site, base=publishing.base_url()) == []
+    assert check_site(site, base=base_url()) == []
 
 
 def test_the_next_links_lead_from_home_through_every_page(site):

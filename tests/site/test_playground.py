@@ -355,7 +355,7 @@ def test_a_dropped_file_is_thinned_and_scaled_and_the_page_says_how(open_page: A
 
 
 def test_play_runs_and_stands_still_for_readers_who_asked_for_less_motion(open_page: Any) -> None:
-    page = open_page(bypass_csp=True)  # the page's policy lets no string become a function, which waiting for one does
+    page = open_page()
     page.get_by_role("button", name="Play", exact=True).click()
     page.wait_for_function(f"{PLAY}.trace.length > 4")
     page.get_by_role("button", name="Pause", exact=True).click()
@@ -369,7 +369,7 @@ def test_play_runs_and_stands_still_for_readers_who_asked_for_less_motion(open_p
 
 
 def test_play_ends_where_nothing_new_is_to_be_seen(open_page: Any) -> None:
-    page = open_page(bypass_csp=True)
+    page = open_page()
     page.get_by_label("Speed of Play").select_option("very fast")
     for rate, word in ((0.1, "Converged"), (0.14, "This run diverges")):
         page.evaluate(f"{PLAY}.configure({{lr: {rate}}})")
@@ -402,7 +402,7 @@ def test_the_picture_follows_a_path_that_leaves(open_page: Any) -> None:
 
 
 def test_a_reload_brings_the_state_back(open_page: Any) -> None:
-    page = open_page(bypass_csp=True)
+    page = open_page()
     assert page.evaluate("location.hash") == ""
     for _ in range(2):
         page.get_by_role("button", name="+ Compare with another run").click()

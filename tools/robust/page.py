@@ -12,7 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "docs" / "_ext"))  # the build counts the checks of a page in the same way
 
-from checks import Checks, Result, cells, in_words  # noqa: F401  # the last for `__main__`
+from checks import CHECK, Checks, Result, cells, in_words  # noqa: F401  # the last for `__main__`
 
 
 def find(root: Path = ROOT) -> list[Path]:
@@ -20,7 +20,7 @@ def find(root: Path = ROOT) -> list[Path]:
 
     The page that shows the table is not among them: it asks only whether the last run was a good one.
     """
-    docs, not_pages = root / "docs", {"_build", "es", "gallery", "locale", "node_modules", "robust.md"}
+    docs, not_pages = root / "docs", {"_build", "es", "gallery", "node_modules", "robust.md"}
     pages = (path for path in docs.rglob("*.md") if not not_pages & {*path.relative_to(docs).parts})
     return [*sorted((root / "examples").rglob("plot_*.py")), *sorted(path for path in pages if cells(path))]
 
@@ -28,7 +28,7 @@ def find(root: Path = ROOT) -> list[Path]:
 def run(path: Path) -> Result:
     """Run a page as the build does, in its folder and as the main module, but draw no figure."""
     result, main = Result(), types.ModuleType("__main__")
-    main.__dict__.update({"__file__": str(path), **result.names()})
+    main.__dict__.update({"__file__": str(path), CHECK: result.check})
     before = sys.modules["__main__"], Path.cwd()
     sys.modules["__main__"] = main  # what the page defines is sent to other processes by value
     os.chdir(path.parent)

@@ -207,7 +207,7 @@ def _way_of(model: Any, optimizer: Any) -> Make:
         return lambda problem, setup: Way(problem, optimizer, setup.batch_size)
     if getattr(model, "optimizer", None) is not optimizer:
         raise ValueError(f"model must be compiled with its optimizer, and optimizer left out, as {why}.")
-    return lambda problem, setup: Fitted(problem, setup.loss, setup.batch_size)
+    return lambda problem, setup: Fitted(problem, setup.batch_size)
 
 
 def _only_by_fit(model: Any, optimizer: Any) -> str:

@@ -277,10 +277,9 @@ def _half_square(tensor: Any) -> Any:
 class Fitted:
     """Runs of `fit`, recorded by `RecordTrajectory`; with a train_step of its own the loss is the model's affair."""
 
-    def __init__(self, problem: core.Problem, loss: Any, width: int) -> None:
-        self.problem, self.loss, self.width = problem, loss, width
+    def __init__(self, problem: core.Problem, width: int) -> None:
+        self.problem, self.width = problem, width
         self.first: float | None = None
-        self._own_step = core.has_own_step(problem.model)
         main, *others = dict.fromkeys((problem.model.optimizer, *optimizers_of(problem.model)))
         if not main.built:
             main.build(problem.variables)
@@ -291,11 +290,11 @@ class Fitted:
         model, size = self.problem.model, sum(variable.size for variable in setup.start)
         self._fresh.put_back()
         rate, another = rate_of(model.optimizer), setup.rate != 1 or setup.steady
-        if (self._own_step and setup.loss is not self.loss) or (another and np.isnan(rate)):
-            raise ValueError("a model with a train_step of its own has its own loss, and a schedule its own rates.")
+        if another and np.isnan(rate):
+            raise ValueError("a schedule has rates of its own.")
         if another:
             model.optimizer.learning_rate.assign(rate * setup.rate)
-        if not self._own_step:
+        if not core.has_own_step(model):
             vars(model)["_compile_loss"] = self.problem.loss
         model.train_function = None  # an activation may be another one since
         order = np.concatenate(list(batches(self.problem.examples, self.width, setup.updates, seed))).ravel()

@@ -181,6 +181,13 @@ def test_the_log_loss_is_that_of_keras():
     assert task.judge(labels, np.log(p), logits=True)[0] * task.guess == pytest.approx(keras_says, rel=1e-5)
 
 
+def test_a_regression_has_no_right_answers_even_where_its_predictions_are_no_numbers():
+    y = np.linspace(0, 5, 12)[:, np.newaxis]
+    error, accuracy = look.task_of(y, 1, "").judge(y, y * np.nan, logits=False)
+    assert error == look.CEILING
+    assert np.isnan(accuracy)
+
+
 @pytest.mark.parametrize("shift", [-2, -1, 1, 2])
 def test_targets_that_slipped_are_seen_to_be_off_by_as_many_rows(shift):
     x = np.random.default_rng(0).uniform(-1, 1, (300, 1))

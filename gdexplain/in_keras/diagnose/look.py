@@ -63,7 +63,7 @@ class Task:
         """Return the error over that of the best constant, at most `CEILING`, and the share of right answers or NaN."""
         p, binary = np.asarray(predictions, np.float64), self.kind == "binary"
         if not np.all(np.isfinite(p)):
-            return CEILING, 0.0
+            return CEILING, float("nan") if self.kind == "regression" else 0.0
         if self.kind == "regression":
             return min(float(np.mean((p - targets.reshape(p.shape)) ** 2)) / self.guess, CEILING), float("nan")
         if binary:

@@ -168,7 +168,7 @@ def test_the_kind_of_problem_is_read_from_the_targets_and_a_guess_has_the_error_
     assert task.kind == kind
     share = y.mean(0) if kind != "labels" else np.bincount(y) / len(y)
     guess = np.broadcast_to(share, (len(y), width))
-    assert task.error(y, guess, logits=False) == pytest.approx(1, rel=1e-6)
+    assert task.judge(y, guess, logits=False)[0] == pytest.approx(1, rel=1e-6)
 
 
 def test_the_log_loss_is_that_of_keras():
@@ -177,8 +177,15 @@ def test_the_log_loss_is_that_of_keras():
     p /= p.sum(1, keepdims=True)
     task = look.task_of(labels, 3, "")
     keras_says = float(keras.losses.SparseCategoricalCrossentropy()(labels, p))
-    assert task.error(labels, p, logits=False) * task.guess == pytest.approx(keras_says, rel=1e-5)
-    assert task.error(labels, np.log(p), logits=True) * task.guess == pytest.approx(keras_says, rel=1e-5)
+    assert task.judge(labels, p, logits=False)[0] * task.guess == pytest.approx(keras_says, rel=1e-5)
+    assert task.judge(labels, np.log(p), logits=True)[0] * task.guess == pytest.approx(keras_says, rel=1e-5)
+
+
+def test_a_regression_has_no_right_answers_even_where_its_predictions_are_no_numbers():
+    y = np.linspace(0, 5, 12)[:, np.newaxis]
+    error, accuracy = look.task_of(y, 1, "").judge(y, y * np.nan, logits=False)
+    assert error == look.CEILING
+    assert np.isnan(accuracy)
 
 
 @pytest.mark.parametrize("shift", [-2, -1, 1, 2])

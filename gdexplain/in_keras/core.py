@@ -189,7 +189,7 @@ def check_model(model: keras.Model) -> None:
     if not isinstance(model, keras.Model):
         raise TypeError(f"model must be a keras.Model, not {type(model).__name__}.")
     name, instead = type(model).__name__, "Use fit with the callback RecordTrajectory instead."
-    if getattr(model.train_step, "__func__", None) is not keras.Model.train_step:
+    if has_own_step(model):
         raise ValueError(f"model must use Keras' own train_step, but {name} overrides it. {instead}")
     if tf.distribute.has_strategy() or model.distribute_strategy is not tf.distribute.get_strategy():
         strategy = type(model.distribute_strategy).__name__
@@ -199,6 +199,11 @@ def check_model(model: keras.Model) -> None:
             "model must not have the dtype policy mixed_float16: fit scales its loss (LossScaleOptimizer) and skips "
             f"updates, so that a record with one row an update would be another run. {instead} Or take mixed_bfloat16."
         )
+
+
+def has_own_step(model: keras.Model) -> bool:
+    """Say whether a model overrides Keras' train_step."""
+    return getattr(model.train_step, "__func__", None) is not keras.Model.train_step
 
 
 def in_float64(problem: Problem, dataset: Any) -> Problem:

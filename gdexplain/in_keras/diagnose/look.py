@@ -4,21 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import entr, expit, softmax
 
 from gdexplain.in_keras.arrays import leaves
 
 Array = NDArray[Any]
 CEILING = 2.0  # an error this many times that of a guess is as hopeless as any larger one
-KINDS = {  # of problems, and the activation and the loss that go with each
-    "regression": ("linear", "mean_squared_error"),
-    "binary": ("sigmoid", "binary_crossentropy"),
-    "one-hot": ("softmax", "categorical_crossentropy"),
-    "labels": ("softmax", "sparse_categorical_crossentropy"),
+_LOG_LOSS = "log loss of the predictions, as a share of a guess's"
+
+
+class Kind(NamedTuple):
+    """A kind of problem: the activation and the loss that go with it, and what its error is measured in."""
+
+    end: str
+    loss: str
+    measure: str
+
+
+KINDS = {
+    "regression": Kind("linear", "mean_squared_error", "squared error, as a share of the targets' variance"),
+    "binary": Kind("sigmoid", "binary_crossentropy", _LOG_LOSS),
+    "one-hot": Kind("softmax", "categorical_crossentropy", _LOG_LOSS),
+    "labels": Kind("softmax", "sparse_categorical_crossentropy", _LOG_LOSS),
 }
 _ACTIVATIONS = {"Softmax": "softmax", "ReLU": "relu", "LeakyReLU": "leaky_relu", "ELU": "elu"}
 _ACTIVATED = ("Dense", "EinsumDense", "Activation", "Conv1D", "Conv2D", "Conv3D", "SeparableConv1D", "SeparableConv2D")
@@ -43,54 +55,28 @@ class Task:
     classes: int = 0
 
     @property
-    def words(self) -> str:
-        """What the error is measured in."""
-        if self.kind == "regression":
-            return "squared error, as a share of the targets' variance"
-        return "log loss of the predictions, as a share of a guess's" if self.kind else "loss, as a share of the first"
+    def asks(self) -> Kind:
+        """What such targets ask for."""
+        return KINDS.get(self.kind, Kind("", "", "loss, as a share of the first"))
 
-    @property
-    def end(self) -> str:
-        """The activation that predicts such targets."""
-        return KINDS.get(self.kind, ("", ""))[0]
-
-    @property
-    def loss(self) -> str:
-        """The loss of such targets."""
-        return KINDS.get(self.kind, ("", ""))[1]
-
-    def error(self, targets: Array, predictions: Array, *, logits: bool) -> float:
-        """Return the error of predictions over that of the best constant, at most `CEILING`."""
-        p = np.asarray(predictions, np.float64)
+    def judge(self, targets: Array, predictions: Array, *, logits: bool) -> tuple[float, float]:
+        """Return the error over that of the best constant, at most `CEILING`, and the share of right answers or NaN."""
+        p, binary = np.asarray(predictions, np.float64), self.kind == "binary"
         if not np.all(np.isfinite(p)):
-            return CEILING
-        with np.errstate(over="ignore"):
-            return float(min(self._of(np.asarray(targets, np.float64), p, logits=logits) / self.guess, CEILING))
-
-    def accuracy(self, targets: Array, predictions: Array, *, logits: bool) -> float:
-        """Return the share of right answers; of a regression, NaN."""
-        p = np.asarray(predictions, np.float64)
-        if self.kind == "binary":
-            return float(np.mean((p > (0.0 if logits else 0.5)) == (targets.reshape(p.shape) > 0.5)))
-        if self.kind in ("one-hot", "labels"):
-            wanted = np.argmax(targets, -1) if self.kind == "one-hot" else targets.reshape(p.shape[:-1])
-            return float(np.mean(np.argmax(p, -1) == wanted))
-        return float("nan")
-
-    def _of(self, targets: Array, p: Array, *, logits: bool) -> float:
-        """Return the mean squared error or the log loss."""
+            return CEILING, float("nan") if self.kind == "regression" else 0.0
         if self.kind == "regression":
-            return float(np.mean((p - targets.reshape(p.shape)) ** 2))
-        if self.kind == "binary":
-            t = targets.reshape(p.shape)
-            chance = np.clip(1 / (1 + np.exp(-np.clip(p, -50, 50))) if logits else p, 1e-3, 1 - 1e-3)
-            return float(-np.mean(t * np.log(chance) + (1 - t) * np.log(1 - chance)))
-        chance = np.exp(p - p.max(-1, keepdims=True)) if logits else np.clip(p, 1e-9, None)
-        chance = np.clip(chance / chance.sum(-1, keepdims=True), 1e-3, 1)
-        if self.kind == "one-hot":
-            return float(-np.mean(np.sum(targets * np.log(chance), -1)))
-        wanted = targets.reshape(p.shape[:-1]).astype(int)
-        return float(-np.mean(np.log(np.take_along_axis(chance, wanted[..., np.newaxis], -1))))
+            return min(float(np.mean((p - targets.reshape(p.shape)) ** 2)) / self.guess, CEILING), float("nan")
+        if binary:
+            right, p = targets.reshape(p.shape), expit(p) if logits else p
+            right, p = np.stack([1 - right, right], -1), np.stack([1 - p, p], -1)
+        else:
+            if self.kind == "labels":
+                targets = np.eye(self.classes)[targets.reshape(p.shape[:-1]).astype(int)]
+            right, p = targets, softmax(p, -1) if logits else p
+        accuracy = float(np.mean(np.argmax(right, -1) == np.argmax(p, -1)))
+        p = np.clip(p, 1e-9, None)
+        p = np.clip(p / p.sum(-1, keepdims=True), 1e-3, 1 - 1e-3 * binary)
+        return min(float(-np.mean(np.sum(right * np.log(p), -1))) / self.guess, CEILING), accuracy
 
 
 def task_of(y: Any, width: int, loss: str) -> Task:
@@ -101,10 +87,9 @@ def task_of(y: Any, width: int, loss: str) -> Task:
     if np.all((t == 0) | (t == 1)):
         if width > 1 and t.ndim > 1 and t.shape[-1] == width and np.all(t.sum(-1) == 1):
             return Task("one-hot", _entropy(t.reshape(-1, width).mean(0)), width)
-        if t.size % width == 0 and (t.ndim == 1 or t.shape[-1] == width):
-            share = np.clip(t.reshape(len(t), -1).mean(0), 1e-9, 1 - 1e-9)
-            if width == 1 or t.ndim > 1:
-                return Task("binary", float(np.mean([_entropy(np.array([p, 1 - p])) for p in share])), 2)
+        if t.shape[-1] == width if t.ndim > 1 else width == 1:
+            share = t.reshape(len(t), -1).mean(0)
+            return Task("binary", float(np.mean(np.maximum(entr(share) + entr(1 - share), 1e-3))), 2)
     labels = width > 1 and (t.ndim == 1 or t.shape[-1] == 1) and np.all(t == np.floor(t)) and t.min() >= 0
     if labels and t.max() < width:
         counts = np.bincount(t.astype(int).ravel(), minlength=width)
@@ -146,8 +131,7 @@ def constant(y: Any) -> list[str]:
 
 def _entropy(share: Array) -> float:
     """Return the log loss of the best constant guess."""
-    kept = share[share > 0]
-    return max(float(-np.sum(kept * np.log(kept))), 1e-3)
+    return max(float(np.sum(entr(share))), 1e-3)
 
 
 def bad_numbers(x: Any, y: Any) -> str:
@@ -180,11 +164,6 @@ def spread(array: Array) -> tuple[float, float]:
     return float(np.abs(rows.mean(0)).max()), float(rows.std(0).max())
 
 
-def first(data: Any) -> Any:
-    """Return the first array of a structure."""
-    return keras.tree.flatten(data)[0]
-
-
 def standardised(x: Array) -> tuple[Array, str]:
     """Return inputs with mean 0 and standard deviation 1, column by column, or as a whole for images; and the code."""
     dtype = x.dtype if x.dtype.kind == "f" else np.dtype("float32")
@@ -195,8 +174,7 @@ def standardised(x: Array) -> tuple[Array, str]:
     scaled = (x - x.mean(0)) / np.where(varies, scale, 1)
     # a column without a spread would become 0 / 0
     divisor = "x.std(axis=0)" if np.all(varies) else "np.where(x.std(axis=0) > 0, x.std(axis=0), 1)"
-    code = f"x = (x - x.mean(axis=0)) / {divisor}"
-    return scaled.astype(dtype), code
+    return scaled.astype(dtype), f"x = (x - x.mean(axis=0)) / {divisor}"
 
 
 def glorot(shape: tuple[int, ...]) -> float:
@@ -260,12 +238,6 @@ def activation_of(layer: Any) -> str:
     return ""
 
 
-def hidden_layers(model: Any) -> list[Any]:
-    """Return the layers before the last whose activation can be changed."""
-    last = last_layer(model)
-    return [layer for layer in model._flatten_layers() if activation_of(layer) and layer is not last]
-
-
 def best_shift(x: Any, y: Any, *, rows: int = 800, furthest: int = 2) -> tuple[int, float, float]:
     """Return by how many rows the targets are off, and how much of them neighbours tell with and without that shift.
 
@@ -284,9 +256,11 @@ def best_shift(x: Any, y: Any, *, rows: int = 800, furthest: int = 2) -> tuple[i
     column = y.reshape(len(y), -1).astype(np.float64)
     if labels and 2 < len(np.unique(column)) <= 20 and np.all(column == np.floor(column)):
         column = (column == np.unique(column)).astype(np.float64)
-    told = {}
-    for shift in range(-furthest, furthest + 1):
+
+    def told(shift: int) -> float:
         t = np.roll(column, shift, axis=0)[:n]
-        told[shift] = 1 - np.mean((t - t[near].mean(1)) ** 2) / max(np.mean(t.var(0)), 1e-30)
-    best = max(told, key=lambda shift: (told[shift], shift == 0))
-    return best, told[best], told[0]
+        return float(1 - np.mean((t - t[near].mean(1)) ** 2) / max(np.mean(t.var(0)), 1e-30))
+
+    shares = {shift: told(shift) for shift in range(-furthest, furthest + 1)}
+    best = max(shares, key=lambda shift: (shares[shift], shift == 0))
+    return best, shares[best], shares[0]

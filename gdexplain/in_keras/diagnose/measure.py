@@ -1,27 +1,30 @@
-"""Short runs of the live model, measured update by update; around them everything is put back."""
+"""Short runs of the live model, measured update by update: by a compiled loop, or by `fit` where that trains otherwise."""
 
 from __future__ import annotations
 
 import contextlib
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
+from keras.optimizers.schedules import LearningRateSchedule
 from numpy.typing import NDArray
 
-from gdexplain.in_keras import core
+from gdexplain.in_keras import backend, core
 from gdexplain.in_keras.diagnose import look
-from gdexplain.in_keras.diagnose.restore import activated
-from gdexplain.in_keras.eye import innermost
+from gdexplain.in_keras.diagnose.restore import Kept, activated
+from gdexplain.in_keras.eye import innermost, optimizers_of, standing_in
+from gdexplain.in_keras.recorder import RecordTrajectory
+from gdexplain.in_keras.task import schedule_of
 
 Array = NDArray[Any]
 _CHUNK = 128  # updates in one call of the compiled loop: Ctrl-C and the clock wait for its end
 _SHOWN = 1000  # examples that the error is taken of, at most
+_ROWS = 2**24  # numbers that a record of `fit` may hold
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,8 +47,6 @@ class Setup:
         Layers that have another activation, by name.
     back : tuple of ndarray
         What was taken from the targets, and what the rest was divided by.
-    scaled : bool
-        Whether the inputs were standardised.
     steady : bool
         Whether a schedule stays at its first rate.
     """
@@ -59,8 +60,11 @@ class Setup:
     rate: float = 1.0
     activations: Mapping[str, str] = field(default_factory=dict)
     back: tuple[Any, Any] = (0.0, 1.0)
-    scaled: bool = False
     steady: bool = False
+
+    def tensors(self, rows: Any) -> tuple[Any, Any]:
+        """Return inputs and targets of some rows."""
+        return core.map_arrays(tf.constant, core.take((self.x, self.y), rows))  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,8 +81,6 @@ class Run:
         Of the predictions at the end.
     diverged : bool
         Whether the run ended early, at a number that is not finite.
-    kernels : tuple of bool
-        Which of the V arrays rows are multiplied with.
     """
 
     loss: Array
@@ -86,25 +88,12 @@ class Run:
     error: float
     accuracy: float
     diverged: bool
-    kernels: tuple[bool, ...]
-
-    @property
-    def ratio(self) -> Array:
-        """The update over the weights, the median over the updates, for each kernel that is not zero."""
-        kept = (self.sizes[:, 1] > 0) & np.array(self.kernels if any(self.kernels) else [True])
-        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-            shares = np.where(kept, self.sizes[:, 2] / self.sizes[:, 1], np.nan)
-        return np.nanmedian(shares[:, kept.any(0)], axis=0) if kept.any() else np.zeros(0)
-
-    @property
-    def first_ratio(self) -> float:
-        """The largest update over the weights among the first few."""
-        first = self.sizes[:5, :, list(self.kernels)]
-        return float(np.max(first[:, 2] / np.maximum(first[:, 1], 1e-12), where=first[:, 1] > 0, initial=0.0))
 
 
-@dataclass(frozen=True, eq=False)
-class Layer:
+FAILED = Run(np.zeros(0), np.zeros((0, 3, 0)), look.CEILING, 0.0, diverged=True)
+
+
+class Layer(NamedTuple):
     """What an activated layer gives on some rows.
 
     Parameters
@@ -117,8 +106,8 @@ class Layer:
         The share of units that give 0 for every row.
     flat : float
         The share of numbers that lie where a sigmoid or tanh is flat.
-    followed_by_weights : bool
-        Whether another layer with weights follows.
+    weighted : bool
+        Whether it has weights, and is not an activation alone.
     """
 
     name: str
@@ -126,97 +115,72 @@ class Layer:
     units: int
     zero: float
     flat: float
-    followed_by_weights: bool
+    weighted: bool
+
+
+Make = Callable[[core.Problem, Setup], Any]  # makes a way to train
 
 
 class Bench:
     """A live model with its data, and every way to train it that was compiled so far."""
 
-    def __init__(
-        self, model: keras.Model, setup: Setup, task: look.Task, make: Callable[[core.Problem, Setup], Any]
-    ) -> None:
-        self.model, self.setup, self.task, self._make = model, setup, task, make
-        weights = zip(names_of(model), setup.start, strict=True)
-        self.kernels = tuple(look.is_kernel(name, array) for name, array in weights)
+    def __init__(self, model: keras.Model, setup: Setup, task: look.Task, make: Make) -> None:
+        self.model, self.task, self._make = model, task, make
+        self.names = [name for name, _ in backend.layout(model)]
+        self.kernels = tuple(map(look.is_kernel, self.names, setup.start))
         self._ways: dict[Any, Any] = {}
-        self._first = tuple(np.array(variable.numpy()) for variable in model.variables)
+        self._first = Kept(model.variables)
         self._normalised = any(isinstance(one, keras.layers.BatchNormalization) for one in model._flatten_layers())
 
     def run(self, setup: Setup, seed: int, *, seconds: float = np.inf) -> Run:
         """Train from the setup's start, with batches in the order of a seed, and put nothing back."""
         with activated(setup.activations, self.model):
-            way = self._way(setup)
-            self._begin(setup, way)
+            way = self.way(setup)
+            self.begin(setup)
+            if not self.task.kind and way.first is None:
+                self._judge(setup, way)
             losses, sizes, finite = way.train(setup, seed, seconds)
-            error, accuracy = self.judge(setup, way)
-        done = np.concatenate(losses) if losses else np.zeros(0)
-        return Run(
-            done,
-            np.concatenate(sizes) if sizes else np.zeros((0, 3, len(way.problem.variables))),
-            error if finite else look.CEILING,
-            accuracy,
-            not finite,
-            self.kernels,
-        )
+            error, accuracy = self._judge(setup, way)
+        return Run(losses, sizes, error if finite else look.CEILING, accuracy, not finite)
 
-    def judge(self, setup: Setup, way: Any = None) -> tuple[float, float]:
+    def _judge(self, setup: Setup, way: Any) -> tuple[float, float]:
         """Return error and accuracy of the predictions on some examples, in the units of the user's targets."""
-        way = self._way(setup) if way is None else way
-        n = way.problem.examples
+        problem, n = way.problem, way.problem.examples
         rows = np.random.default_rng(0).permutation(n)[:_SHOWN] if n > _SHOWN else np.arange(n)
-        inputs, targets = replace(way.problem, x=setup.x, y=setup.y).tensors(rows)
-        predicted = way.problem.predict(inputs, training=self._normalised)
+        inputs, targets = setup.tensors(rows)
+        predicted = problem.predict(inputs, training=self._normalised)
         if not self.task.kind:
-            loss = float(way.problem.mean(way.problem.loss_of(inputs, targets, predicted, training=False)))
+            loss = float(problem.mean(problem.loss_of(inputs, targets, predicted, training=False)))
             way.first = loss if way.first is None else way.first
             worst = not np.isfinite(loss) or way.first == 0
             return (look.CEILING if worst else min(loss / abs(way.first), look.CEILING)), float("nan")
         mean, scale = setup.back
-        shown = (
-            np.asarray(setup.y)[rows] * scale + mean if self.task.kind == "regression" else np.asarray(setup.y)[rows]
-        )
-        predicted = np.asarray(predicted, np.float64) * scale + mean
-        if not np.all(np.isfinite(predicted)):
-            return look.CEILING, 0.0
-        logits = from_logits(way.problem)
-        return (
-            self.task.error(shown, predicted, logits=logits),
-            self.task.accuracy(shown, predicted, logits=logits),
-        )
+        shown, predicted = (np.asarray(each, np.float64) * scale + mean for each in (setup.y[rows], predicted))
+        return self.task.judge(shown, predicted, logits=loss_of(problem)[1])
 
-    def layers(self, setup: Setup) -> tuple[Layer, ...]:
-        """Return what each activated layer gives on some rows, with the weights as they are now."""
-        problem = self.problem(setup)
-        inputs = replace(problem, x=setup.x, y=setup.y).tensors(np.arange(min(problem.examples, 256)))[0]
-        seen = dict[str, Any]()
-        with contextlib.ExitStack() as stack, warnings.catch_warnings(), keras.StatelessScope():
-            warnings.simplefilter("ignore")
+    def look(self, setup: Setup) -> tuple[list[Layer], tuple[float, float]]:
+        """Return what each activated layer gives on some rows, with the weights as they are now, in the order of calls.
+
+        And the loss that Keras computes there, and the one that it has for the predictions as numbers.
+        """
+        problem, given = self.way(setup).problem, dict[str, Any]()
+        inputs, targets = setup.tensors(slice(256))
+        with contextlib.ExitStack() as stack, keras.StatelessScope():
             for layer in self.model._flatten_layers():
                 if look.activation_of(layer):
-                    stack.enter_context(_spied(layer, seen))
-            problem.predict(inputs, training=False)
-        return tuple(_layer(name, *given) for name, given in seen.items())
-
-    def gap(self, setup: Setup) -> tuple[float, float]:
-        """Return the loss that Keras computes on some rows, and the one that it has for the predictions as numbers."""
-        problem = self.problem(setup)
-        inputs, targets = replace(problem, x=setup.x, y=setup.y).tensors(np.arange(min(problem.examples, 256)))
-        predicted = problem.predict(inputs, training=False)
+                    stack.enter_context(standing_in(layer, "call", _noting(layer, given)))
+            predicted = problem.predict(inputs, training=False)
         numbers = keras.tree.map_structure(lambda one: tf.constant(one.numpy()), predicted)
-        pair = [problem.mean(problem.loss_of(inputs, targets, p, training=False)) for p in (predicted, numbers)]
-        return float(pair[0]), float(pair[1])
-
-    def problem(self, setup: Setup) -> core.Problem:
-        """Return model, loss and data, checked against each other."""
-        with activated(setup.activations, self.model):
-            problem: core.Problem = self._way(setup).problem
-            return problem
+        says, true = (problem.loss_of(inputs, targets, one, training=False) for one in (predicted, numbers))
+        return [_layer(*each) for each in given.values()], (float(problem.mean(says)), float(problem.mean(true)))
 
     def begin(self, setup: Setup) -> None:
         """Let the model stand where a run of this setup begins."""
-        self._begin(setup, None)
+        self._first.put_back()
+        for variable, value in zip(self.model.trainable_variables, setup.start, strict=True):
+            variable.assign(value)
 
-    def _way(self, setup: Setup) -> Any:
+    def way(self, setup: Setup) -> Any:
         """Return the compiled way to train so; data, start, rate and number of updates need no other."""
         loss = setup.loss if isinstance(setup.loss, str) else id(setup.loss)
         kinds = tuple(str(leaf.dtype) for leaf in keras.tree.flatten((setup.x, setup.y)) if leaf is not None)
@@ -226,60 +190,26 @@ class Bench:
             self._ways[key] = self._make(problem, setup)
         return self._ways[key]
 
-    def _begin(self, setup: Setup, way: Any) -> None:
-        """Assign the first weights and the first state."""
-        for variable, value in zip(self.model.variables, self._first, strict=True):
-            variable.assign(value)
-        for variable, value in zip(self.model.trainable_variables, setup.start, strict=True):
-            variable.assign(value)
-        if way is not None and way.first is None:
-            self.judge(setup, way)
 
-
-@contextlib.contextmanager
-def _spied(layer: Any, seen: dict[str, Any]) -> Iterator[None]:
-    """Note what a layer gives when it is called."""
+def _noting(layer: Any, given: dict[str, Any]) -> Callable[..., Any]:
+    """Return a layer's call that notes what it gives."""
     plain = layer.call
 
     def call(*arguments: Any, **options: Any) -> Any:
-        seen[layer.name] = layer, plain(*arguments, **options)
-        return seen[layer.name][1]
+        given[layer.name] = layer, plain(*arguments, **options)
+        return given[layer.name][1]
 
-    vars(layer)["call"] = call
-    try:
-        yield
-    finally:
-        vars(layer).pop("call")
+    return call
 
 
-def _layer(name: str, layer: Any, output: Any) -> Layer:
+def _layer(layer: Any, output: Any) -> Layer:
     """Describe what a layer gave."""
-    given = np.asarray(output, np.float64)
+    given, activation = np.asarray(output, np.float64), look.activation_of(layer)
     units = given.reshape(-1, given.shape[-1])
-    activation = look.activation_of(layer)
     low = -1.0 if activation in ("tanh", "softsign") else 0.0
     edge = 0.02 * (1 - low)
-    flat = float(np.mean((given < low + edge) | (given > 1 - edge)))
-    return Layer(name, activation, units.shape[-1], float(np.mean(np.all(units == 0, 0))), flat, bool(layer.weights))
-
-
-class Fresh:
-    """Optimizers as they are now, to begin every run with; the first has the rate."""
-
-    def __init__(self, *optimizers: Any) -> None:
-        rate = getattr(innermost(optimizers[0]), "_learning_rate", None)
-        self.optimizer = optimizers[0]
-        self.rate = float(rate) if isinstance(rate, keras.Variable) else None  # None of a schedule, which has no number
-        self._values = [
-            (variable, np.array(variable.numpy())) for optimizer in optimizers for variable in optimizer.variables
-        ]
-
-    def begin(self, factor: float) -> None:
-        """Put every variable back, and the rate times a factor if it is a number."""
-        for variable, value in self._values:
-            variable.assign(value)
-        if self.rate is not None:
-            self.optimizer.learning_rate.assign(self.rate * factor)
+    zero, flat = np.mean(np.all(units == 0, 0)), np.mean((given < low + edge) | (given > 1 - edge))
+    return Layer(layer.name, activation, units.shape[-1], float(zero), float(flat), bool(layer.weights))
 
 
 class Way:
@@ -287,48 +217,38 @@ class Way:
 
     def __init__(self, problem: core.Problem, pattern: Any, width: int) -> None:
         self.problem, self.width = problem, width
-        self.first: float | None = None
-        self.factor, self.steady = (tf.Variable(value, trainable=False) for value in (1.0, False))
+        self.first: float | None = None  # the loss before the first run
+        self.factor = tf.Variable(1.0, trainable=False, dtype=tf.float64)
+        self.steady = tf.Variable(initial_value=False, trainable=False)
         self.optimizer = twin_of(pattern, self.factor, self.steady)
         self.optimizer.build(problem.variables)
-        self._fresh = Fresh(self.optimizer)
-        self._loop: Callable[..., Any] | None = None
+        self._fresh = Kept(self.optimizer.variables)
+        data = core.map_arrays(lambda leaf: tf.TensorSpec([None, *leaf.shape[1:]], leaf.dtype), (problem.x, problem.y))
+        chunk = tf.TensorSpec([None, width], tf.int64)
+        self._loop = tf.function(self._updates, autograph=False).get_concrete_function(*data, chunk)
 
-    def train(self, setup: Setup, seed: int, seconds: float) -> tuple[list[Array], list[Array], bool]:
+    def train(self, setup: Setup, seed: int, seconds: float) -> tuple[Array, Array, bool]:
         """Make the updates in chunks; return losses and sizes as far as they are finite, and whether all are."""
-        self._fresh.begin(setup.rate)
+        self._fresh.put_back()
         self.factor.assign(setup.rate)
         self.steady.assign(setup.steady)
-        x, y = core.map_arrays(tf.constant, (setup.x, setup.y))
-        losses, sizes, loop = list[Array](), list[Array](), self._compiled(x, y)
-        until = time.perf_counter() + seconds  # compiling does not count
+        losses, sizes = [np.zeros(0, np.float32)], [np.zeros((0, 3, len(self.problem.variables)))]
+        data, finite, until = setup.tensors(slice(None)), True, time.perf_counter() + seconds
         for chunk in batches(self.problem.examples, self.width, setup.updates, seed):
-            loss, size, good = loop(x, y, _filled(chunk), np.int32(len(chunk)))
+            loss, size, good = self._loop(*data, chunk)
             losses.append(loss.numpy()[: int(good)])
             sizes.append(np.sqrt(2) * np.sqrt(size.numpy()[: int(good)]))
-            if int(good) < len(chunk):
-                return losses, sizes, False
-            if time.perf_counter() > until:
+            finite = int(good) == len(chunk)
+            if not finite or time.perf_counter() > until:
                 break
-        return losses, sizes, True
+        return np.concatenate(losses), np.concatenate(sizes), finite
 
-    def _compiled(self, x: Any, y: Any) -> Callable[..., Any]:
-        if self._loop is None:
-            specs = core.map_arrays(lambda leaf: tf.TensorSpec([None, *leaf.shape[1:]], leaf.dtype), (x, y))
-            many = tf.TensorSpec([_CHUNK, self.width], tf.int64), tf.TensorSpec([], tf.int32)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # what Keras warns of is found in other ways here
-                self._loop = tf.function(self._updates, autograph=False).get_concrete_function(*specs, *many)
-        return self._loop
-
-    def _updates(self, x: Any, y: Any, chunk: Any, count: Any) -> Any:
-        """Make `count` updates, or as many as are finite."""
-        problem, variables = self.problem, self.problem.variables
-        shape = (3, len(variables))
+    def _updates(self, x: Any, y: Any, chunk: Any) -> Any:
+        """Make an update for each row of the chunk, or as many as are finite."""
+        problem, variables, count = self.problem, self.problem.variables, tf.shape(chunk)[0]
 
         def update(k: Any, _: Any, losses: Any, sizes: Any) -> Any:
-            rows = chunk[k]
-            inputs, targets = core.map_arrays(lambda array: tf.gather(array, rows), (x, y))
+            inputs, targets = core.map_arrays(lambda array: tf.gather(array, chunk[k]), (x, y))
             loss, given = problem.gradients(inputs, targets)
             given = [None if one is None else tf.convert_to_tensor(one) for one in given]
             before = [tf.identity(variable.value) for variable in variables]
@@ -339,16 +259,14 @@ class Way:
             size = tf.stack([[_half_square(one) for one in group] for group in (given, before, moved)])
             after = core.flat([variable.value for variable in variables], problem.dtype)
             fine = tf.math.is_finite(loss) & tf.reduce_all(tf.math.is_finite(after))
-            loss = tf.cast(loss, tf.float32)
-            return k + 1, fine, losses.write(k, loss), sizes.write(k, size)
+            return k + 1, fine, losses.write(k, tf.cast(loss, tf.float32)), sizes.write(k, size)
 
-        losses = tf.TensorArray(tf.float32, _CHUNK, element_shape=())
-        sizes = tf.TensorArray(tf.float32, _CHUNK, element_shape=shape)
-        begin = tf.constant(0), tf.constant(True), losses, sizes
-        made, fine, losses, sizes = tf.while_loop(
-            lambda k, fine, *_: fine & (k < count), update, begin, parallel_iterations=1
+        shapes = (), (3, len(variables))
+        arrays = [tf.TensorArray(tf.float32, count, element_shape=shape) for shape in shapes]
+        made, fine, *arrays = tf.while_loop(
+            lambda k, fine, *_: fine & (k < count), update, (0, True, *arrays), parallel_iterations=1
         )
-        return losses.stack(), sizes.stack(), made - tf.cast(~fine, tf.int32)
+        return *(array.stack() for array in arrays), made - tf.cast(~fine, tf.int32)
 
 
 def _half_square(tensor: Any) -> Any:
@@ -356,37 +274,77 @@ def _half_square(tensor: Any) -> Any:
     return tf.constant(0.0) if tensor is None else tf.nn.l2_loss(tf.cast(tensor, tf.float32))
 
 
-class _Scaled(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]  # Keras has no types
-    """A schedule times a factor, or that of its first step, which may change from run to run."""
+class Fitted:
+    """Runs of `fit`, recorded by `RecordTrajectory`; with a train_step of its own the loss is the model's affair."""
+
+    def __init__(self, problem: core.Problem, width: int) -> None:
+        self.problem, self.width = problem, width
+        self.first: float | None = None
+        main, *others = dict.fromkeys((problem.model.optimizer, *optimizers_of(problem.model)))
+        if not main.built:
+            main.build(problem.variables)
+        self._fresh = Kept(variable for optimizer in (main, *others) for variable in optimizer.variables)
+
+    def train(self, setup: Setup, seed: int, seconds: float) -> tuple[Array, Array, bool]:
+        """Fit on as many batches; return losses and sizes as far as they are finite, and whether all are."""
+        model, size = self.problem.model, sum(variable.size for variable in setup.start)
+        self._fresh.put_back()
+        rate, another = rate_of(model.optimizer), setup.rate != 1 or setup.steady
+        if another and np.isnan(rate):
+            raise ValueError("a schedule has rates of its own.")
+        if another:
+            model.optimizer.learning_rate.assign(rate * setup.rate)
+        if not core.has_own_step(model):
+            vars(model)["_compile_loss"] = self.problem.loss
+        model.train_function = None  # an activation may be another one since
+        order = np.concatenate(list(batches(self.problem.examples, self.width, setup.updates, seed))).ravel()
+        recorder, ends = RecordTrajectory(record_every=max(1, setup.updates * size // _ROWS)), list[float]()
+
+        def stop(*_: Any, **__: Any) -> None:
+            ends.append(time.perf_counter())
+            model.stop_training = model.stop_training or ends[-1] - ends[0] > seconds  # the first batch compiles
+
+        callbacks = [recorder, keras.callbacks.LambdaCallback(on_train_batch_end=stop)]
+        x, y = core.take((setup.x, setup.y), order)
+        model.fit(x, y, batch_size=self.width, shuffle=False, verbose=0, callbacks=callbacks)
+        run = recorder.trajectory
+        return run.loss, _sizes(run, [array.size for array in setup.start]), not run.diverged
+
+
+def _sizes(run: Any, lengths: list[int]) -> Array:
+    """Return for each recorded update and each weight array the norms of gradient, weights and step."""
+    first = np.cumsum([0, *lengths[:-1]])
+    before, steps = run.parameters[:-1], np.diff(run.parameters, axis=0)
+    gradients = run.gradients if len(run.gradients) == len(before) else np.zeros_like(before)
+    squares = [np.add.reduceat(np.square(rows), first, axis=1) for rows in (gradients, before, steps)]
+    norms: Array = np.sqrt(np.stack(squares, axis=1))
+    return norms
+
+
+class _Rate(LearningRateSchedule):  # type: ignore[misc]  # Keras has no types
+    """A rate or a schedule times a factor, or that of the first step, which may change from run to run."""
 
     def __init__(self, inner: Any, factor: Any, steady: Any) -> None:
         super().__init__()
         self.inner, self.factor, self.steady = inner, factor, steady
 
     def __call__(self, step: Any) -> Any:
-        """Return the rate of a step."""
-        return self.factor * self.inner(tf.where(self.steady, tf.zeros_like(step), step))
+        """Return the rate of a step; the factor has the digits of Python's numbers."""
+        rate = self.inner(tf.where(self.steady, tf.zeros_like(step), step)) if callable(self.inner) else self.inner
+        return tf.cast(tf.cast(rate, self.factor.dtype) * self.factor, tf.float32)
 
 
-def names_of(model: keras.Model) -> list[str]:
-    """Return the names of the trainable weights."""
-    return [variable.path.removeprefix(f"{model.name}/") for variable in model.trainable_variables]
+def rate_of(optimizer: keras.optimizers.Optimizer) -> float:
+    """Return the learning rate; NaN of a schedule, which has no number."""
+    rate = getattr(innermost(optimizer), "_learning_rate", None)
+    return float(rate) if isinstance(rate, keras.Variable) else float("nan")
 
 
-def twin_of(
-    optimizer: keras.optimizers.Optimizer, factor: Any = None, steady: Any = False
-) -> keras.optimizers.Optimizer:
-    """Return a new optimizer with the configuration of the user's own."""
+def twin_of(optimizer: Any, factor: Any = 1.0, steady: Any = False) -> keras.optimizers.Optimizer:
+    """Return a new optimizer with the configuration of the user's own, and a rate that can be changed."""
     twin = type(optimizer).from_config(optimizer.get_config())
-    schedule = getattr(optimizer, "_learning_rate", None)
-    if factor is not None and isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
-        twin._learning_rate = _Scaled(schedule, factor, steady)
+    twin._learning_rate = _Rate(schedule_of(optimizer) or rate_of(optimizer), factor, steady)
     return twin
-
-
-def from_logits(problem: core.Problem) -> bool:
-    """Say whether the loss takes logits."""
-    return bool(loss_of(problem)[1])
 
 
 def loss_of(problem: core.Problem) -> tuple[str, bool]:
@@ -403,14 +361,7 @@ def batches(n: int, width: int, updates: int, seed: int) -> Iterator[Array]:
     rng, left = np.random.default_rng(seed), np.zeros(0, np.int64)
     while updates > 0:
         now = min(_CHUNK, updates, max(1, 2**22 // width))
-        parts = [left]
-        while sum(map(len, parts)) < now * width:
-            parts.append(rng.permutation(n))
-        rows = np.concatenate(parts)
-        left, updates = rows[now * width :], updates - now
-        yield rows[: now * width].reshape(now, width)
-
-
-def _filled(chunk: Array) -> Array:
-    """Return a chunk with as many rows as every other."""
-    return np.concatenate([chunk, np.zeros((_CHUNK - len(chunk), chunk.shape[1]), np.int64)])
+        while len(left) < now * width:
+            left = np.concatenate([left, rng.permutation(n)])
+        yield left[: now * width].reshape(now, width)
+        left, updates = left[now * width :], updates - now

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import keras
@@ -12,85 +12,70 @@ import numpy as np
 from keras.src.backend.common import global_state  # where Keras keeps its own seeds; it exports it nowhere
 from tensorflow.python.eager import context  # where TensorFlow keeps its own; it exports it nowhere
 
-from gdexplain.in_keras.eye import optimizers_of
+from gdexplain.in_keras.eye import optimizers_of, standing_in
 
 _NUMPY = np.random  # the reader's generator, which is put back and never drawn from
 
 
-@contextlib.contextmanager
-def put_back(model: keras.Model) -> Iterator[None]:
-    """Put back the variables of a model, what its layers hold, and every state of chance that there is."""
-    moved = [variable for optimizer in optimizers_of(model) for variable in optimizer.variables]
-    held = [(layer, dict(vars(layer))) for layer in model._flatten_layers()]
-    lists = [(item, list(item)) for _, kept in held for item in kept.values() if isinstance(item, list)]
-    try:
-        with values_put_back([*model.variables, *model.metrics_variables, *moved]), chance_put_back():
-            yield
-    finally:
-        for layer, kept in held:
-            vars(layer).clear()
-            vars(layer).update(kept)
-        for item, kept_items in lists:
-            if len(item) != len(kept_items) or any(a is not b for a, b in zip(item, kept_items, strict=True)):
-                list.__init__(item, kept_items)  # past Keras' lock of its lists
+class Kept:
+    """What variables hold now, to be put back as often as you like."""
 
+    def __init__(self, variables: Iterable[Any]) -> None:
+        self._values = [(variable, np.array(variable.numpy())) for variable in variables]
 
-@contextlib.contextmanager
-def values_put_back(variables: Iterable[Any]) -> Iterator[None]:
-    """Put back what variables hold."""
-    values = [(variable, np.array(variable.numpy())) for variable in variables]
-    try:
-        yield
-    finally:
-        for variable, value in values:
+    def put_back(self) -> None:
+        """Assign to each what it held."""
+        for variable, value in self._values:
             variable.assign(value)
+
+
+@contextlib.contextmanager
+def put_back(model: keras.Model) -> Iterator[contextlib.ExitStack]:
+    """Put back the variables of a model and what its layers hold; give the stack, for whatever else is to be put back."""
+    with contextlib.ExitStack() as stack:
+        for layer in model._flatten_layers():
+            stack.callback(_hold, vars(layer), dict(vars(layer)))
+            for item in (each for each in vars(layer).values() if isinstance(each, list)):
+                stack.callback(_fill, item, list(item))
+        moved = [variable for optimizer in optimizers_of(model) for variable in optimizer.variables]
+        stack.callback(Kept([*model.variables, *model.metrics_variables, *moved]).put_back)
+        yield stack
+
+
+def _hold(attributes: dict[str, Any], kept: dict[str, Any]) -> None:
+    attributes.clear()
+    attributes.update(kept)
+
+
+def _fill(item: list[Any], kept: list[Any]) -> None:
+    if list(map(id, item)) != list(map(id, kept)):
+        list.__init__(item, kept)  # past Keras' lock of its lists
 
 
 @contextlib.contextmanager
 def chance_put_back() -> Iterator[None]:
     """Put back the random states of Python, NumPy, Keras and TensorFlow."""
-    python, numpy = random.getstate(), _NUMPY.get_state()
-    seeds = global_state.get_global_attribute("global_seed_generator")
-    drawn = None if seeds is None else np.array(seeds.state.numpy())
-    eager = getattr(context.context(), "_rng", None)
-    tensorflow = None if eager is None else eager.getstate()
-    try:
-        yield
-    finally:
-        random.setstate(python)
-        _NUMPY.set_state(numpy)
-        global_state.set_global_attribute("global_seed_generator", seeds)
+    with contextlib.ExitStack() as stack:
+        stack.callback(random.setstate, random.getstate())
+        stack.callback(_NUMPY.set_state, _NUMPY.get_state())
+        seeds = global_state.get_global_attribute("global_seed_generator")
+        stack.callback(global_state.set_global_attribute, "global_seed_generator", seeds)
         if seeds is not None:
-            seeds.state.assign(drawn)
-        if eager is not None and tensorflow is not None:
-            eager.setstate(tensorflow)
+            stack.callback(Kept([seeds.state]).put_back)
+        eager = getattr(context.context(), "_rng", None)
+        if eager is not None:
+            stack.callback(eager.setstate, eager.getstate())
+        yield
 
 
 @contextlib.contextmanager
 def activated(activations: Mapping[str, str], model: keras.Model) -> Iterator[None]:
     """Let the layers of these names have other activations for a while."""
-    layers = [layer for layer in model._flatten_layers() if layer.name in activations]
-    before = [(layer, key, vars(layer).get(key)) for layer in layers for key in ("activation", "call")]
-    for layer in layers:
-        function = keras.activations.get(activations[layer.name])
-        if "activation" in vars(layer):
-            vars(layer)["activation"] = function
-        else:
-            vars(layer)["call"] = _only(function)
-    try:
+    with contextlib.ExitStack() as stack:
+        for layer in (each for each in model._flatten_layers() if each.name in activations):
+            function = keras.activations.get(activations[layer.name])
+            if "activation" in vars(layer):
+                stack.enter_context(standing_in(layer, "activation", function))
+            else:  # a layer that is an activation and nothing else
+                stack.enter_context(standing_in(layer, "call", lambda x, *_, f=function, **__: f(x)))
         yield
-    finally:
-        for layer, key, value in before:
-            if value is None:
-                vars(layer).pop(key, None)
-            else:
-                vars(layer)[key] = value
-
-
-def _only(function: Callable[[Any], Any]) -> Callable[..., Any]:
-    """Return a layer's call that is an activation and nothing else."""
-
-    def call(inputs: Any, *_: Any, **__: Any) -> Any:
-        return function(inputs)
-
-    return call

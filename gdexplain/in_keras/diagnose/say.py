@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
 
 from gdexplain.in_keras.diagnose.locate import NotFinite
-from gdexplain.in_keras.diagnose.page import html
 from gdexplain.in_keras.diagnose.trial import LEARNED, Finding, numbers
+
+_WIDTH, _HEIGHT, _POINTS = 420, 150, 200  # of a figure, and how many means it shows
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +95,28 @@ class Diagnosis:
         Path
             The file.
         """
-        target = Path(path)
-        target.write_text(html(self), encoding="utf-8")
-        return target
+        try:
+            import jinja2
+        except ImportError as error:
+            needed = "saving a report needs Jinja2: pip install 'gdexplain[report]', or print the report."
+            raise ImportError(needed) from error
+        text = (resources.files(__package__) / "report.html.jinja").read_text(encoding="utf-8")
+        template = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(text)
+        page = template.render(report=self, lines=_lines, numbers=numbers, width=_WIDTH, height=_HEIGHT)
+        Path(path).write_text(page, encoding="utf-8")
+        return Path(path)
+
+
+def _lines(curves: Sequence[Sequence[float]]) -> list[tuple[str, str]]:
+    """Return the points of each curve: the logarithm of means, each over its own first, in one frame."""
+    logs = []
+    for curve in (np.abs(each) for each in curves if len(each) > 1):
+        means = np.array([part.mean() for part in np.array_split(curve, min(_POINTS, len(curve)))])
+        logs.append(np.log10(np.maximum(means / max(means[0], 1e-30), 1e-9)))
+    every, drawn = np.concatenate([[0.0], *logs]), []  # each begins at 0
+    low, high = every.min(), every.max()
+    for name, each in zip(("before", "after"), logs, strict=False):
+        x = np.linspace(2, _WIDTH - 2, len(each))
+        y = 4 + (high - each) / max(high - low, 1e-9) * (_HEIGHT - 8)
+        drawn.append((name, " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x, y, strict=True))))
+    return drawn

@@ -5,13 +5,13 @@ from __future__ import annotations
 import textwrap
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from gdexplain.in_keras.diagnose import look
-from gdexplain.in_keras.diagnose.checks import Change, Suspicion
-from gdexplain.in_keras.diagnose.measure import Bench, Run, Setup
+from gdexplain.in_keras.diagnose.checks import MISTAKES, Change, Suspicion
+from gdexplain.in_keras.diagnose.measure import FAILED, Bench, Run, Setup
 
 LEARNED = 0.2  # an error below this share of a guess's is no failure
 SLOW = 0.5  # an error above which a run may be called too slow, if its updates are not few
@@ -45,29 +45,22 @@ class Finding:
 
     name: str
     evidence: str
-    change: str
-    before: tuple[float, ...]
-    after: tuple[float, ...]
-    page: str
+    change: str = ""
+    before: tuple[float, ...] = ()
+    after: tuple[float, ...] = ()
+    page: str = MISTAKES
     curves: tuple[tuple[float, ...], ...] = ()
     together: str = ""
 
     def __str__(self) -> str:
         """Say evidence, change, numbers and page."""
-        said = {"evidence": self.evidence, "change": self.change, "page": self.page}
-        if self.together:
-            said["change"] += f", together with {self.together}"
-        if self.after:
-            alone = f" (with {self.together} alone)" if self.together else ""
-            said["error"] = (
-                f"{numbers(self.before)} before{alone}, {numbers(self.after)} after ({len(self.after)} seeds)"
-            )
-        shown = [(name, said.get(name)) for name in ("evidence", "change", "error", "page")]
-        after = " " * 13
-        lines = [
-            textwrap.fill(f"   {name + ':':<10}{words}", 88, subsequent_indent=after) for name, words in shown if words
-        ]
-        return "\n".join([self.name, *lines])
+        with_it = f", together with {self.together}" if self.together else ""
+        alone = f" (with {self.together} alone)" if self.together else ""
+        error = f"{numbers(self.before)} before{alone}, {numbers(self.after)} after ({len(self.after)} seeds)"
+        words = self.evidence, self.change + with_it, error * bool(self.after), self.page
+        said = zip(("evidence:", "change:", "error:", "page:"), words, strict=True)
+        shown = [f"   {name:<10}{each}" for name, each in said if each]
+        return "\n".join([self.name, *(textwrap.fill(line, 88, subsequent_indent=" " * 13) for line in shown)])
 
     @property
     def gain(self) -> float:
@@ -102,6 +95,7 @@ def numbers(errors: Sequence[float]) -> str:
     return " and ".join(f"{error:.3g}" for error in errors)
 
 
+@dataclass(eq=False)
 class Trial:
     """Trials of changes to one setup, which is trained as it is first.
 
@@ -117,12 +111,19 @@ class Trial:
         When to stop, by the clock of ``time.perf_counter``.
     longest : float
         How many seconds a run may take.
+    code : str
+        The change that is made already, if one is.
+    runs : list of Run
+        The runs as they are, one a seed.
     """
 
-    def __init__(self, bench: Bench, setup: Setup, *, moved: bool, until: float, longest: float) -> None:
-        self.bench, self.setup, self.moved, self.until, self.longest = bench, setup, moved, until, longest
-        self.runs: list[Run] = []
-        self.code = ""
+    bench: Bench
+    setup: Setup
+    moved: bool
+    until: float
+    longest: float
+    code: str = ""
+    runs: list[Run] = field(default_factory=list)
 
     @property
     def over(self) -> bool:
@@ -134,53 +135,50 @@ class Trial:
         """The mean error of the runs as they are."""
         return float(np.mean([run.error for run in self.runs]))
 
-    def run(self, change: Change, seed: int) -> Run:
-        """Make the run of a change with a seed; one that Keras refuses is as bad as any."""
-        start, kernels = self.setup.start, self.bench.kernels
-        base = replace(self.setup, start=look.drawn_anew(start, kernels, seed)) if change.drawn else self.seeded(seed)
-        try:
-            setup = change.make(base)
-            return self.bench.run(setup, seed, seconds=min(self.longest, max(self.until - time.perf_counter(), 0)))
-        except Exception:  # whatever Keras or TensorFlow raise
-            if change is AS_IT_IS:
-                raise
-            return Run(np.zeros(0), np.zeros((0, 3, len(kernels))), look.CEILING, 0.0, True, kernels)
-
-    def seeded(self, seed: int) -> Setup:
-        """Return the setup with the start of a seed."""
-        if not seed or not self.moved:
-            return self.setup
-        return replace(self.setup, start=look.second_start(self.setup.start, self.bench.kernels, seed))
-
-    def of(self, suspicion: Suspicion) -> tuple[Finding, Change]:
-        """Try the changes of a suspicion with one seed, and the best of them with the second."""
-        tried = list[tuple[float, int, Run]]()
-        for place, change in enumerate(suspicion.changes):
-            if tried and (self.over or tried[-1][0] < LEARNED / 2):
-                break
-            run = self.run(change, 0)
-            tried.append((run.error, place, run))
-        error, place, run = min(tried, key=lambda each: each[:2])
-        change = suspicion.changes[place]
-        before: tuple[float, ...] = tuple(each.error for each in self.runs)
-        after: tuple[float, ...] = (error,)
-        if self.error - error > _STUCK_GAIN and len(before) > 1:
-            after = (error, *(self.run(change, seed).error for seed in range(1, len(before))))
-        curves = tuple(tuple(map(float, each.loss)) for each in (self.runs[0], run))
-        about = suspicion.name, suspicion.evidence, change.code, before[: len(after)], after, suspicion.page
-        return Finding(*about, curves, self.code), change
-
     def begin(self) -> Iterator[Run]:
         """Make the runs as they are: two, or four where these differ much; give each."""
         while len(self.runs) < 2 or (len(self.runs) < 4 and np.ptp([run.error for run in self.runs]) > _UNSURE):
             self.runs.append(self.run(AS_IT_IS, len(self.runs)))
             yield self.runs[-1]
 
+    def seeded(self, seed: int, *, drawn: bool = False) -> Setup:
+        """Return the setup with the start of a seed."""
+        start, kernels = self.setup.start, self.bench.kernels
+        if drawn:
+            start = look.drawn_anew(start, kernels, seed)
+        elif seed and self.moved:
+            start = look.second_start(start, kernels, seed)
+        return replace(self.setup, start=start)
+
+    def run(self, change: Change, seed: int) -> Run:
+        """Make the run of a change with a seed; one that Keras refuses is as bad as any."""
+        setup = replace(self.seeded(seed, drawn=change.drawn), **change.fields)
+        try:
+            return self.bench.run(setup, seed, seconds=min(self.longest, max(self.until - time.perf_counter(), 0)))
+        except Exception:  # whatever Keras or TensorFlow raise
+            if change is AS_IT_IS:
+                raise
+            return FAILED
+
+    def of(self, name: str, suspicion: Suspicion, page: str) -> tuple[Finding, Change]:
+        """Try the changes of a suspicion with one seed, and the best of them with the second."""
+        (words, changes), runs = suspicion, list[Run]()
+        for change in changes:
+            if runs and (self.over or runs[-1].error < LEARNED / 2):
+                break
+            runs.append(self.run(change, 0))
+        run, change = min(zip(runs, changes, strict=False), key=lambda pair: pair[0].error)
+        before, after = [each.error for each in self.runs], [run.error]
+        if self.error - run.error > _STUCK_GAIN:
+            after += [self.run(change, seed).error for seed in range(1, len(before))]
+        curves = tuple(tuple(map(float, each.loss)) for each in (self.runs[0], run))
+        errors = tuple(before[: len(after)]), tuple(after)
+        return Finding(name, words, change.code, *errors, page, curves, self.code), change
+
     def with_change(self, change: Change) -> Trial:
         """Return trials of changes on top of this one."""
-        other = Trial(self.bench, change.make(self.setup), moved=self.moved, until=self.until, longest=self.longest)
-        other.runs, other.code = [self.run(change, seed) for seed in range(len(self.runs))], change.code
-        return other
+        runs = [self.run(change, seed) for seed in range(len(self.runs))]
+        return replace(self, setup=replace(self.setup, **change.fields), code=change.code, runs=runs)
 
 
-AS_IT_IS = Change("", lambda setup: setup)
+AS_IT_IS = Change("", {})

@@ -2,7 +2,7 @@ r"""
 Gradient accumulation
 =====================
 
-*It is a larger batch: exactly, as long as no layer looks at the batch, and every step is filled.*
+*It is a larger batch: exactly, as long as no layer looks at the batch or draws at random, and every step is filled.*
 
 A :term:`batch` of 32 does not fit on your device, and one of 4 does. Add up the :term:`gradients <gradient>` of eight small
 batches and make one :term:`update` with their mean. In Keras it is one argument of every :term:`optimizer`,

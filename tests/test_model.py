@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from gdexplain import Dataset, KerasObjective, build_linear, build_mlp, make_line, train
 from gdexplain.in_keras.core import Problem, pose
+from tests.kinds import ByNumPy
 
 L, O, ops = keras.layers, keras.optimizers, keras.ops
 RNG = np.random.default_rng(0)
@@ -316,17 +317,6 @@ def test_floatx_is_never_touched_and_is_what_a_loss_is_computed_in():
     seen.clear()
     train(build_mlp([1], inputs=1, seed=0), make_line(), optimizer="sgd", loss=loss, batch_size=2, epochs=1)
     assert set(seen) == {("float32", tf.float32, tf.float32)}
-
-
-class ByNumPy(keras.Model):
-    """A model that looks at its numbers, which no graph has."""
-
-    def __init__(self):
-        super().__init__()
-        self.end = L.Dense(1)
-
-    def call(self, x):
-        return self.end(x / float(np.asarray(x).std()))
 
 
 @pytest.mark.parametrize(

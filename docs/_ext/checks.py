@@ -21,9 +21,8 @@ from markdown_it import MarkdownIt
 CHECKS_FAILED = (
     3  # Sphinx' status where a check of a page failed and nothing else is wrong; with -W a warning makes it 1
 )
-Part = tuple[
-    Any, list[str]
-]  # of a check: the signs of a comparison or another kind of claim, and the code of its sides
+# A part of a check: the signs of a comparison or another kind of claim, and the code of its sides.
+Part = tuple[Any, list[str]]
 CHECK, _SIDE, _COMPARE = "__check__", "__side__", "__compare__"  # the names in the code of `Checks`
 
 

@@ -59,12 +59,15 @@ def compiled_train(task, *, jit):
     place, loop = training._compile_loop(problem, widths, kinds, length, 1, jit=jit)
     if in_one_chunk := length == len(order):
         place(order, 0)
+    start = backend.flat_parameters(problem.model)
 
     def run():
-        start = backend.flat_parameters(problem.model)
+        nonlocal start  # in one chunk, the last row of the record: to read a variable takes as long as many updates
         if in_one_chunk:
             _, record = loop()
-            return record["loss"], np.vstack([start, record["parameters"][:-1]]), record["gradients"]
+            before, start = start, record["parameters"][-1]
+            return record["loss"], np.vstack([before, record["parameters"][:-1]]), record["gradients"]
+        start = backend.flat_parameters(problem.model)
         ledger = Ledger(start, kinds, 1, total=len(order), max_bytes=RECORD_BYTES)
         training._run(place, loop, problem, iter(order), ledger, len(order), length, progress=False)
         whole = ledger.trajectory(start, updates_per_epoch=1, diverged=False, label="")

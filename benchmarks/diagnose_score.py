@@ -50,17 +50,26 @@ class Setup:
     epochs: int
     activation: str = "relu"
     start: str = ""  # of the weights: "zeros", "dead", or as Keras draws them
+    dropout: float = 0.0  # after each hidden layer
+    penalty: float = 0.0  # L2, on each kernel
+    frozen: bool = False  # every layer but the last
 
     def model(self, seed):
         """Build the model."""
         keras.utils.set_random_seed(seed)
-        parts = [part(self.activation) for part in self.hidden]
+        parts = []
+        for part in self.hidden:
+            parts += [part(self.activation), *([layers.Dropout(self.dropout)] if self.dropout else [])]
         model = keras.Sequential([keras.Input(self.x.shape[1:]), *parts, layers.Dense(self.units, self.end)])
         for layer in model.layers if self.start else ():
             values = [np.zeros_like(w) if self.start == "zeros" and w.ndim > 1 else w for w in layer.get_weights()]
             if self.start == "dead" and layer is not model.layers[-1] and len(values) == 2:
                 values[1] = values[1] - 10 * (1 + np.abs(self.x).max())
             layer.set_weights(values)
+        for kernel in (weight for weight in model.trainable_variables if weight.name == "kernel" and self.penalty):
+            kernel.regularizer = keras.regularizers.L2(self.penalty)
+        for layer in model.layers[:-1]:
+            layer.trainable = not self.frozen
         return model
 
     def diagnosis(self, seed, **options):
@@ -187,6 +196,9 @@ RULES = {  # how a training is broken, and the names that a diagnosis may give i
     "dead units": (lambda s: replace(s, activation="relu", start="dead"), {"dead units", "initialisation"}),
     "one epoch": (lambda s: replace(s, epochs=1), {"epochs"}),
     "one batch": (lambda s: replace(s, batch_size=len(s.x)), {"batch size"}),
+    "dropout": (lambda s: replace(s, dropout=0.9), {"dropout"}),
+    "penalty": (lambda s: replace(s, penalty=1.0), {"penalty"}),
+    "frozen": (lambda s: replace(s, frozen=True), {"frozen layers"}),
 }
 
 

@@ -225,6 +225,11 @@ def test_a_change_that_helps_less_than_the_seeds_differ_is_no_finding(before, af
         assert not finding.helps
 
 
+@pytest.mark.parametrize("after", [0.9, 0.8, 0.5])
+def test_a_run_that_gets_away_from_a_guess_is_helped_however_far_it_gets(after):
+    assert Finding("x", "", "", (1.0, 1.0), (after, after), "").helps
+
+
 class Doubled(layers.Layer):
     """A layer whose own gradient is wrong by a factor."""
 
@@ -417,6 +422,71 @@ def test_an_optimizer_of_ones_own_trains_by_fit_and_not_one_like_it():
     assert "learning rate too low" in {finding.name for finding in report.findings}
     assert "output activation" not in {finding.name for finding in report.findings}
     assert int(model.optimizer.iterations) == 0
+
+
+def held(model):
+    for layer in model.layers[:-1]:
+        layer.trainable = False
+    model.layers[0].set_weights([np.array([[1.0] * 6, [0.0] * 6]), np.zeros(6)])  # it never sees the second column
+    return model
+
+
+def penalised(model):
+    for layer in model.layers:
+        layer.kernel.regularizer = keras.regularizers.L2(1.0)
+    return model
+
+
+SPOILED = {  # how, by which name, and what change is told
+    "frozen": (lambda: held(small()), {}, "frozen layers", "trainable = True for 'dense"),
+    "dropout": (
+        lambda: stack(2, layers.Dense(9, "relu"), layers.Dropout(0.97, name="d"), layers.Dense(1)),
+        {},
+        "dropout",
+        "rate=0.1 in 'd'",
+    ),
+    "dropout of a cell": (
+        lambda: stack(2, layers.Reshape((2, 1)), layers.LSTM(8, dropout=0.97), layers.Dense(1)),
+        {"epochs": 60},
+        "dropout",
+        "rate=0.1 in 'lstm_cell",
+    ),
+    "penalty": (lambda: penalised(small()), {}, "penalty", "kernel_regularizer=None"),
+    "activity": (
+        lambda: stack(
+            2,
+            layers.Dense(9, "relu", activity_regularizer="l2"),
+            layers.Dense(1, activity_regularizer=keras.regularizers.L2(9.0)),
+        ),
+        {},
+        "penalty",
+        "activity_regularizer=None",
+    ),
+    "decay": (small, {"optimizer": keras.optimizers.AdamW(0.01, weight_decay=20.0)}, "penalty", "weight_decay=0.0"),
+}
+
+
+@pytest.mark.parametrize("name", SPOILED)
+def test_what_keeps_weights_or_signals_small_or_still_is_named_and_put_back(name):
+    make, options, fault, change = SPOILED[name]
+    model, data = make(), bowl(200)
+    kept = [(dict(vars(one)), one.trainable) for one in (*model._flatten_layers(), *model.variables)]
+    options = {"optimizer": keras.optimizers.Adam(0.01), "loss": "mse", "batch_size": 16, "epochs": 30} | options
+    report = diagnose(model, data, **options)
+    assert fault in {finding.name for finding in report.findings}, report
+    said = next(finding for finding in report.findings if finding.name == fault)
+    assert said.change.startswith(change)
+    now = [(vars(one), one.trainable) for one in (*model._flatten_layers(), *model.variables)]
+    assert all(a.keys() == b.keys() and t == u for (a, t), (b, u) in zip(kept, now, strict=True))
+    assert all(a[key] is b[key] for (a, _), (b, _) in zip(kept, now, strict=True) for key in a if key != "_trainable")
+
+
+def test_a_model_that_is_frozen_whole_is_named_without_a_run():
+    model = small()
+    model.trainable = False
+    report = diagnose(model, bowl(), optimizer="sgd", loss="mse")
+    assert [finding.name for finding in report.findings] == ["frozen layers"]
+    assert report.findings[0].change == "model.trainable = True"
 
 
 def test_a_loss_with_a_state_is_put_back():

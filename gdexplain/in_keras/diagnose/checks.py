@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -15,6 +15,7 @@ from gdexplain.in_keras import core
 from gdexplain.in_keras.diagnose import look
 from gdexplain.in_keras.diagnose.locate import NotFinite
 from gdexplain.in_keras.diagnose.measure import Bench, Layer, Run, Setup, rate_of
+from gdexplain.in_keras.diagnose.restore import Altered, activated, altered
 from gdexplain.in_keras.eye import innermost
 from gdexplain.in_keras.objective import sharpness
 from gdexplain.in_keras.task import schedule_of
@@ -32,6 +33,7 @@ INITIALISATION = "gallery/theory/plot_initialisation"
 MISTAKES = "practice/common_mistakes"
 RATE = "gallery/variants/plot_learning_rate"
 SCALING = "gallery/variants/plot_feature_scaling"
+SETTINGS = "practice/settings_of_fit"
 
 
 class Change(NamedTuple):
@@ -126,8 +128,8 @@ def output_activation(seen: Evidence) -> Suspicion | None:
     words = _end_is_wrong(seen) if seen.end and wanted and seen.end != wanted else ""
     if not words:
         return None
-    name = look.last_layer(seen.bench.model).name
-    return words, [Change(f"activation={wanted!r} in the last layer, {name!r}", {"activations": {name: wanted}})]
+    last = look.last_layer(seen.bench.model)
+    return words, [_altered(f"activation={wanted!r} in the last layer, {last.name!r}", [activated(last, wanted)])]
 
 
 def _end_is_wrong(seen: Evidence) -> str:
@@ -222,8 +224,8 @@ def dead_units(seen: Evidence) -> Suspicion | None:
     if dead is None:
         return None
     words = f"{dead.zero:.0%} of the units of {dead.name!r} give 0 for every row before the first update; so their gradient is 0"
-    leaky = {"activations": {layer.name: "leaky_relu" for layer in cut}}
-    return words, [_DRAWN_ANEW, Change("activation='leaky_relu'", leaky)]
+    leaky = _altered("activation='leaky_relu'", [activated(each.layer, "leaky_relu") for each in cut])
+    return words, [_DRAWN_ANEW, leaky]
 
 
 _HIDDEN = (  # what is said of the first of the layers that are bad, in the order of hidden_activation
@@ -237,8 +239,10 @@ _HIDDEN = (  # what is said of the first of the layers that are bad, in the orde
 def hidden_activation(seen: Evidence) -> Suspicion | None:
     """See layers that saturate, or that have no activation between them."""
     last, flat = look.last_layer(seen.bench.model), {layer.name: layer.flat for layer in seen.after}
-    hidden = [layer for layer in seen.before if last is None or layer.name != last.name]
-    linear, shared = ([one for one in hidden if one.activation == no and one.weighted] for no in ("linear", "softmax"))
+    hidden = [one for one in seen.before if one.layer is not last]
+    linear, shared = (
+        [one for one in hidden if one.activation == no and one.layer.weights] for no in ("linear", "softmax")
+    )
     saturating = [one for one in hidden if one.activation in _SATURATING]
     stuck = [one for one in saturating if flat.get(one.name, 0) >= 0.5]
     cases = (  # the layers that are bad, and those to change
@@ -249,11 +253,70 @@ def hidden_activation(seen: Evidence) -> Suspicion | None:
     )
     for (bad, changed), words in zip(cases, _HIDDEN, strict=True):
         if bad:
-            relu = {"activations": {layer.name: "relu" for layer in changed}}
-            drawn = Change("activation='relu', kernel_initializer='glorot_uniform'", relu, drawn=True)
+            relu = _altered("activation='relu' in the hidden layers", [activated(one.layer, "relu") for one in changed])
+            drawn = Change("activation='relu', kernel_initializer='glorot_uniform'", relu.fields, drawn=True)
             told = words.format(bad[0], flat=flat.get(bad[0].name, 0), ratio=seen.vanishing)
-            return told, [Change("activation='relu' in the hidden layers", relu), drawn]
+            return told, [relu, drawn]
     return None
+
+
+def _altered(code: str, changes: Iterable[Altered]) -> Change:
+    return Change(code, {"altered": tuple(changes)})
+
+
+def _named(layers: Iterable[Any]) -> str:
+    return ", ".join(dict.fromkeys(repr(layer.name) for layer in layers))
+
+
+def frozen(seen: Evidence) -> Suspicion | None:
+    """See weights that no update changes, since their layers are frozen."""
+    layers, held = look.frozen(seen.bench.model)
+    if not held:
+        return None
+    free, fixed = (sum(int(np.prod(each.shape)) for each in group) for group in (seen.setup.start, held))
+    words = f"{fixed:,} of the {free + fixed:,} weights are frozen, so that no update changes them"
+    change = _altered(
+        f"trainable = True for {_named(layers)}", [Altered(one, "_trainable", True) for one in layers + held]
+    )
+    with altered(change.fields["altered"]):
+        start = tuple(np.array(variable.numpy()) for variable in seen.bench.model.trainable_variables)
+    return words, [Change(change.code, {**change.fields, "start": start})]
+
+
+def dropout(seen: Evidence) -> Suspicion | None:
+    """See dropout that leaves little of a signal."""
+    found = look.dropouts(seen.bench.model)
+    left = float(np.prod([1 - rate for _, _, rate in found]))
+    if left > 0.5:
+        return None
+    words = f"dropout leaves {left:.2g} of a signal on its way through the layers in each update"
+    much = [(layer, attribute) for layer, attribute, rate in found if rate > 0.1]
+    return words, [
+        _altered(f"rate=0.1 in {_named(layer for layer, _ in much)}", [Altered(*each, 0.1) for each in much])
+    ]
+
+
+def penalty(seen: Evidence) -> Suspicion | None:
+    """See penalties that weigh about as much as the loss itself."""
+    model, optimizer = seen.bench.model, innermost(seen.optimizer)
+    weights = [variable for variable in model.trainable_variables if variable.regularizer is not None]
+    active = [layer for layer in model._flatten_layers() if getattr(layer, "activity_regularizer", None) is not None]
+    size, first = sum(float(one.regularizer(one)) for one in weights), float(np.abs(seen.run.loss[:1]).sum())
+    decay, share = getattr(optimizer, "weight_decay", None) or 0.0, size / max(first, 1e-12)
+    cases = (
+        (share > 0.1, f"the penalties of the weights are {share:.0%} of the loss before the first update"),
+        (bool(active), f"what {_named(active)} gives has a penalty"),
+        (decay >= 0.05, f"the optimizer has weight_decay={decay:g}"),
+    )
+    changes = [
+        *(Altered(one, "_regularizer", None) for one in weights),
+        *(Altered(one, "activity_regularizer", None) for one in active),
+        *[Altered(optimizer, "weight_decay", 0.0)] * (decay > 0),
+    ]
+    codes = [f"{one.name}_regularizer=None" for one in weights] + ["activity_regularizer=None"] * bool(active)
+    code = ", ".join(dict.fromkeys(codes + ["weight_decay=0.0"] * (decay > 0)))
+    words = "; ".join(said for true, said in cases if true)
+    return (words, [_altered(code, changes)]) if words else None
 
 
 def rate_too_high(seen: Evidence) -> Suspicion | None:
@@ -341,6 +404,9 @@ CHECKS: tuple[tuple[str, Callable[[Evidence], Suspicion | None], str], ...] = (
     ("dead units", dead_units, INITIALISATION),
     ("initialisation", initialisation, INITIALISATION),
     ("hidden activation", hidden_activation, INITIALISATION),
+    ("frozen layers", frozen, SETTINGS),
+    ("dropout", dropout, SETTINGS),
+    ("penalty", penalty, SETTINGS),
     ("learning rate too high", rate_too_high, RATE),
     ("learning rate schedule", schedule, RATE),
     ("learning rate too low", rate_too_low, RATE),

@@ -15,7 +15,7 @@ from gdexplain._checks import instance, positive_int, real
 from gdexplain.in_keras import backend, core
 from gdexplain.in_keras.arrays import as_pair
 from gdexplain.in_keras.diagnose import look
-from gdexplain.in_keras.diagnose.checks import CHECKS, PACE, Change, Evidence
+from gdexplain.in_keras.diagnose.checks import CHECKS, PACE, SETTINGS, Change, Evidence
 from gdexplain.in_keras.diagnose.locate import NotFinite, first_not_finite
 from gdexplain.in_keras.diagnose.measure import Bench, Fitted, Make, Setup, Way, loss_of, twin_of
 from gdexplain.in_keras.diagnose.restore import Kept, chance_put_back, put_back
@@ -131,6 +131,8 @@ def _at_once(model: Any, finding: Finding, began: float) -> Diagnosis:
 
 def _refused(model: Any, dataset: Any, words: str) -> Finding:
     """Say what Keras would not train, and the loss with which it would."""
+    if model.built and not model.trainable_variables and look.frozen(model)[1]:
+        return Finding("frozen layers", words, "model.trainable = True", page=SETTINGS)
     for name in (kind.loss for kind in look.KINDS.values()):
         with contextlib.suppress(ValueError):
             problem = core.pose(model, dataset, name)

@@ -216,6 +216,23 @@ def has_table(model: Any) -> bool:
     return any(isinstance(layer, keras.layers.Embedding) for layer in model._flatten_layers())
 
 
+def frozen(model: Any) -> tuple[list[Any], list[Any]]:
+    """Return the layers that are frozen, and the variables that would be trained if none were."""
+    layers = model._flatten_layers()
+    held = [one for layer in layers for one in layer._trainable_variables if not (layer.trainable and one.trainable)]
+    return [layer for layer in layers if not layer.trainable], held
+
+
+def dropouts(model: Any) -> list[tuple[Any, str, float]]:
+    """Return each layer or cell that drops numbers out, with the name of the attribute that says how many, and its share."""
+    found = list[tuple[Any, str, float]]()
+    for layer in model._flatten_layers():
+        names = ("rate",) if "Dropout" in type(layer).__name__ else ("dropout", "recurrent_dropout")
+        shares = [(name, vars(layer).get(name)) for name in names]
+        found += [(layer, name, share) for name, share in shares if isinstance(share, float) and 0 < share < 1]
+    return found
+
+
 def last_layer(model: Any) -> Any:
     """Return the layer that makes the one output, None where that cannot be told."""
     layer = model

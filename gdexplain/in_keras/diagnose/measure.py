@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import keras
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from gdexplain.in_keras import backend, core
 from gdexplain.in_keras.diagnose import look
-from gdexplain.in_keras.diagnose.restore import Kept, activated
+from gdexplain.in_keras.diagnose.restore import Altered, Kept, altered
 from gdexplain.in_keras.eye import innermost, optimizers_of, standing_in
 from gdexplain.in_keras.recorder import RecordTrajectory
 from gdexplain.in_keras.task import schedule_of
@@ -43,8 +43,8 @@ class Setup:
         A factor for the learning rate of the optimizer.
     start : tuple of ndarray
         The trainable weights before the first update.
-    activations : mapping of str to str
-        Layers that have another activation, by name.
+    altered : tuple of Altered
+        What is otherwise in the model or its optimizer.
     back : tuple of ndarray
         What was taken from the targets, and what the rest was divided by.
     steady : bool
@@ -58,7 +58,7 @@ class Setup:
     updates: int
     start: tuple[Array, ...]
     rate: float = 1.0
-    activations: Mapping[str, str] = field(default_factory=dict)
+    altered: tuple[Altered, ...] = ()
     back: tuple[Any, Any] = (0.0, 1.0)
     steady: bool = False
 
@@ -98,24 +98,28 @@ class Layer(NamedTuple):
 
     Parameters
     ----------
-    name, activation : str
-        The layer, and the name of its activation.
+    layer : keras.Layer
+        The layer.
+    activation : str
+        The name of its activation.
     units : int
         How many numbers it gives a row (or a place).
     zero : float
         The share of units that give 0 for every row.
     flat : float
         The share of numbers that lie where a sigmoid or tanh is flat.
-    weighted : bool
-        Whether it has weights, and is not an activation alone.
     """
 
-    name: str
+    layer: Any
     activation: str
     units: int
     zero: float
     flat: float
-    weighted: bool
+
+    @property
+    def name(self) -> str:
+        """What the layer is called."""
+        return str(self.layer.name)
 
 
 Make = Callable[[core.Problem, Setup], Any]  # makes a way to train
@@ -134,7 +138,7 @@ class Bench:
 
     def run(self, setup: Setup, seed: int, *, seconds: float = np.inf) -> Run:
         """Train from the setup's start, with batches in the order of a seed, and put nothing back."""
-        with activated(setup.activations, self.model):
+        with altered(setup.altered):
             way = self.way(setup)
             self.begin(setup)
             if not self.task.kind and way.first is None:
@@ -184,7 +188,7 @@ class Bench:
         """Return the compiled way to train so; data, start, rate and number of updates need no other."""
         loss = setup.loss if isinstance(setup.loss, str) else id(setup.loss)
         kinds = tuple(str(leaf.dtype) for leaf in keras.tree.flatten((setup.x, setup.y)) if leaf is not None)
-        key = loss, setup.batch_size, tuple(setup.activations.items()), kinds
+        key = loss, setup.batch_size, setup.altered, kinds
         if key not in self._ways:
             problem = core.pose(self.model, (setup.x, setup.y), setup.loss, batch_size=setup.batch_size)
             self._ways[key] = self._make(problem, setup)
@@ -209,7 +213,7 @@ def _layer(layer: Any, output: Any) -> Layer:
     low = -1.0 if activation in ("tanh", "softsign") else 0.0
     edge = 0.02 * (1 - low)
     zero, flat = np.mean(np.all(units == 0, 0)), np.mean((given < low + edge) | (given > 1 - edge))
-    return Layer(layer.name, activation, units.shape[-1], float(zero), float(flat), bool(layer.weights))
+    return Layer(layer, activation, units.shape[-1], float(zero), float(flat))
 
 
 class Way:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -68,14 +69,27 @@ def chance_put_back() -> Iterator[None]:
         yield
 
 
+@dataclass(frozen=True, eq=False)
+class Altered:
+    """An attribute of a layer, a variable or an optimizer that is another one for a while; equal to itself alone."""
+
+    owner: Any
+    attribute: str
+    value: Any
+
+
 @contextlib.contextmanager
-def activated(activations: Mapping[str, str], model: keras.Model) -> Iterator[None]:
-    """Let the layers of these names have other activations for a while."""
+def altered(changes: Iterable[Altered]) -> Iterator[None]:
+    """Let attributes be others for a while."""
     with contextlib.ExitStack() as stack:
-        for layer in (each for each in model._flatten_layers() if each.name in activations):
-            function = keras.activations.get(activations[layer.name])
-            if "activation" in vars(layer):
-                stack.enter_context(standing_in(layer, "activation", function))
-            else:  # a layer that is an activation and nothing else
-                stack.enter_context(standing_in(layer, "call", lambda x, *_, f=function, **__: f(x)))
+        for each in changes:
+            stack.enter_context(standing_in(each.owner, each.attribute, each.value))
         yield
+
+
+def activated(layer: Any, name: str) -> Altered:
+    """Return the change of a layer to another activation."""
+    function = keras.activations.get(name)
+    if "activation" in vars(layer):
+        return Altered(layer, "activation", function)
+    return Altered(layer, "call", lambda x, *_, **__: function(x))  # a layer that is an activation and nothing else

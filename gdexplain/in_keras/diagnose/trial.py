@@ -83,11 +83,9 @@ class Finding:
                 return self.gain > 2 * _GAIN
             spread = np.var(self.before, ddof=1) / len(self.before) + np.var(self.after, ddof=1) / len(self.after)
             return bool(self.gain > max(2 * np.sqrt(spread), _GAIN) and after < _SHARE * before)
-        if min(self.before) - max(self.after) > max(_GAIN, float(np.ptp(self.after))):
-            return after < _SHARE * before
-        if before >= _STUCK and after <= 1 - _STUCK_GAIN:
-            return self.gain > max(self.noise, _STUCK_GAIN)
-        return self.gain > max(self.noise, _GAIN) and after < _SHARE * before
+        stuck = before >= _STUCK and after <= 1 - _STUCK_GAIN and self.gain > max(self.noise, _STUCK_GAIN)
+        apart = min(self.before) - max(self.after) > max(_GAIN, float(np.ptp(self.after)))
+        return stuck or ((apart or self.gain > max(self.noise, _GAIN)) and after < _SHARE * before)
 
 
 def numbers(errors: Sequence[float]) -> str:

@@ -86,18 +86,21 @@ def time_page(app, doctree):
 
 
 def count_parts(app, doctree, docname):
-    """Put the number of a part's pages, and their minutes, where the home page says `@pages(folder ...)`."""
+    """Put the number of a part's pages, and their minutes, where the home page says `@pages(part or folder ...)`."""
     if docname != app.config.root_doc:
         return
+    parts = {tree.get("caption"): tree["includefiles"] for tree in doctree.findall(addnodes.toctree)}
     for text in list(doctree.findall(nodes.Text)):
         if "@pages(" in text:
-            text.parent.replace(text, nodes.Text(_PAGES.sub(lambda found: _count(app.env, found[1].split()), text)))
+            count = _PAGES.sub(lambda found: _count(app.env, parts, found[1].split()), text)
+            text.parent.replace(text, nodes.Text(count))
 
 
-def _count(env, folders: list[str]) -> str:
-    """Count the pages of folders that are read from top to bottom."""
+def _count(env, parts: dict[str, list[str]], words: list[str]) -> str:
+    """Count the pages, read from top to bottom, that stand in parts of the contents or in folders."""
+    listed = {entry for word in words for entry in parts.get(word, [f"{word}/index"])}
     known = {name: env.gdexplain_minutes[name] for name in env.all_docs if name in env.gdexplain_minutes}
-    found = [took for name, took in known.items() if name.rpartition("/")[0] in folders]
+    found = [took for name, took in known.items() if {name, f"{name.rpartition('/')[0]}/index"} & listed]
     return f"{len(found)} pages, {sum(found)} min"
 
 

@@ -600,7 +600,7 @@ class GdxPlayground extends HTMLElement {
     const limit = gdxEngine.stableRate(settings.opt, settings.beta, gdxEngine.bowl(world.data).curvature[0]);
     ui.limit.textContent = limit === null
       ? "This rule divides by the gradient’s size: 2/λ does not bound its rate."
-      : `${{ sgd: "2/λ", momentum: "2(1 + β)/λ", nesterov: "2(1 + β)/((1 + 2β)λ)" }[settings.opt]} = ${show(limit)}: ${rate < limit ? "the rate is below the stability limit" : "the rate is above the stability limit"}${settings.batch < count ? " of the full batch" : ""}.`;
+      : `Stability limit${settings.batch < count ? " of the full batch" : ""} ${{ sgd: "2/λ", momentum: "2(1 + β)/λ", nesterov: "2(1 + β)/((1 + 2β)λ)" }[settings.opt]} = ${show(limit)}: the rate is ${rate < limit ? "below" : "above"} it.`;
     ui.limit.classList.toggle("gdx-above", limit !== null && rate >= limit);
     ui.limitMark.hidden = limit === null;
     if (limit !== null) ui.limitMark.style.setProperty("--at", String(Math.max(0, Math.min(1, (Math.log10(limit) - Number(ui.rate.min)) / (ui.rate.max - ui.rate.min)))));

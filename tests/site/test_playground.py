@@ -141,7 +141,8 @@ def test_the_limit_follows_the_data_and_divergence_is_said_in_words(open_page: A
     limit = page.locator("gdx-playground .gdx-limit")
     assert "0.1198" in limit.inner_text()
     page.evaluate(f"{PLAY}.configure({{lr: 0.3}})")
-    assert "above the stability limit" in limit.inner_text()
+    assert "Stability limit" in limit.inner_text()
+    assert "above it" in limit.inner_text()
     page.evaluate(f"{PLAY}.step(2000)")
     words = page.locator("gdx-playground [role=status]").inner_text()
     assert "This run diverges" in words

@@ -32,7 +32,9 @@ def refused(error: type[E], name: str, allowed: str, value: Any) -> E:
 def instance(name: str, value: T, kind: type[Any], allowed: str = "") -> T:
     """Return `value` if it is an instance of `kind`."""
     if not isinstance(value, kind):
-        raise refused(TypeError, name, allowed or f"a {kind.__name__}", value)
+        raise refused(
+            TypeError, name, allowed or f"{'an' if kind.__name__[0] in 'AEIO' else 'a'} {kind.__name__}", value
+        )
     return value
 
 

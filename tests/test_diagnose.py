@@ -55,7 +55,7 @@ def bench_of(model, data, *, loss="mse", optimizer=None, batch_size=16, updates=
     problem = core.pose(model, data, loss, batch_size=batch_size)
     start = tuple(variable.numpy() for variable in problem.variables)
     setup = measure.Setup(problem.x, problem.y, loss, batch_size, updates, start)
-    task = look.task_of(problem.y, model.output_shape[-1], measure.loss_of(problem)[0])
+    task = look.task_of(problem.y, model.output_shape[-1:], measure.loss_of(problem)[0])
     optimizer = optimizer or keras.optimizers.SGD(0.05)
     return measure.Bench(model, setup, task, lambda one, _: measure.Way(one, optimizer, batch_size)), setup
 
@@ -164,7 +164,7 @@ def test_a_full_batch_run_is_the_run_of_train():
     ],
 )
 def test_the_kind_of_problem_is_read_from_the_targets_and_a_guess_has_the_error_1(y, width, kind):
-    task = look.task_of(y, width, "")
+    task = look.task_of(y, (width,), "")
     assert task.kind == kind
     share = y.mean(0) if kind != "labels" else np.bincount(y) / len(y)
     guess = np.broadcast_to(share, (len(y), width))
@@ -175,7 +175,7 @@ def test_the_log_loss_is_that_of_keras():
     rng = np.random.default_rng(0)
     labels, p = rng.integers(0, 3, 40), rng.dirichlet(np.ones(3), 40).clip(0.01)
     p /= p.sum(1, keepdims=True)
-    task = look.task_of(labels, 3, "")
+    task = look.task_of(labels, (3,), "")
     keras_says = float(keras.losses.SparseCategoricalCrossentropy()(labels, p))
     assert task.judge(labels, p, logits=False)[0] * task.guess == pytest.approx(keras_says, rel=1e-5)
     assert task.judge(labels, np.log(p), logits=True)[0] * task.guess == pytest.approx(keras_says, rel=1e-5)
@@ -183,7 +183,7 @@ def test_the_log_loss_is_that_of_keras():
 
 def test_a_regression_has_no_right_answers_even_where_its_predictions_are_no_numbers():
     y = np.linspace(0, 5, 12)[:, np.newaxis]
-    error, accuracy = look.task_of(y, 1, "").judge(y, y * np.nan, logits=False)
+    error, accuracy = look.task_of(y, (1,), "").judge(y, y * np.nan, logits=False)
     assert error == look.CEILING
     assert np.isnan(accuracy)
 
@@ -347,7 +347,10 @@ def test_a_model_with_a_train_step_of_its_own_is_diagnosed_by_fit_and_put_back()
         ([-1, 1], 1, "binary_crossentropy", "labels", "y = (y == 1).astype('float32')"),
         ([1, 2, 3], 3, "sparse_categorical_crossentropy", "labels", "y = y - 1"),
         ([1, 2, 3], 3, keras.losses.SparseCategoricalCrossentropy(from_logits=True), "labels", "y = y - 1"),
+        ([3, 4, 5], 3, "sparse_categorical_crossentropy", "labels", "y = y - 3"),
+        ([1, 5, 9], 3, "sparse_categorical_crossentropy", "labels", "y = np.unique(y, return_inverse=True)[1]"),
         ([0, 1, 2], 1, "binary_crossentropy", "output units", "Dense(3, activation='softmax') at the end"),
+        ([1, 2, 3], 1, "binary_crossentropy", "output units", "Dense(3, activation='softmax') at the end"),
     ],
 )
 @pytest.mark.parametrize("kind", [np.array, list])
@@ -461,6 +464,16 @@ SPOILED = {  # how, by which name, and what change is told
         {},
         "penalty",
         "activity_regularizer=None",
+    ),
+    "bounds": (
+        lambda: stack(
+            2,
+            layers.Dense(6, "tanh", kernel_constraint=keras.constraints.MaxNorm(0.01)),
+            layers.Dense(1, kernel_constraint="non_neg"),
+        ),
+        {},
+        "constraint",
+        "kernel_constraint=None",
     ),
     "decay": (small, {"optimizer": keras.optimizers.AdamW(0.01, weight_decay=20.0)}, "penalty", "weight_decay=0.0"),
 }
@@ -673,3 +686,149 @@ def test_a_gradient_that_does_not_come_back_is_named():
 
 def dense(*options):
     return keras.Sequential([keras.Input((2,)), keras.layers.Dense(*options)])
+
+
+# -- what a stranger's models found -----------------------------------------------------------------------------------------
+
+
+def pinball(y, p):
+    error = y - p
+    shares = np.array([0.1, 0.5, 0.9], "float32")
+    return keras.ops.mean(keras.ops.maximum(shares * error, (shares - 1) * error), axis=-1)
+
+
+def spread(y, p):
+    """The likelihood of a Gaussian whose mean and width are predicted."""
+    return keras.ops.mean(0.5 * (y - p[:, :1]) ** 2 * keras.ops.exp(-p[:, 1:]) + 0.5 * p[:, 1:], axis=-1)
+
+
+SHAPES = {  # predictions an example, the targets, and the loss
+    "a word a place": ((8, 3), lambda x: x.argmax(-1), "sparse_categorical_crossentropy"),
+    "a class is ignored": (
+        (8, 3),
+        lambda x: np.where(x[..., 0] > 1, -1, x.argmax(-1)),
+        keras.losses.SparseCategoricalCrossentropy(ignore_class=-1),
+    ),
+    "quantiles": ((3,), lambda x: 1e5 * x[:, :1, 0], pinball),
+    "two numbers for one": ((2,), lambda x: x[:, :1, 0], spread),
+    "sides": ((1,), lambda x: np.sign(x[:, :1, 0]), "hinge"),
+    "directions": ((3,), lambda x: x[:, 0], "cosine_similarity"),
+}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_targets_of_another_shape_than_the_predictions_are_judged_as_what_they_are(name):
+    shape, targets, loss = SHAPES[name]
+    x = np.random.default_rng(0).normal(size=(200, 8, 3)).astype("float32")
+    end = "softmax" if len(shape) == 2 else None
+    body = [layers.Dense(16, "relu")] if len(shape) == 2 else [layers.Flatten(), layers.Dense(32, "relu")]
+    model = keras.Sequential([keras.Input((8, 3)), *body, layers.Dense(shape[-1], end)])
+    report = diagnose(
+        model, (x, targets(x).astype("float32")), optimizer=keras.optimizers.Adam(0.01), loss=loss, epochs=60
+    )
+    assert report.errors
+    assert not report.findings or name == "quantiles", report  # of which the targets are far from 1
+
+
+class Recoded(layers.Layer):
+    """Adds its own loss, as autoencoders do."""
+
+    def __init__(self):
+        super().__init__()
+        self.dense = layers.Dense(2)
+
+    def call(self, inputs):
+        self.add_loss(keras.ops.mean((self.dense(inputs) - inputs) ** 2))
+        return self.dense(inputs)
+
+
+def test_a_model_whose_layers_add_the_loss_needs_no_targets_and_keeps_no_trace():
+    model = stack(2, Recoded())
+    model.compile(keras.optimizers.Adam(0.05))
+    model.fit(bowl()[0], None, verbose=0)
+    kept = [set(layer._loss_ids) for layer in model.layers]
+    assert diagnose(model, (bowl()[0], None), epochs=30).errors
+    assert [set(layer._loss_ids) for layer in model.layers] == kept
+
+
+def test_dropout_is_off_and_batch_normalisation_by_the_batch_where_predictions_are_judged():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(400, 4)).astype("float32")
+    model = stack(4, layers.Dense(24, "relu"), layers.BatchNormalization(), layers.Dropout(0.5), layers.Dense(1))
+    report = diagnose(
+        model, (x, x[:, :1] * x[:, 1:2] + x[:, 2:3]), optimizer=keras.optimizers.Adam(0.01), loss="mse", epochs=100
+    )
+    assert max(report.errors) < 0.15
+    assert not report.findings
+
+
+def test_averages_that_are_not_those_of_the_data_are_noted():
+    x = 8 + 3 * np.random.default_rng(0).normal(size=(300, 4)).astype("float32")
+    slow = layers.BatchNormalization(momentum=0.99999)
+    model = stack(4, slow, layers.Dense(16, "relu"), layers.Dense(1))
+    report = diagnose(model, (x, (x[:, :1] - 8) / 3), optimizer=keras.optimizers.Adam(0.01), loss="mse", epochs=40)
+    assert "stored averages of batch normalisation" in str(report)
+
+
+@pytest.mark.parametrize("kind", [list, dict])
+def test_one_of_several_inputs_that_is_not_scaled_is_named(kind):
+    rng = np.random.default_rng(0)
+    parts = {"a": rng.uniform(2e4, 2e5, (300, 1)), "b": rng.normal(size=(300, 2))}
+    inputs = {name: keras.Input((part.shape[1],), name=name) for name, part in parts.items()}
+    hidden = layers.Dense(16, "relu")(layers.Concatenate()(list(inputs.values())))
+    x = parts if kind is dict else list(parts.values())
+    model = keras.Model(inputs if kind is dict else list(inputs.values()), layers.Dense(1, "sigmoid")(hidden))
+    y = (parts["a"] > 1.1e5).astype("float32")
+    report = diagnose(model, (x, y), optimizer=keras.optimizers.Adam(0.01), loss="binary_crossentropy", epochs=20)
+    assert report.findings[0].name == "unscaled inputs"
+    assert report.findings[0].change.startswith("x['a'] = " if kind is dict else "x[0] = ")
+
+
+def test_an_end_and_a_loss_that_are_both_wrong_are_changed_together():
+    x = np.random.default_rng(0).normal(size=(400, 4))
+    model = stack(4, layers.Dense(16, "relu"), layers.Dense(4, "softmax"))
+    options = {"optimizer": keras.optimizers.Adam(0.01), "loss": "categorical_crossentropy", "epochs": 30}
+    report = diagnose(model, (x, (x > 0).astype("float32")), **options)
+    assert report.findings[0].name == "output activation"
+    assert "'sigmoid'" in report.findings[0].change
+    assert "BinaryCrossentropy" in report.findings[0].change
+
+
+@pytest.mark.parametrize("model", ["dropout", "penalty"])
+def test_what_keeps_a_model_from_learning_noise_by_heart_is_no_fault(model):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(300, 6))
+    y = (x[:, :1] + 2 * rng.normal(size=(300, 1))) / 2
+    hidden = {
+        "dropout": lambda: [layers.Dense(64, "relu"), layers.Dropout(0.5)],
+        "penalty": lambda: [layers.Dense(64, "relu", kernel_regularizer=keras.regularizers.L2(0.02))],
+    }[model]
+    net = stack(6, *hidden(), *hidden(), layers.Dense(1))
+    report = diagnose(net, (x, y), optimizer=keras.optimizers.Adam(0.003), loss="mse", epochs=30)
+    assert model not in {finding.name for finding in report.findings}, report
+
+
+def test_weights_that_no_gradient_reaches_are_named_beside_others_that_learn():
+    stop = layers.Lambda(tf.stop_gradient)
+    model = stack(2, layers.Dense(3, "tanh", name="first"), stop, layers.Dense(1, "tanh", name="last"))
+    x, _ = bowl(200)
+    report = diagnose(model, (x, np.sign(x[:, :1] * x[:, 1:])), optimizer="adam", loss="mse", epochs=20)
+    said = [finding.evidence for finding in report.findings if finding.name == "no gradient"]
+    assert said
+    assert "first/kernel, first/bias is 0" in said[0]
+
+
+def test_a_rate_of_nothing_is_named_without_a_run():
+    report = diagnose(small(), bowl(), optimizer=keras.optimizers.SGD(0.0), loss="mse")
+    assert [(finding.name, finding.change) for finding in report.findings] == [
+        ("learning rate too low", "learning_rate=0.001")
+    ]
+
+
+def test_what_is_no_loss_and_what_fixes_its_batches_are_refused_by_name():
+    with pytest.raises(ValueError, match="loss must be the name of a Keras loss, not 'nonsense'"):
+        diagnose(small(), bowl(), optimizer="sgd", loss="nonsense")
+    inputs = keras.Input(batch_shape=(16, 4, 2))
+    model = keras.Model(inputs, layers.Dense(1)(layers.LSTM(3, stateful=True)(inputs)))
+    with pytest.raises(ValueError, match="model must take batches of any size, but its inputs fix 16 examples"):
+        diagnose(model, (np.ones((64, 4, 2)), np.ones((64, 1))), optimizer="sgd", loss="mse", batch_size=16)

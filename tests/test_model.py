@@ -358,3 +358,15 @@ FIELDS = np.zeros(12, [("a", float), ("b", float), ("c", float)])
 def test_data_without_an_array_of_numbers_is_refused_with_the_way_to_one(x, words):
     with pytest.raises((TypeError, ValueError), match=words):
         train(dense(), (x, REAL[:, 0]), optimizer="sgd", batch_size=4, epochs=1)
+
+
+@pytest.mark.parametrize("scale", [1e5, 1e-6])
+@pytest.mark.parametrize(("loss", "outputs"), [(pinball, 3), (gaussian, 2)])
+def test_a_loss_of_ones_own_may_have_targets_of_any_size(loss, outputs, scale):
+    assert pose(dense(outputs), (X, scale * REAL[:, :1]), loss).examples == len(X)
+
+
+def test_an_objective_refuses_weights_beyond_its_precision():
+    objective = KerasObjective(dense(), (X, REAL[:, :1]))
+    with pytest.raises(ValueError, match=r"theta\[0\] is 1e\+300, beyond float32"):
+        objective.value(np.full(4, 1e300))

@@ -161,9 +161,10 @@ def _stretches(loss: Any, targets: NDArray[Any], output: Any) -> bool:
     rng = np.random.default_rng(0)
     size = next(n for n in (5, 7, 11, 13) if n not in (*output.shape[1:], *targets.shape[1:]))
     t = targets[np.arange(size) % len(targets)]
-    p = rng.uniform(0.1, 0.9, (size, *output.shape[1:]))
+    scale = (float(np.abs(t).max()) or 1.0) if t.dtype.kind == "f" else 1.0  # beside it a prediction must count
+    p = scale * rng.uniform(0.1, 0.9, (size, *output.shape[1:]))
     if t.dtype.kind == "f":  # targets that are all alike would tell nothing
-        t = t + 0.01 * rng.uniform(size=t.shape).astype(t.dtype)
+        t = t + 0.01 * scale * rng.uniform(size=t.shape).astype(t.dtype)
 
     def value(one: NDArray[Any], other: NDArray[Any]) -> float:
         with tf.init_scope():  # out of the trace

@@ -222,7 +222,7 @@ class KerasObjective:
                 "model must keep the trainable weights that it had when this objective was made, but a layer was frozen "
                 "or unfrozen since: make a new KerasObjective."
             )
-        flat = finite_array("theta", theta, ndim=1)
+        flat = finite_array("theta", theta, ndim=1, dtype=self.precision)
         size = backend.parameter_count(self.model)
         if len(flat) != size:
             raise ValueError(f"theta must have the model's {size} parameters, not {len(flat)}.")

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gdexplain.in_keras import core
+from gdexplain.in_keras.arrays import leaves
 from gdexplain.in_keras.diagnose import look
 from gdexplain.in_keras.diagnose.locate import NotFinite
 from gdexplain.in_keras.diagnose.measure import Bench, Layer, Run, Setup, rate_of
@@ -129,7 +130,8 @@ def output_activation(seen: Evidence) -> Suspicion | None:
     if not words:
         return None
     last = look.last_layer(seen.bench.model)
-    return words, [_altered(f"activation={wanted!r} in the last layer, {last.name!r}", [activated(last, wanted)])]
+    change = _altered(f"activation={wanted!r} in the last layer, {last.name!r}", [activated(last, wanted)])
+    return words, [change, *_with(change, loss(seen))]
 
 
 def _end_is_wrong(seen: Evidence) -> str:
@@ -150,6 +152,12 @@ def _end_is_wrong(seen: Evidence) -> str:
     if seen.task.kind in ("one-hot", "labels"):
         return f"{end} makes no probabilities that add up to 1 over {seen.task.classes} classes"
     return f"{end} makes no probabilities, which targets of 0 and 1 ask for"
+
+
+def _with(change: Change, suspicion: Suspicion | None) -> list[Change]:
+    """Return a change together with each of another suspicion."""
+    _, others = suspicion or ("", [])
+    return [Change(f"{change.code}; {other.code}", {**other.fields, **change.fields}) for other in others]
 
 
 def loss(seen: Evidence) -> Suspicion | None:
@@ -175,17 +183,23 @@ def loss(seen: Evidence) -> Suspicion | None:
 
 def unscaled_inputs(seen: Evidence) -> Suspicion | None:
     """See inputs whose size or spread is far from 1."""
-    x = seen.setup.x
-    if not isinstance(x, np.ndarray) or x.dtype.kind not in "fiu" or look.has_table(seen.bench.model):
+    scaled, codes, words, table = list[Any](), list[str](), "", look.has_table(seen.bench.model)
+    for name, x in leaves("x", seen.setup.x):
+        scaled.append(x)
+        if x.dtype.kind not in "fiu" or (table and np.all(x == np.floor(x))):  # which may be places in the table
+            continue
+        mean, deviation = look.spread(x)
+        if not (0.1 <= deviation <= 4 and mean <= 4):
+            scaled[-1], code = look.standardised(x, name)
+            codes.append(code)
+            words = words or (
+                f"columns of {name} have means up to {mean:.3g} and standard deviations up to {deviation:.3g}; "
+                "they should be near 0 and 1"
+            )
+    if not words:
         return None
-    mean, deviation = look.spread(x)
-    if 0.1 <= deviation <= 4 and mean <= 4:
-        return None
-    words = f"columns of x have means up to {mean:.3g} and standard deviations up to {deviation:.3g}; they should be near 0 and 1"
-    scaled, code = look.standardised(x)
-    _, more = unscaled_targets(seen) or ("", [])
-    both = [Change(f"{code}; {other.code}", {**other.fields, "x": scaled}) for other in more]
-    return words, [Change(code, {"x": scaled}), *both]
+    change = Change("; ".join(codes), {"x": keras.tree.pack_sequence_as(seen.setup.x, scaled)})
+    return words, [change, *_with(change, unscaled_targets(seen))]
 
 
 def unscaled_targets(seen: Evidence) -> Suspicion | None:
@@ -319,6 +333,16 @@ def penalty(seen: Evidence) -> Suspicion | None:
     return (words, [_altered(code, changes)]) if words else None
 
 
+def constraint(seen: Evidence) -> Suspicion | None:
+    """See weights that are put back into bounds after each update."""
+    held = [variable for variable in seen.bench.model.trainable_variables if variable.constraint is not None]
+    if not held:
+        return None
+    code = ", ".join(dict.fromkeys(f"{one.name}_constraint=None" for one in held))
+    words = f"{len(held)} arrays of weights are put back into the bounds of a constraint after each update"
+    return words, [_altered(code, [Altered(one, "_constraint", None) for one in held])]
+
+
 def rate_too_high(seen: Evidence) -> Suspicion | None:
     """See steps beyond the stability limit, or as large as the weights themselves."""
     run, rate, limit = seen.run, rate_of(seen.optimizer), seen.limit
@@ -329,8 +353,10 @@ def rate_too_high(seen: Evidence) -> Suspicion | None:
         words = f"the loss grows from {run.loss[0]:.3g} to {run.loss[-1]:.3g}"
     elif rate > limit:
         words = "plain gradient descent needs a rate below 2 / sharpness"
-    elif usual.max() > 0.1 or any(layer.zero > 0.9 for layer in seen.after if layer.activation in _CUT):
+    elif usual.max() > 0.1:
         words = f"an update is up to {usual.max():.2g} of the weights that it changes; 0.001 is usual"
+    elif dead := [layer for layer in seen.after if layer.activation in _CUT and layer.zero > 0.9]:
+        words = f"at the end {dead[0].zero:.0%} of the units of {dead[0].name!r} give 0 for every row: updates turned them off"
     elif first.max(initial=0.0) > 0.3:
         words = f"one of the first updates is {first.max():.2g} of the weights that it changes"
     else:
@@ -395,6 +421,12 @@ def epochs(seen: Evidence) -> Suspicion | None:
 
 # In this order where their changes help alike: what is wrong before what is only slow.
 PACE = ("learning rate too low", "batch size", "epochs")  # what makes a run slow, and not wrong
+FRESH = (
+    "dropout",
+    "penalty",
+    "constraint",
+    "epochs",
+)  # what must help on rows that were held out: it may be there for these
 CHECKS: tuple[tuple[str, Callable[[Evidence], Suspicion | None], str], ...] = (
     ("labels shifted", shifted_labels, MISTAKES),
     ("output activation", output_activation, MISTAKES),
@@ -407,6 +439,7 @@ CHECKS: tuple[tuple[str, Callable[[Evidence], Suspicion | None], str], ...] = (
     ("frozen layers", frozen, SETTINGS),
     ("dropout", dropout, SETTINGS),
     ("penalty", penalty, SETTINGS),
+    ("constraint", constraint, SETTINGS),
     ("learning rate too high", rate_too_high, RATE),
     ("learning rate schedule", schedule, RATE),
     ("learning rate too low", rate_too_low, RATE),

@@ -15,9 +15,9 @@ from gdexplain._checks import instance, positive_int, real
 from gdexplain.in_keras import backend, core
 from gdexplain.in_keras.arrays import as_pair
 from gdexplain.in_keras.diagnose import look
-from gdexplain.in_keras.diagnose.checks import CHECKS, PACE, SETTINGS, Change, Evidence
+from gdexplain.in_keras.diagnose.checks import CHECKS, FRESH, PACE, RATE, SETTINGS, Change, Evidence
 from gdexplain.in_keras.diagnose.locate import NotFinite, first_not_finite
-from gdexplain.in_keras.diagnose.measure import Bench, Fitted, Make, Setup, Way, loss_of, twin_of
+from gdexplain.in_keras.diagnose.measure import Bench, Fitted, Make, Setup, Way, loss_of, rate_of, twin_of
 from gdexplain.in_keras.diagnose.restore import Kept, chance_put_back, put_back
 from gdexplain.in_keras.diagnose.say import Diagnosis
 from gdexplain.in_keras.diagnose.trial import FEW, LEARNED, SLOW, Finding, Trial
@@ -74,7 +74,8 @@ def diagnose(
     A finding is a fault that the evidence points to and whose change, tried from the same start and again with a second
     seed, makes the run better by more than the seeds differ. "Better" is the problem's own measure, taken of the
     predictions: the squared error of a regression, the log loss of classes, each as a share of what the best constant
-    guess has. A fault that stops a run before it can begin, such as NaN in the data, needs no trial.
+    guess has. A fault that stops a run before it can begin, such as NaN in the data, needs no trial. What may be there for
+    the sake of fresh data (dropout, penalties, constraints, few epochs) is judged by rows that were held out.
 
     A run that leaves less than a fifth of a guess's error has learned, and nothing is tried. Runs are cut short: what is
     too slow is compared over the updates that were made.
@@ -92,15 +93,25 @@ def diagnose(
     """
     instance("model", model, keras.Model, "a keras.Model")
     began, seconds = time.perf_counter(), real("seconds", seconds, above=0)
+    fixed = {tensor.shape[0] for tensor in keras.tree.flatten(getattr(model, "inputs", None) or [])} - {None}
+    if fixed:
+        raise ValueError(
+            f"model must take batches of any size, but its inputs fix {fixed.pop()} examples: make it without batch_size "
+            "and batch_shape."
+        )
     bad = look.bad_numbers(*dataset) if isinstance(dataset, tuple | list) and len(dataset) == 2 else ""
     if bad:
         return _at_once(model, Finding("data", bad), began)
     optimizer = getattr(model, "optimizer", None) if optimizer is None else optimizer
     optimizer = optimizer_of("rmsprop" if optimizer is None else optimizer)
     loss = getattr(model, "loss", None) if loss is None else loss
+    core.named_loss(loss)  # an unknown name is refused, and no finding
     batch_size = positive_int("batch_size", batch_size)
     fitted = getattr(getattr(model, "history", None), "params", None) or {}
     epochs = int(fitted.get("epochs") or 20) if epochs is None else positive_int("epochs", epochs)
+    if rate_of(optimizer) == 0:
+        words = "the learning rate is 0, so that no update changes anything"
+        return _at_once(model, Finding("learning rate too low", words, "learning_rate=0.001", page=RATE), began)
     with warnings.catch_warnings(), chance_put_back():
         warnings.simplefilter("ignore")  # what Keras warns of is found in other ways here
         if not model.built:
@@ -136,7 +147,7 @@ def _refused(model: Any, dataset: Any, words: str) -> Finding:
     for name in (kind.loss for kind in look.KINDS.values()):
         with contextlib.suppress(ValueError):
             problem = core.pose(model, dataset, name)
-            if look.task_of(problem.y, _width(model, problem), name).asks.loss == name and "finite" not in words:
+            if look.task_of(problem.y, _shape(problem), name).asks.loss == name and "finite" not in words:
                 return Finding("loss", words, f"loss={name!r}")
     return Finding("data and model", words)
 
@@ -146,7 +157,7 @@ def _diagnosed(
 ) -> Diagnosis:
     """Measure, suspect and try, until the time is over or Ctrl-C."""
     model, (loss, logits) = problem.model, loss_of(problem)
-    task = look.task_of(setup.y, _width(model, problem), loss)
+    task = look.task_of(setup.y, _shape(problem), loss)
     bench, moved = Bench(model, setup, task, _way_of(model, optimizer)), not int(optimizer.iterations)
     trial = Trial(bench, setup, moved, until=began + seconds, longest=seconds / 10)
     found, notes, where = list[Finding](), look.columns(setup.x) + look.constant(setup.y), None
@@ -156,6 +167,7 @@ def _diagnosed(
         for run in trial.begin():
             if run is trial.runs[0]:
                 after, gap = bench.look(setup)
+                notes += _averages(bench, setup, run.error) if setup.updates == total else []
         where = _not_finite(trial)
         if not any(run.diverged for run in trial.runs):  # all as long as time let the first ones be
             trial.setup = replace(setup, updates=min(len(run.loss) for run in trial.runs))
@@ -229,14 +241,16 @@ def _only_by_fit(model: Any, optimizer: Any) -> str:
 def _try_all(trial: Trial, seen: Evidence, found: list[Finding], notes: list[str]) -> None:
     """Try what each check suspects; where no change helps alone, each together with the best rate."""
     suspicions = [(name, suspicion, page) for name, check, page in CHECKS if (suspicion := check(seen)) is not None]
-    rates = list[tuple[float, Change]]()
+    rates, fresh = list[tuple[float, Change]](), None
     for name, suspicion, page in suspicions:
         if name in PACE and trial.error < SLOW and seen.total > FEW:
             continue
         if trial.over:
             notes.append(f"No time was left to try: {name} ({suspicion[0]}).")
             continue
-        finding, change = trial.of(name, suspicion, page)
+        if name in FRESH:
+            fresh = fresh or trial.held_out()
+        finding, change = (fresh if name in FRESH and fresh else trial).of(name, suspicion, page)
         found.append(finding)
         if name.startswith("learning rate"):
             rates.append((finding.after[0], change))
@@ -244,7 +258,7 @@ def _try_all(trial: Trial, seen: Evidence, found: list[Finding], notes: list[str
         return
     second = trial.with_change(min(rates, key=lambda each: each[0])[1])
     for name, suspicion, page in suspicions:
-        if not second.over and not name.startswith("learning rate") and name not in PACE:
+        if not second.over and not name.startswith("learning rate") and name not in (*PACE, *FRESH):
             found.append(second.of(name, suspicion, page)[0])
 
 
@@ -262,13 +276,29 @@ def _wrong_gradient(setup: Setup, problem: core.Problem) -> list[Finding]:
 
 
 def _no_gradient(trial: Trial) -> list[Finding]:
-    """See that no update moved anything, since nothing of the loss came back to the weights."""
+    """See that no update moved some weights, or any, since nothing of the loss came back to them."""
     sizes = trial.runs[0].sizes[:, 0]
-    words = (
-        f"the gradient of every weight is 0, or there is none, in all of {len(sizes)} updates: something between the "
-        "weights and the loss lets none through, such as a rounding, an argmax, or a loss that ignores the predictions"
+    still = (
+        [name for name, column in zip(trial.bench.names, sizes.T, strict=True) if not column.any()]
+        if len(sizes)
+        else []
     )
-    return [Finding("no gradient", words, page=_CHECKED)] if len(sizes) and not sizes.any() else []
+    which = "every weight" if len(still) == len(trial.bench.names) else ", ".join(still)
+    words = (
+        f"the gradient of {which} is 0, or there is none, in all of {len(sizes)} updates: something between the weights "
+        "and the loss lets none through, such as a rounding, an argmax, a stop_gradient, or a loss that ignores the predictions"
+    )
+    return [Finding("no gradient", words, page=_CHECKED)] if still else []
+
+
+def _averages(bench: Bench, setup: Setup, error: float) -> list[str]:
+    """Say that the stored averages of batch normalisation are not those of the data at the end of the first run."""
+    stored, _ = bench.judge(setup, stored=True)
+    words = (
+        f"With the stored averages of batch normalisation, as predict and evaluate use them, the error is {stored:.3g}: "
+        "they need more updates, or a smaller momentum."
+    )
+    return [words] if stored > 2 * error + LEARNED else []
 
 
 def _unrelated(trial: Trial) -> list[str]:
@@ -276,7 +306,7 @@ def _unrelated(trial: Trial) -> list[str]:
     x, y = trial.setup.x, trial.setup.y
     numbers = isinstance(x, np.ndarray) and not look.has_table(trial.bench.model)
     if numbers and trial.bench.task.kind and len(x) >= 50 and look.best_shift(x, y)[2] <= 0.02:
-        why = "x does not tell y, or they were put into another order apart (shuffle both by one permutation)"
+        why = "perhaps x does not tell y, or they were put into another order apart (shuffle both by one permutation)"
         return [f"Rows with like inputs have targets no more alike than any: {why}."]
     return []
 
@@ -290,10 +320,14 @@ def _gradients(trial: Trial) -> tuple[tuple[str, float, float], ...]:
     return tuple(zip(trial.bench.names, map(float, gradient), map(float, share), strict=True))
 
 
-def _width(model: Any, problem: core.Problem | None = None) -> int:
-    """Return how many numbers a model gives for each place, 0 if that cannot be told."""
+def _width(model: Any) -> int:
+    """Return how many numbers a model says that it gives for each place, 0 if it does not."""
     shape: Any = getattr(model, "output_shape", None)
-    if shape is None and problem is not None:  # a subclass
-        shape = getattr(problem.predict(problem.tensors(np.arange(1))[0], training=False), "shape", None)
     known = shape is not None and all(side is None or isinstance(side, int) for side in shape)
     return int(shape[-1] if len(shape) > 1 else 1) if known and shape[-1:] != (None,) else 0
+
+
+def _shape(problem: core.Problem) -> tuple[int, ...]:
+    """Return the shape of what a model predicts for an example; none where that is no one array."""
+    predicted = problem.predict(problem.tensors(np.arange(1))[0], training=False)
+    return tuple(getattr(predicted, "shape", (1,))[1:]) or (1,) * hasattr(predicted, "shape")

@@ -79,23 +79,25 @@ class Task:
         return min(float(-np.mean(np.sum(right * np.log(p), -1))) / self.guess, CEILING), accuracy
 
 
-def task_of(y: Any, width: int, loss: str) -> Task:
-    """Say what kind of problem targets are, for a model with `width` outputs and a loss of this name."""
-    if not isinstance(y, np.ndarray) or y.size == 0 or not width:
+def task_of(y: Any, shape: tuple[int, ...], loss: str) -> Task:
+    """Say what kind of problem targets are, for predictions of this shape an example and a loss of this name."""
+    if not isinstance(y, np.ndarray) or y.size == 0 or not shape:
         return Task("", 1.0)
-    t = y.astype(np.float64)
-    if np.all((t == 0) | (t == 1)):
-        if width > 1 and t.ndim > 1 and t.shape[-1] == width and np.all(t.sum(-1) == 1):
+    t, width = y.astype(np.float64), shape[-1]
+    places = t.size // len(t)
+    alike, labels = places == np.prod(shape), width > 1 and places == np.prod(shape[:-1]) and np.all(t == np.floor(t))
+    if alike and np.all((t == 0) | (t == 1)):
+        if width > 1 and np.all(t.reshape(-1, width).sum(-1) == 1):
             return Task("one-hot", _entropy(t.reshape(-1, width).mean(0)), width)
-        if t.shape[-1] == width if t.ndim > 1 else width == 1:
-            share = t.reshape(len(t), -1).mean(0)
-            return Task("binary", float(np.mean(np.maximum(entr(share) + entr(1 - share), 1e-3))), 2)
-    labels = width > 1 and (t.ndim == 1 or t.shape[-1] == 1) and np.all(t == np.floor(t)) and t.min() >= 0
-    if labels and t.max() < width:
+        share = t.reshape(len(t), -1).mean(0)
+        return Task("binary", float(np.mean(np.maximum(entr(share) + entr(1 - share), 1e-3))), 2)
+    if labels and t.min() >= 0 and t.max() < width:
         counts = np.bincount(t.astype(int).ravel(), minlength=width)
         return Task("labels", _entropy(counts / counts.sum()), width)
-    if "crossentropy" in loss and width > 1 and np.all(t >= 0) and t.max() <= 1:
-        return Task("", 1.0)  # soft targets
+    soft = "crossentropy" in loss and width > 1 and np.all(t >= 0) and t.max() <= 1
+    sides = "hinge" in loss and np.all(np.isin(t, (-1, 0, 1)))
+    if not alike or soft or sides or "cosine" in loss:  # nothing but the loss says what is near
+        return Task("", 1.0)
     return Task("regression", max(float(np.mean(t.reshape(len(t), -1).var(0))), 1e-30))
 
 
@@ -108,18 +110,20 @@ def wrong_labels(y: Any, width: int, loss: Any) -> tuple[str, str, str] | None:
         found = np.unique(np.asarray(y, np.float64))
     except (TypeError, ValueError):  # no numbers: it is said elsewhere
         return None
-    counted = np.array_equal(found, np.arange(len(found)))
+    many = len(found)
+    counted = np.array_equal(found - found[:1], np.arange(many))
+    back = f"y = y - {found[0]:g}" if counted else "y = np.unique(y, return_inverse=True)[1]"
     if "binary" in name and len(found) == 2 and (found[0] < 0 or found[1] > 1):
         words = f"the labels are {found[0]:g} and {found[1]:g}, and binary cross-entropy takes 0 and 1"
         return "labels", words, f"y = (y == {found[1]:g}).astype('float32')"
     if width == 1 and len(found) > 2 and counted:
-        many = len(found)
-        words = f"the labels are {many} classes, 0 to {many - 1}, and the model has one output for them"
+        words = f"the labels are {many} classes, {found[0]:g} to {found[-1]:g}, and the model has one output for them"
         code = f"Dense({many}, activation='softmax') at the end, loss='sparse_categorical_crossentropy'"
-        return "output units", words, code
-    if "sparse" in name and width > 1 and np.array_equal(found, np.arange(1, width + 1)):
-        words = f"the labels run from 1 to {width}, and the model's {width} outputs are for 0 to {width - 1}"
-        return "labels", words, "y = y - 1"
+        return "output units", words, code + f"; {back}" * bool(found[0])
+    whole = np.all(found == np.floor(found)) and (found[0] > 0 or found[-1] >= width)
+    if "sparse" in name and width > 1 and many == width and whole:
+        words = f"the labels run from {found[0]:g} to {found[-1]:g}, and the model's {width} outputs are for 0 to {width - 1}"
+        return "labels", words, back
     return None
 
 
@@ -164,17 +168,18 @@ def spread(array: Array) -> tuple[float, float]:
     return float(np.abs(rows.mean(0)).max()), float(rows.std(0).max())
 
 
-def standardised(x: Array) -> tuple[Array, str]:
+def standardised(x: Array, name: str = "x") -> tuple[Array, str]:
     """Return inputs with mean 0 and standard deviation 1, column by column, or as a whole for images; and the code."""
     dtype = x.dtype if x.dtype.kind == "f" else np.dtype("float32")
     if x.ndim > 2:
-        return ((x - x.mean()) / (x.std() + 1e-12)).astype(dtype), "x = (x - x.mean()) / x.std()"
+        return ((x - x.mean()) / (x.std() + 1e-12)).astype(dtype), f"{name} = ({name} - {name}.mean()) / {name}.std()"
     scale = x.std(0)
     varies = scale > 1e-6 * (np.abs(x).max(0) + 1e-30)
     scaled = (x - x.mean(0)) / np.where(varies, scale, 1)
     # a column without a spread would become 0 / 0
-    divisor = "x.std(axis=0)" if np.all(varies) else "np.where(x.std(axis=0) > 0, x.std(axis=0), 1)"
-    return scaled.astype(dtype), f"x = (x - x.mean(axis=0)) / {divisor}"
+    deviation = f"{name}.std(axis=0)"
+    divisor = deviation if np.all(varies) else f"np.where({deviation} > 0, {deviation}, 1)"
+    return scaled.astype(dtype), f"{name} = ({name} - {name}.mean(axis=0)) / {divisor}"
 
 
 def glorot(shape: tuple[int, ...]) -> float:

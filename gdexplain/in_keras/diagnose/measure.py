@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from gdexplain.in_keras import backend, core
 from gdexplain.in_keras.diagnose import look
-from gdexplain.in_keras.diagnose.restore import Altered, Kept, altered
+from gdexplain.in_keras.diagnose.restore import Altered, Kept, altered, by_batch
 from gdexplain.in_keras.eye import innermost, optimizers_of, standing_in
 from gdexplain.in_keras.recorder import RecordTrajectory
 from gdexplain.in_keras.task import schedule_of
@@ -49,6 +49,8 @@ class Setup:
         What was taken from the targets, and what the rest was divided by.
     steady : bool
         Whether a schedule stays at its first rate.
+    held : int
+        How many of the last rows are not trained on, and judged instead.
     """
 
     x: Any
@@ -61,6 +63,7 @@ class Setup:
     altered: tuple[Altered, ...] = ()
     back: tuple[Any, Any] = (0.0, 1.0)
     steady: bool = False
+    held: int = 0
 
     def tensors(self, rows: Any) -> tuple[Any, Any]:
         """Return inputs and targets of some rows."""
@@ -134,7 +137,6 @@ class Bench:
         self.kernels = tuple(map(look.is_kernel, self.names, setup.start))
         self._ways: dict[Any, Any] = {}
         self._first = Kept(model.variables)
-        self._normalised = any(isinstance(one, keras.layers.BatchNormalization) for one in model._flatten_layers())
 
     def run(self, setup: Setup, seed: int, *, seconds: float = np.inf) -> Run:
         """Train from the setup's start, with batches in the order of a seed, and put nothing back."""
@@ -142,17 +144,23 @@ class Bench:
             way = self.way(setup)
             self.begin(setup)
             if not self.task.kind and way.first is None:
-                self._judge(setup, way)
+                self.judge(setup)
             losses, sizes, finite = way.train(setup, seed, seconds)
-            error, accuracy = self._judge(setup, way)
+            error, accuracy = self.judge(setup)
         return Run(losses, sizes, error if finite else look.CEILING, accuracy, not finite)
 
-    def _judge(self, setup: Setup, way: Any) -> tuple[float, float]:
-        """Return error and accuracy of the predictions on some examples, in the units of the user's targets."""
+    def judge(self, setup: Setup, *, stored: bool = False) -> tuple[float, float]:
+        """Return error and accuracy of the predictions on some examples, in the units of the user's targets.
+
+        Batch normalisation uses what these examples have, or its stored averages, as `predict` does.
+        """
+        way = self.way(setup)
         problem, n = way.problem, way.problem.examples
-        rows = np.random.default_rng(0).permutation(n)[:_SHOWN] if n > _SHOWN else np.arange(n)
+        rows = np.arange(n - setup.held, n) if setup.held else np.arange(n)
+        rows = np.random.default_rng(0).permutation(rows)[:_SHOWN] if len(rows) > _SHOWN else rows
         inputs, targets = setup.tensors(rows)
-        predicted = problem.predict(inputs, training=self._normalised)
+        with contextlib.nullcontext() if stored else by_batch(self.model):
+            predicted = problem.predict(inputs, training=False)
         if not self.task.kind:
             loss = float(problem.mean(problem.loss_of(inputs, targets, predicted, training=False)))
             way.first = loss if way.first is None else way.first
@@ -169,13 +177,14 @@ class Bench:
         """
         problem, given = self.way(setup).problem, dict[str, Any]()
         inputs, targets = setup.tensors(slice(256))
-        with contextlib.ExitStack() as stack, keras.StatelessScope():
+        known = [(variable, variable.value) for variable in problem.variables]  # penalties look for them here alone
+        with contextlib.ExitStack() as stack, keras.StatelessScope(known, collect_losses=True):
             for layer in self.model._flatten_layers():
                 if look.activation_of(layer):
                     stack.enter_context(standing_in(layer, "call", _noting(layer, given)))
             predicted = problem.predict(inputs, training=False)
-        numbers = keras.tree.map_structure(lambda one: tf.constant(one.numpy()), predicted)
-        says, true = (problem.loss_of(inputs, targets, one, training=False) for one in (predicted, numbers))
+            numbers = keras.tree.map_structure(lambda one: tf.constant(one.numpy()), predicted)
+            says, true = (problem.loss_of(inputs, targets, one, training=False) for one in (predicted, numbers))
         return [_layer(*each) for each in given.values()], (float(problem.mean(says)), float(problem.mean(true)))
 
     def begin(self, setup: Setup) -> None:
@@ -238,7 +247,7 @@ class Way:
         self.steady.assign(setup.steady)
         losses, sizes = [np.zeros(0, np.float32)], [np.zeros((0, 3, len(self.problem.variables)))]
         data, finite, until = setup.tensors(slice(None)), True, time.perf_counter() + seconds
-        for chunk in batches(self.problem.examples, self.width, setup.updates, seed):
+        for chunk in batches(self.problem.examples - setup.held, self.width, setup.updates, seed):
             loss, size, good = self._loop(*data, chunk)
             losses.append(loss.numpy()[: int(good)])
             sizes.append(np.sqrt(2) * np.sqrt(size.numpy()[: int(good)]))
@@ -301,7 +310,8 @@ class Fitted:
         if not core.has_own_step(model):
             vars(model)["_compile_loss"] = self.problem.loss
         model.train_function = None  # an activation may be another one since
-        order = np.concatenate(list(batches(self.problem.examples, self.width, setup.updates, seed))).ravel()
+        chunks = batches(self.problem.examples - setup.held, self.width, setup.updates, seed)
+        order = np.concatenate(list(chunks)).ravel()
         recorder, ends = RecordTrajectory(record_every=max(1, setup.updates * size // _ROWS)), list[float]()
 
         def stop(*_: Any, **__: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import random
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -36,7 +37,7 @@ def put_back(model: keras.Model) -> Iterator[contextlib.ExitStack]:
     with contextlib.ExitStack() as stack:
         for layer in model._flatten_layers():
             stack.callback(_hold, vars(layer), dict(vars(layer)))
-            for item in (each for each in vars(layer).values() if isinstance(each, list)):
+            for item in (each for each in vars(layer).values() if isinstance(each, list | set)):
                 stack.callback(_fill, item, list(item))
         moved = [variable for optimizer in optimizers_of(model) for variable in optimizer.variables]
         stack.callback(Kept([*model.variables, *model.metrics_variables, *moved]).put_back)
@@ -48,9 +49,9 @@ def _hold(attributes: dict[str, Any], kept: dict[str, Any]) -> None:
     attributes.update(kept)
 
 
-def _fill(item: list[Any], kept: list[Any]) -> None:
+def _fill(item: list[Any] | set[Any], kept: list[Any]) -> None:
     if list(map(id, item)) != list(map(id, kept)):
-        list.__init__(item, kept)  # past Keras' lock of its lists
+        (list if isinstance(item, list) else set).__init__(item, kept)  # type: ignore[arg-type]  # past Keras' lock
 
 
 @contextlib.contextmanager
@@ -85,6 +86,18 @@ def altered(changes: Iterable[Altered]) -> Iterator[None]:
         for each in changes:
             stack.enter_context(standing_in(each.owner, each.attribute, each.value))
         yield
+
+
+@contextlib.contextmanager
+def by_batch(model: keras.Model) -> Iterator[None]:
+    """Let batch normalisation use what the batch has: its averages are not those of the weights yet in a short run."""
+    layers = [one for one in model._flatten_layers() if isinstance(one, keras.layers.BatchNormalization)]
+    with altered(Altered(one, "call", functools.partial(_in_training, one.call)) for one in layers if one.trainable):
+        yield
+
+
+def _in_training(call: Any, inputs: Any, *_: Any, mask: Any = None, **__: Any) -> Any:
+    return call(inputs, training=True, mask=mask)
 
 
 def activated(layer: Any, name: str) -> Altered:

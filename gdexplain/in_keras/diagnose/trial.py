@@ -9,8 +9,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from gdexplain.in_keras import core
 from gdexplain.in_keras.diagnose import look
-from gdexplain.in_keras.diagnose.checks import MISTAKES, Change, Suspicion
+from gdexplain.in_keras.diagnose.checks import MISTAKES, PACE, Change, Suspicion
 from gdexplain.in_keras.diagnose.measure import FAILED, Bench, Run, Setup
 
 LEARNED = 0.2  # an error below this share of a guess's is no failure
@@ -18,6 +19,7 @@ SLOW = 0.5  # an error above which a run may be called too slow, if its updates 
 FEW = 100  # updates that are few whatever came of them
 _GAIN, _SHARE = 0.15, 0.75  # a change must take away so much, and leave at most this share
 _UNSURE = 0.3  # if two seeds differ so much, there are four
+_ENOUGH = 60  # rows, of which a quarter says something
 _STUCK, _STUCK_GAIN = 0.97, 0.05  # of a run that does not get away from a guess, less
 
 
@@ -78,6 +80,8 @@ class Finding:
         if len(self.after) < 2:
             return False
         before, after = float(np.mean(self.before)), float(np.mean(self.after))
+        if after > _STUCK and self.name in (*PACE, "learning rate too high"):  # another way to learn nothing
+            return False
         if len(self.after) > 2:  # seeds differ much: with the change none may fail, or the means must lie apart
             if max(self.after) <= LEARNED:
                 return self.gain > 2 * _GAIN
@@ -171,7 +175,20 @@ class Trial:
             after += [self.run(change, seed).error for seed in range(1, len(before))]
         curves = tuple(tuple(map(float, each.loss)) for each in (self.runs[0], run))
         errors = tuple(before[: len(after)]), tuple(after)
+        words += f"; the errors are those of {self.setup.held} rows that were held out" * bool(self.setup.held)
         return Finding(name, words, change.code, *errors, page, curves, self.code), change
+
+    def held_out(self) -> Trial:
+        """Return trials whose runs are judged by rows that they were not trained on; this one where rows are few."""
+        n = self.bench.way(self.setup).problem.examples
+        if n < _ENOUGH or self.setup.held:
+            return self
+        order = np.random.default_rng(0).permutation(n)
+        x, y = core.take((self.setup.x, self.setup.y), order)
+        width = min(self.setup.batch_size, n - n // 4)
+        fresh = replace(self, setup=replace(self.setup, x=x, y=y, held=n // 4, batch_size=width), runs=[])
+        list(fresh.begin())
+        return fresh
 
     def with_change(self, change: Change) -> Trial:
         """Return trials of changes on top of this one."""

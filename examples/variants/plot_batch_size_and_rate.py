@@ -180,7 +180,8 @@ np.testing.assert_allclose(falls[-3], 3.99, atol=0.005)
 # %%
 # What this does not show: generalisation, and the time on the wall clock. One large batch is many small ones at once only
 # if the machine has room. And :term:`Adam` scales otherwise, because it divides
-# each gradient by its typical size, noise included.
+# each gradient by its typical size, noise included: with the root of the batch size, as
+# :doc:`another page </practice/settings_of_fit>` measures.
 #
 # Exercises
 # ---------

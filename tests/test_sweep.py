@@ -214,6 +214,16 @@ def test_the_target_counts_the_updates_of_the_record():
     assert "2 reached a loss of 0.05, after" in runs.summary()
 
 
+def test_one_summed_loss_of_two_outputs_is_that_of_train():
+    x = keras.Input((3,))
+    model = keras.Model(x, {name: keras.layers.Dense(2, name=name)(x) for name in ("a", "b")})
+    data, loss = (REAL.inputs, {"a": REAL.targets, "b": -REAL.targets}), keras.losses.MeanAbsoluteError(reduction="sum")
+    options = {"optimizer": O.SGD(2.0**-6), "loss": loss, "batch_size": 4}
+    runs = sweep(model, data, steps=6, scale=[[1.0], [0.5]], jit=False, **options)
+    run = train(model, data, epochs=2, **options)
+    np.testing.assert_allclose(runs.parameters[0], run.parameters[-1], rtol=1e-5, atol=1e-6)
+
+
 def test_what_xla_cannot_compile_is_sent_to_a_sweep_without_it():
     model = keras.Sequential([keras.Input((3, 2)), keras.layers.SimpleRNN(2), keras.layers.Dense(1)])
     with pytest.raises(ValueError, match="jit must be False for this model, for XLA cannot compile it"):

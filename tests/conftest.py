@@ -30,5 +30,6 @@ def _root_gains_nothing():
 
 
 def pytest_addoption(parser):
-    """Let `test_matrix` write the table that it otherwise compares."""
+    """Let `test_matrix` write the table that it otherwise compares, and `test_training_random` try more models."""
     parser.addoption("--write-matrix", action="store_true", help="write docs/project/what_works.json anew")
+    parser.addoption("--models", type=int, default=0, help="how many random models to train; a dozen if left out")

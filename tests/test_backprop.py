@@ -134,13 +134,6 @@ def test_a_layer_without_a_bias_has_no_place_in_the_gradient():
     assert relative_error(trace.gradient, keras_gradient(layers, x, y, "mse")[1]) <= 1e-14
 
 
-def test_the_notebook_neuron_has_loss_30_and_gradient_minus_30_minus_10():
-    data = make_line()
-    trace = trace_backprop([Dense([[0.0]], [0.0])], data.inputs, data.targets)
-    assert trace.loss == 30
-    np.testing.assert_array_equal(trace.gradient, [-30, -10])
-
-
 def test_every_intermediate_is_what_paper_says():
     w1, b1, w2, b2, x, t = 0.5, 0.1, -1.5, 0.2, 2.0, 1.0
     trace = trace_backprop([Dense([[w1]], [b1], "tanh"), Dense([[w2]], [b2])], [[x]], [[t]])
@@ -153,15 +146,6 @@ def test_every_intermediate_is_what_paper_says():
     assert hidden.d_output.item() == pytest.approx(d_a2 * w2, rel=1e-15)
     assert hidden.delta.item() == pytest.approx(delta, rel=1e-15)
     np.testing.assert_allclose(trace.gradient, [delta * x, delta, d_a2 * a1, d_a2], rtol=1e-15)
-
-
-def test_the_derivative_is_taken_before_the_activation_not_after_it():
-    """The slip of a well-known page: f'(a) in place of f'(z). It is no small error."""
-    trace = trace_backprop([Dense([[1.0]], [0.5], "tanh")], [[1.0]], [[0.0]])
-    a = trace.layers[0].output
-    slipped = trace.layers[0].d_output * (1 - np.tanh(a) ** 2)
-    assert trace.layers[0].delta.item() == pytest.approx((2 * a * (1 - a**2)).item(), rel=1e-15)
-    assert slipped.item() > 2 * trace.layers[0].delta.item()
 
 
 @pytest.mark.parametrize("z", [-800.0, -40.0, 40.0, 800.0])
@@ -209,12 +193,9 @@ def test_a_trace_is_read_only_and_does_not_see_later_changes():
 @pytest.mark.parametrize(
     ("call", "error", "words"),
     [
-        (lambda: trace_backprop([Dense([[1.0]])], [[np.nan]], [[1.0]]), ValueError, "inputs must be finite"),
-        (lambda: trace_backprop([Dense([[1.0]])], [[1.0]], [[np.inf]]), ValueError, "targets must be finite"),
         (lambda: trace_backprop([Dense([[1.0]])], [[1.0]], [[1.0, 2.0]]), ValueError, "targets must have the outputs'"),
         (lambda: trace_backprop([Dense([[1.0]])], [[1.0]], [[1.0]], loss="l2"), ValueError, "loss must be one of"),
         (lambda: trace_backprop([Dense([[1e200]])], [[1e200]], [[1.0]]), ValueError, "leaves the range of float64"),
-        (lambda: numerical_gradient(np.sum, [np.nan]), ValueError, "theta must be finite"),
         (lambda: numerical_gradient(np.sum, [1.0], method="secant"), ValueError, "method must be one of"),
         (lambda: numerical_gradient(np.sum, [1.0], h=0), ValueError, "h must be a finite number above 0"),
         (lambda: numerical_gradient(np.sum, [1.0], h=1e-20), ValueError, "h must be large enough to change theta"),

@@ -1,7 +1,5 @@
 """RecordTrajectory gives the record of any `fit`, gradients included, and leaves `fit` as it was."""
 
-import os
-import signal
 import warnings
 
 import keras
@@ -12,20 +10,12 @@ import tensorflow as tf
 from gdexplain import RecordTrajectory, build_linear, build_mlp, make_line, train
 from gdexplain.in_keras import backend
 from gdexplain.in_keras.tap import Tap
-from tests.alone import run_alone
 from tests.fit import fit
 
 O, L = keras.optimizers, keras.layers
 RNG = np.random.default_rng(0)
-X, Y, LABELS = (
-    RNG.normal(size=(22, 6)).astype("float32"),
-    RNG.normal(size=(22, 2)).astype("float32"),
-    RNG.integers(0, 3, 22),
-)
+X, Y = RNG.normal(size=(22, 6)).astype("float32"), RNG.normal(size=(22, 2)).astype("float32")
 WEIGHTS = RNG.uniform(0.2, 2, 22).astype("float32")
-CLASS_WEIGHTS = {0: 1.0, 1: 2.0, 2: 0.5}
-PIXELS = np.abs(3 * X[:, :2]).astype("int32")
-CLASSES = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 UPDATES = 6  # an epoch: 22 = 5 * 4 + 2
 
 
@@ -53,27 +43,6 @@ class OwnStep(Stack):
         loss, gradient = self.gradient(data)
         self.optimizer.apply(gradient, self.trainable_variables)
         return {"my_loss": loss}
-
-
-class OwnTracker(Stack):
-    """As in Keras' guides: a tracker of one's own, and no other."""
-
-    def __init__(self):
-        super().__init__()
-        self.total = keras.metrics.Mean(name="total_loss")
-
-    @property
-    def metrics(self):
-        return [self.total]
-
-    def train_step(self, data):
-        x, y = data
-        with tf.GradientTape() as tape:
-            loss = self.compute_loss(x=x, y=y, y_pred=self(x, training=True))
-        weights = self.trainable_weights
-        self.optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
-        self.total.update_state(loss)
-        return {"total": self.total.result()}
 
 
 class StepInABranch(OwnStep):
@@ -113,17 +82,6 @@ def frozen():
     return model
 
 
-def embedding():
-    keras.utils.set_random_seed(3)
-    return keras.Sequential([keras.Input((2,), dtype="int32"), L.Embedding(12, 3), L.Flatten(), L.Dense(2)])
-
-
-def penalised():
-    keras.utils.set_random_seed(3)
-    layers = [L.Dense(5, "tanh", kernel_regularizer="l2"), L.Dense(2, kernel_constraint=keras.constraints.MaxNorm(0.5))]
-    return keras.Sequential([keras.Input((6,)), *layers])
-
-
 def half_precision():
     keras.utils.set_random_seed(3)
     layers = [L.Dense(5, "tanh", dtype="mixed_float16"), L.Dense(2, dtype="mixed_float16")]
@@ -134,19 +92,6 @@ def mlp(outputs=2, **options):
     return build_mlp([5, outputs], inputs=6, seed=1, **options)
 
 
-class Batches(keras.utils.PyDataset):
-    def __len__(self):
-        return UPDATES
-
-    def __getitem__(self, update):
-        return X[4 * update : 4 * update + 4], Y[4 * update : 4 * update + 4]
-
-
-def generator():
-    while True:
-        yield from (Batches()[update] for update in range(UPDATES))
-
-
 def stream():
     """As nobody knows what a filter lets through, nobody knows how long it is."""
     return tf.data.Dataset.from_tensor_slices((X, Y)).filter(lambda x, _: x[0] > -99).batch(4)
@@ -155,54 +100,30 @@ def stream():
 # ---- Kinds of fit: model, optimizer, options of compile, data, options of fit
 
 SGD = lambda **options: lambda: O.SGD(0.1, **options)
-ARRAYS = lambda: (X, Y)
 KINDS = {
-    "plain": (mlp, SGD(), {}, ARRAYS, {}),
-    "sample weights": (mlp, SGD(), {}, ARRAYS, {"sample_weight": WEIGHTS}),
-    "class weights": (lambda: mlp(3), SGD(), {"loss": CLASSES}, lambda: (X, LABELS), {"class_weight": CLASS_WEIGHTS}),
-    "validation and metrics": (mlp, SGD(), {"metrics": ["mae"]}, ARRAYS, {"validation_data": (X[:5], Y[:5])}),
-    "tf.data": (mlp, SGD(), {}, lambda: (tf.data.Dataset.from_tensor_slices((X, Y)).batch(4),), {}),
-    "a stream of unknown length": (mlp, SGD(), {}, lambda: (stream(),), {}),
-    "a generator": (mlp, SGD(), {}, lambda: (generator(),), {"steps_per_epoch": UPDATES}),
-    "a PyDataset": (mlp, SGD(), {}, lambda: (Batches(),), {}),
-    "own step": (OwnStep, SGD(), {}, ARRAYS, {}),
-    "own step, no loss compiled": (OwnStep, SGD(), {"loss": None}, ARRAYS, {}),
-    "own step, not built": (lambda: OwnStep(built_on_data=True), SGD(), {}, ARRAYS, {}),
-    "own step, not built, eagerly": (
-        lambda: OwnStep(built_on_data=True),
+    "sample weights, validation and metrics": (
+        mlp,
         SGD(),
-        {"run_eagerly": True},
-        ARRAYS,
-        {},
+        {"metrics": ["mae"]},
+        {"sample_weight": WEIGHTS, "validation_data": (X[:5], Y[:5])},
     ),
-    "own tracker": (OwnTracker, SGD(), {}, ARRAYS, {}),
-    "a step in a branch": (StepInABranch, SGD(), {}, ARRAYS, {}),
-    "a step in a branch, with XLA": (StepInABranch, SGD(), {"jit_compile": True}, ARRAYS, {}),
-    "a step that is a tf.function": (StepInAFunction, SGD(), {}, ARRAYS, {}),
-    "two optimizers": (TwoOptimizers, SGD(), {}, ARRAYS, {}),
-    "XLA": (mlp, lambda: O.Adam(0.01), {"jit_compile": True}, ARRAYS, {}),
-    "eagerly": (mlp, SGD(), {"run_eagerly": True}, ARRAYS, {}),
-    "accumulation": (mlp, SGD(gradient_accumulation_steps=3), {}, ARRAYS, {}),
-    "moving average": (mlp, SGD(use_ema=True, ema_momentum=0.8), {}, ARRAYS, {}),
-    "loss scaling": (mlp, lambda: O.LossScaleOptimizer(O.SGD(0.1)), {}, ARRAYS, {}),
-    "loss scaling, with XLA": (mlp, lambda: O.LossScaleOptimizer(O.SGD(0.1)), {"jit_compile": True}, ARRAYS, {}),
-    "a scaled loss": (mlp, SGD(loss_scale_factor=64.0), {}, ARRAYS, {}),
-    "half precision": (half_precision, SGD(), {}, ARRAYS, {}),
-    "float64": (lambda: mlp(dtype="float64"), SGD(), {}, ARRAYS, {}),
-    "clipping": (mlp, SGD(clipnorm=0.1), {}, ARRAYS, {}),
-    "weight decay": (mlp, lambda: O.AdamW(0.01, weight_decay=0.1), {}, ARRAYS, {}),
-    "frozen layers": (frozen, SGD(), {}, ARRAYS, {}),
-    "an embedding": (embedding, SGD(), {}, lambda: (PIXELS, Y), {}),
-    "penalties and constraints": (penalised, SGD(), {}, ARRAYS, {}),
-    "not built": (lambda: Stack(built_on_data=True), SGD(), {}, ARRAYS, {}),
-    "partly built": (partly_built, SGD(), {}, ARRAYS, {}),
-    "a later first epoch": (mlp, SGD(), {}, ARRAYS, {"initial_epoch": 1}),
+    "a stream of unknown length": (mlp, SGD(), {}, {"x": stream}),
+    "own step, no loss compiled": (OwnStep, SGD(), {"loss": None}, {}),
+    "own step, not built": (lambda: OwnStep(built_on_data=True), SGD(), {}, {}),
+    "own step, not built, eagerly": (lambda: OwnStep(built_on_data=True), SGD(), {"run_eagerly": True}, {}),
+    "a step in a branch, with XLA": (StepInABranch, SGD(), {"jit_compile": True}, {}),
+    "a step that is a tf.function": (StepInAFunction, SGD(), {}, {}),
+    "two optimizers": (TwoOptimizers, SGD(), {}, {}),
+    "loss scaling, with XLA": (mlp, lambda: O.LossScaleOptimizer(O.SGD(0.1)), {"jit_compile": True}, {}),
+    "a scaled loss": (mlp, SGD(loss_scale_factor=64.0), {}, {}),
+    "partly built": (partly_built, SGD(), {}, {}),
+    "a later first epoch": (mlp, SGD(), {}, {"initial_epoch": 1}),
 }
 
 
 def run(kind, *callbacks):
     """Fit a kind; return the model, its history and what a callback after `callbacks` saw."""
-    build, optimizer, compiled, data, options = KINDS[kind]
+    build, optimizer, compiled, options = KINDS[kind]
     model, seen = build(), []
     keras.utils.set_random_seed(8)
     model.compile(optimizer(), **{"loss": "mse", "jit_compile": False} | compiled)
@@ -210,38 +131,26 @@ def run(kind, *callbacks):
         on_train_batch_end=lambda batch, logs: seen.append((batch, dict(logs))),
         on_epoch_end=lambda epoch, logs: seen.append((epoch, dict(logs))),
     )
-    arrays = data()
-    batch_size = {"batch_size": 4} if isinstance(arrays[0], np.ndarray) else {}
+    options = {"callbacks": [*callbacks, watcher], "epochs": 3, "verbose": 0, "shuffle": False} | options
+    options |= {"x": options["x"]()} if "x" in options else {"x": X, "y": Y, "batch_size": 4}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Your input ran out of data")  # how Keras finds out how long a stream is
-        warnings.filterwarnings("ignore", ".*PyDataset.*super")
-        history = model.fit(
-            *arrays, epochs=3, verbose=0, shuffle=False, callbacks=[*callbacks, watcher], **batch_size, **options
-        )
+        history = model.fit(**options)
     return model, history.history, seen
 
 
 def second_tape(kind, model, record):
     """Loss and gradient of every update by a tape of our own, at the weights on record."""
-    options = KINDS[kind][4]
-    y = LABELS if "class_weight" in options else Y
-    x = PIXELS if model.input_shape[-1] == 2 else X
-    weights = options.get("sample_weight")
-    if "class_weight" in options:
-        weights = np.array([CLASS_WEIGHTS[label] for label in y], "float32")
+    weights = KINDS[kind][3].get("sample_weight")
     sizes = np.cumsum([int(np.prod(variable.shape)) for variable in model.trainable_variables])[:-1]
     for k, theta in enumerate(record.parameters[:-1]):
         for variable, part in zip(model.trainable_variables, np.split(theta, sizes), strict=True):
             variable.assign(part.reshape(variable.shape))
         rows = slice(4 * (k % UPDATES), 4 * (k % UPDATES) + 4)
         with tf.GradientTape() as tape:
-            guess, weight = model(x[rows], training=True), None if weights is None else weights[rows]
-            own = isinstance(model, OwnStep)
-            loss = (
-                tf.reduce_mean((guess - y[rows]) ** 2)
-                if own
-                else model.compute_loss(x=x[rows], y=y[rows], y_pred=guess, sample_weight=weight)
-            )
+            guess, weight = model(X[rows], training=True), None if weights is None else weights[rows]
+            loss = tf.reduce_mean((guess - Y[rows]) ** 2, axis=1)
+            loss = tf.reduce_mean(loss if weight is None else loss * weight)
         parts = tape.gradient(loss, model.trainable_variables)
         yield float(loss), np.concatenate([np.ravel(tf.convert_to_tensor(part)) for part in parts])
 
@@ -265,17 +174,16 @@ def test_any_fit_is_recorded_as_a_second_tape_sees_it_and_trains_as_without_a_re
     record, epochs = recorder.trajectory, 2 if kind == "a later first epoch" else 3
     assert (len(record), record.updates_per_epoch, record.batch_size) == (epochs * UPDATES, UPDATES, 4)
     assert not record.diverged
-    if kind != "moving average":  # fit ends with the averaged weights, the record with the raw ones
-        np.testing.assert_array_equal(record.parameters[-1], backend.flat_parameters(recorded[0]))
+    np.testing.assert_array_equal(record.parameters[-1], backend.flat_parameters(recorded[0]))
     losses, gradients = zip(*second_tape(kind, recorded[0], record), strict=True)
     np.testing.assert_allclose(record.loss, losses, rtol=1e-5)
     np.testing.assert_allclose(record.gradients, gradients, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    "optimizer", [SGD(), lambda: O.Adam(0.01), SGD(clipnorm=0.1), SGD(gradient_accumulation_steps=3), SGD(use_ema=True)]
-)
-def test_the_record_of_fit_is_that_of_train_to_the_last_bit(optimizer):
+def test_the_record_of_fit_is_that_of_train_to_the_last_bit():
+    def optimizer():
+        return O.Adam(0.01, clipnorm=0.1, gradient_accumulation_steps=3, use_ema=True)
+
     options = {"batch_size": 4, "epochs": 2, "seed": 2}
     expected = train(mlp(), (X, Y), optimizer=optimizer(), **options)
     recorder = RecordTrajectory()
@@ -284,15 +192,6 @@ def test_the_record_of_fit_is_that_of_train_to_the_last_bit(optimizer):
         np.testing.assert_array_equal(getattr(recorder.trajectory, part), getattr(expected, part))
     for part in ("label", "layout", "batch_size"):
         assert getattr(recorder.trajectory, part) == getattr(expected, part)
-
-
-def test_a_loss_that_is_not_reduced_is_recorded_by_its_mean_as_keras_reports_it():
-    recorder, model = RecordTrajectory(), mlp()
-    model.compile(O.SGD(0.01), keras.losses.MeanSquaredError(reduction="none"))
-    history = model.fit(X, Y, batch_size=22, epochs=2, verbose=0, callbacks=[recorder])
-    np.testing.assert_allclose(recorder.trajectory.loss, history.history["loss"], rtol=1e-6)
-    step = np.diff(recorder.trajectory.parameters, axis=0)
-    np.testing.assert_allclose(step, -0.01 * recorder.trajectory.gradients, rtol=1e-3, atol=1e-6)
 
 
 def test_an_update_that_loss_scaling_skips_has_gradient_zero():
@@ -388,29 +287,28 @@ def test_the_rows_are_the_weights_at_which_each_gradient_was_taken_whatever_call
 class Raise(keras.callbacks.Callback):
     """Raise in a hook, the second time that it is called."""
 
-    def __init__(self, hook, error):
+    def __init__(self, hook):
         super().__init__()
-        self.error, self.calls = error, 0
+        self.calls = 0
         setattr(self, hook, self._raise)
 
     def _raise(self, *_, **__):
         self.calls += 1
         if self.calls == 2:
-            raise self.error
+            raise KeyboardInterrupt  # of all errors the one that no `except Exception` sees
 
 
-@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 @pytest.mark.parametrize("first", [True, False])
 @pytest.mark.parametrize(
     ("hook", "updates"), [("on_train_batch_begin", 1), ("on_train_batch_end", 2), ("on_test_begin", 12)]
 )
-def test_a_fit_that_another_callback_ends_leaves_its_record_and_nothing_else(hook, updates, first, error):
+def test_a_fit_that_another_callback_ends_leaves_its_record_and_nothing_else(hook, updates, first):
     model, recorder = mlp(), RecordTrajectory()
     model.compile("sgd", "mse")
     model.fit(X, Y, epochs=1, verbose=0, callbacks=[recorder])
     before, function = recorder.trajectory, model.train_function
-    callbacks = [recorder, Raise(hook, error)] if first else [Raise(hook, error), recorder]
-    with pytest.raises(error):
+    callbacks = [recorder, Raise(hook)] if first else [Raise(hook), recorder]
+    with pytest.raises(KeyboardInterrupt):
         model.fit(X, Y, batch_size=4, epochs=3, verbose=0, callbacks=callbacks, validation_data=(X, Y))
     record = recorder.trajectory
     assert len(record) == updates
@@ -422,24 +320,6 @@ def test_a_fit_that_another_callback_ends_leaves_its_record_and_nothing_else(hoo
         assert recorder.trajectory is record
     assert_untouched(model)
     assert model.train_function is function
-
-
-def press_ctrl_c():
-    class Press(keras.callbacks.Callback):
-        def on_train_batch_begin(self, batch, **_):
-            if batch == 3:
-                os.kill(os.getpid(), signal.SIGINT)
-
-    model, recorder = mlp(), RecordTrajectory()
-    model.compile("sgd", "mse")
-    with pytest.raises(KeyboardInterrupt):
-        model.fit(X, Y, batch_size=4, epochs=3, verbose=0, callbacks=[Press(), recorder])
-    assert len(recorder.trajectory) == 3
-    assert_untouched(model)
-
-
-def test_ctrl_c_leaves_the_record_as_far_as_it_came():
-    run_alone(press_ctrl_c)
 
 
 def test_data_that_fails_in_the_first_batch_leaves_nothing_behind():
@@ -553,14 +433,6 @@ def test_what_a_recorder_gave_is_not_changed_by_what_it_records_later():
 # ---- What is refused, and said
 
 
-def test_several_steps_an_execution_are_refused_before_anything_runs():
-    model = build_linear()
-    model.compile("sgd", "mse", steps_per_execution=4)
-    with pytest.raises(ValueError, match=r"model must be compiled with steps_per_execution=1 .*, not 4"):
-        model.fit(np.ones((8, 1)), np.ones((8, 1)), batch_size=1, verbose=0, callbacks=[RecordTrajectory()])
-    assert model.get_weights()[0].item() == 0
-
-
 def test_a_layer_that_was_frozen_after_compile_and_fit_is_refused():
     model = mlp()
     model.compile("sgd", "mse")
@@ -617,21 +489,15 @@ def test_a_step_that_hands_no_gradient_to_an_optimizer_is_recorded_without_and_s
 
 
 class Centred(O.SGD):
-    """Gradient centralisation, as people write it: in front of Keras' own method."""
+    """Gradient centralisation in front of Keras' own method; of `apply_gradients`, tests/kinds.py has such a one."""
 
-    def apply_gradients(self, grads_and_vars):
-        return super().apply_gradients([(part - tf.reduce_mean(part), weight) for part, weight in grads_and_vars])
-
-
-class CentredInApply(O.SGD):
     def apply(self, grads, trainable_variables=None):
         return super().apply([part - tf.reduce_mean(part) for part in grads], trainable_variables)
 
 
-@pytest.mark.parametrize("kind", [Centred, CentredInApply])
-def test_the_gradient_is_that_of_the_batch_where_an_optimizer_of_ones_own_changes_it(kind):
+def test_the_gradient_is_that_of_the_batch_where_an_optimizer_of_ones_own_changes_it():
     model, recorder = Stack(), RecordTrajectory()
-    model.compile(kind(0.1), "mse", jit_compile=False)
+    model.compile(Centred(0.1), "mse", jit_compile=False)
     model.fit(X, Y, batch_size=22, epochs=1, verbose=0, callbacks=[recorder])
     record = recorder.trajectory
     plain = train(Stack(), (X, Y), optimizer="sgd", batch_size=None, epochs=1)
@@ -694,23 +560,11 @@ def test_a_step_without_a_tape_shows_the_loss_that_it_returns_or_is_refused():
         model.fit(X, Y, verbose=0, callbacks=[RecordTrajectory(record="parameters")])
 
 
-def test_asking_for_the_record_before_fit_says_what_to_do():
+def test_asking_for_the_record_before_fit_says_what_to_do_and_for_another_one_what_there_is():
     with pytest.raises(AttributeError, match="pass this callback to fit first"):
         _ = RecordTrajectory().trajectory
-
-
-@pytest.mark.parametrize(
-    ("option", "error", "words"),
-    [
-        ({"record_every": 0}, ValueError, "record_every must be a whole number of at least 1, not 0"),
-        ({"record": "weights"}, ValueError, "record must be one of 'parameters', 'gradients', not 'weights'"),
-        ({"record": 3}, TypeError, "record must be names among 'parameters', 'gradients', not 3"),
-        ({"max_bytes": 1.5}, TypeError, "max_bytes must be a whole number of at least 1, not 1.5"),
-    ],
-)
-def test_bad_arguments_are_refused_by_name(option, error, words):
-    with pytest.raises(error, match=words):
-        RecordTrajectory(**option)
+    with pytest.raises(ValueError, match="record must be one of 'parameters', 'gradients', not 'weights'"):
+        RecordTrajectory(record="weights")
 
 
 def test_a_callback_that_stands_in_the_list_twice_records_each_update_once():

@@ -88,7 +88,6 @@ def test_take_keeps_the_order_asked_for():
         (np.ones((2, 1, 1)), [1.0, 2.0], ValueError, r"inputs must have shape \(N, D\) or \(N,\), not \(2, 1, 1\)"),
         ([[1.0], [2.0]], [1.0], ValueError, "as many rows, not 2 and 1"),
         (np.empty((0, 1)), np.empty((0, 1)), ValueError, "at least one row and one column"),
-        ([["a"], ["b"]], [1.0, 2.0], TypeError, "inputs must be an array of numbers"),
         (
             [[1.0], [2.0]],
             np.ones((2, 1, 1)),
@@ -106,11 +105,7 @@ def test_bad_data_is_refused_in_words(inputs, targets, error, words):
     ("call", "error", "words"),
     [
         (lambda: make_line(0), ValueError, "n must be a whole number of at least 1, not 0"),
-        (lambda: make_line(2.5), TypeError, r"n must be a whole number of at least 1, not 2.5 \(float\)"),
-        (lambda: make_line(True), TypeError, "n must be a whole number"),
         (lambda: make_line(noise=-1), ValueError, "noise must be a finite number at least 0, not -1.0"),
-        (lambda: make_line(slope=np.nan), ValueError, "slope must be a finite number, not nan"),
-        (lambda: make_line(slope="2"), TypeError, "slope must be a finite number, not '2'"),
         (lambda: make_moons(1), ValueError, "n must be a whole number of at least 2"),
         (lambda: batch_order(4, 5, 1), ValueError, "batch_size must be a whole number from 1 to 4, not 5"),
         (lambda: batch_order(4, 0, 1), ValueError, "batch_size must be a whole number from 1 to 4, not 0"),

@@ -65,6 +65,7 @@ ODD: dict[str, tuple[set[str], Callable[[], Any]]] = {
     "a list of an empty list": (NUMBERS | TRUTHS, lambda: [[]]),
     "no rows": (NUMBERS, lambda: np.empty((0, 2))),
     "NaN in a list": (ITEMS, lambda: [0.0, np.nan]),
+    "NaN in a matrix": (ITEMS, lambda: [[0.0, np.nan], [np.nan, 0.0]]),
     "None in a list": (ITEMS, lambda: [1.0, None]),
     "digits in a list": (ITEMS | {"texts"}, lambda: ["1", "2"]),
     "truths": (TRUTHS, lambda: [True, False]),
@@ -188,6 +189,10 @@ def film(*args, **options):
 film.__signature__ = inspect.signature(g.animate_descent)
 
 
+def calling(function, /, **arguments):
+    return function, arguments
+
+
 def theory(name, **arguments):
     return {name: (getattr(g, name), arguments)}
 
@@ -202,156 +207,120 @@ def schedule(name, **arguments):
 
 CALLS: dict[str, tuple[Callable[..., Any], Mapping[str, Argument]]] = {
     # data and records
-    "Dataset": (
-        g.Dataset,
-        {"inputs": numbers([[1.0], [2.0]], "truths"), "targets": numbers([1.0, 2.0], "truths"), "name": word("a")},
+    "Dataset": calling(
+        g.Dataset, inputs=numbers([[1.0], [2.0]], "truths"), targets=numbers([1.0, 2.0], "truths"), name=word("a")
     ),
-    "Dataset.take": (method(g.make_line, "take"), {"rows": numbers([0, 0])}),
-    "make_line": (
-        g.make_line,
-        {"n": whole(3), "slope": real(2.0), "intercept": real(1.0), "noise": real(0.1), "seed": seed},
+    "Dataset.take": calling(method(g.make_line, "take"), rows=numbers([0, 0])),
+    "make_line": calling(g.make_line, n=whole(3), slope=real(2.0), intercept=real(1.0), noise=real(0.1), seed=seed),
+    "make_moons": calling(g.make_moons, n=whole(4), noise=real(0.1), seed=seed),
+    "load_digits": calling(g.load_digits),
+    "batch_order": calling(
+        g.batch_order, n=whole(4), batch_size=whole(2, OR_NONE), epochs=whole(2), seed=seed, shuffle=flag(True)
     ),
-    "make_moons": (g.make_moons, {"n": whole(4), "noise": real(0.1), "seed": seed}),
-    "load_digits": (g.load_digits, {}),
-    "batch_order": (
-        g.batch_order,
-        {
-            "n": whole(4),
-            "batch_size": whole(2, OR_NONE),
-            "epochs": whole(2),
-            "seed": seed,
-            "shuffle": flag(True),
-        },
-    ),
-    "Trajectory": (
+    "Trajectory": calling(
         g.Trajectory,
-        {
-            "parameters": numbers([[0.0, 1.0], [0.5, 0.5]]),
-            "loss": numbers([1.0]),
-            "gradients": numbers([[0.5, -0.5]]),
-            "updates_per_epoch": whole(1),
-            "diverged": flag(False),
-            "label": word("SGD"),
-            "updates": numbers([0, 1]),
-            "batch_size": whole(2, OR_NONE),
-            **named,
-        },
+        parameters=numbers([[0.0, 1.0], [0.5, 0.5]]),
+        loss=numbers([1.0]),
+        gradients=numbers([[0.5, -0.5]]),
+        updates_per_epoch=whole(1),
+        diverged=flag(False),
+        label=word("SGD"),
+        updates=numbers([0, 1]),
+        batch_size=whole(2, OR_NONE),
+        **named,
     ),
-    "Trajectory.weight": (method(run, "weight"), {"name": word("w")}),
-    "Sweep": (
+    "Trajectory.weight": calling(method(run, "weight"), name=word("w")),
+    "Sweep": calling(
         g.Sweep,
-        {
-            "loss": numbers([1.0]),
-            "diverged": taking("truths")([False]),
-            "parameters": numbers([[0.0, 1.0]]),
-            "updates": numbers([2]),
-            "steps": whole(2),
-            "label": word("SGD"),
-            "learning_rate": numbers([0.1]),
-            "target": real(0.1, OR_NONE),
-            "steps_to_target": numbers([-1]),
-            "hyperparameters": thing({"momentum": np.array([0.5])}, "mapping"),
-            "seed": numbers([1]),
-            "batch_size": whole(2, OR_NONE),
-            **named,
-        },
+        loss=numbers([1.0]),
+        diverged=taking("truths")([False]),
+        parameters=numbers([[0.0, 1.0]]),
+        updates=numbers([2]),
+        steps=whole(2),
+        label=word("SGD"),
+        learning_rate=numbers([0.1]),
+        target=real(0.1, OR_NONE),
+        steps_to_target=numbers([-1]),
+        hyperparameters=thing({"momentum": np.array([0.5])}, "mapping"),
+        seed=numbers([1]),
+        batch_size=whole(2, OR_NONE),
+        **named,
     ),
     # by hand
-    "descend": (
+    "descend": calling(
         g.descend,
-        {
-            "objective": thing(lambda: g.LeastSquares(g.make_line())),
-            "rule": thing(lambda: rules.gradient_descent(0.1)),
-            "theta0": theta,
-            "steps": whole(1, OR_NONE),
-            "batches": things([[0], [1, 2]], OR_NONE),
-        },
+        objective=thing(lambda: g.LeastSquares(g.make_line())),
+        rule=thing(lambda: rules.gradient_descent(0.1)),
+        theta0=theta,
+        steps=whole(1, OR_NONE),
+        batches=things([[0], [1, 2]], OR_NONE),
     ),
-    "LeastSquares": (g.LeastSquares, {"dataset": dataset}),
-    "LeastSquares.value_and_grad": (
-        method(lambda: g.LeastSquares(g.make_line()), "value_and_grad"),
-        {"theta": theta, "rows": rows},
+    "LeastSquares": calling(g.LeastSquares, dataset=dataset),
+    "LeastSquares.value_and_grad": calling(
+        method(lambda: g.LeastSquares(g.make_line()), "value_and_grad"), theta=theta, rows=rows
     ),
-    "NoisyQuadratic": (g.NoisyQuadratic, {"hessian": hessian, "minima": numbers([[0.0, 1.0]])}),
-    "NoisyQuadratic.value_and_grad": (
-        method(lambda: g.NoisyQuadratic(HESSIAN, [[0.0, 0.0]] * 3), "value_and_grad"),
-        {"theta": theta, "rows": rows},
+    "NoisyQuadratic": calling(g.NoisyQuadratic, hessian=hessian, minima=numbers([[0.0, 1.0]])),
+    "NoisyQuadratic.value_and_grad": calling(
+        method(lambda: g.NoisyQuadratic(HESSIAN, [[0.0, 0.0]] * 3), "value_and_grad"), theta=theta, rows=rows
     ),
-    "Dense": (
-        g.Dense,
-        {"weights": numbers([[1.0, 2.0]]), "bias": numbers([0.0, 0.0], OR_NONE), "activation": word("softmax")},
+    "Dense": calling(
+        g.Dense, weights=numbers([[1.0, 2.0]]), bias=numbers([0.0, 0.0], OR_NONE), activation=word("softmax")
     ),
-    "trace_backprop": (
+    "trace_backprop": calling(
         g.trace_backprop,
-        {
-            "layers": thing(lambda: [g.Dense([[1.0]], [0.0])]),
-            "inputs": numbers([[1.0], [2.0]], "truths"),
-            "targets": numbers([1.0, 0.0], "truths"),
-            "loss": word("mae"),
-        },
+        layers=thing(lambda: [g.Dense([[1.0]], [0.0])]),
+        inputs=numbers([[1.0], [2.0]], "truths"),
+        targets=numbers([1.0, 0.0], "truths"),
+        loss=word("mae"),
     ),
-    "BackpropTrace.explain": (
-        method(lambda: g.trace_backprop([g.Dense([[1.0]])], [[1.0]], [[2.0]]), "explain"),
-        {"limit": whole(10)},
+    "BackpropTrace.explain": calling(
+        method(lambda: g.trace_backprop([g.Dense([[1.0]])], [[1.0]], [[2.0]]), "explain"), limit=whole(10)
     ),
-    "numerical_gradient": (
+    "numerical_gradient": calling(
         g.numerical_gradient,
-        {
-            "function": function(lambda: lambda theta: (theta**2).sum()),
-            "theta": theta,
-            "method": word("forward"),
-            "h": real(1e-3, OR_NONE),
-        },
+        function=function(lambda: lambda theta: (theta**2).sum()),
+        theta=theta,
+        method=word("forward"),
+        h=real(0.001, OR_NONE),
     ),
     # landscapes
-    "Plane": (
-        g.Plane,
-        {"origin": numbers([0.0, 0.0]), "directions": numbers(np.eye(2)), "labels": things(("u", "v"))},
-    ),
-    "Plane.of_parameters": (
+    "Plane": calling(g.Plane, origin=numbers([0.0, 0.0]), directions=numbers(np.eye(2)), labels=things(("u", "v"))),
+    "Plane.of_parameters": calling(
         g.Plane.of_parameters,
-        {
-            "theta": numbers([1.0, 2.0, 3.0]),
-            "first": whole(0),
-            "second": whole(2),
-            "labels": things(("u", "v"), OR_NONE),
-        },
+        theta=numbers([1.0, 2.0, 3.0]),
+        first=whole(0),
+        second=whole(2),
+        labels=things(("u", "v"), OR_NONE),
     ),
-    "Plane.point": (method(g.Plane.of_parameters, "point"), {"a": numbers([1.0, 2.0]), "b": numbers(0.5)}),
-    "Plane.project": (method(g.Plane.of_parameters, "project"), {"parameters": numbers([[1.0, 2.0]])}),
-    "Slice": (
+    "Plane.point": calling(method(g.Plane.of_parameters, "point"), a=numbers([1.0, 2.0]), b=numbers(0.5)),
+    "Plane.project": calling(method(g.Plane.of_parameters, "project"), parameters=numbers([[1.0, 2.0]])),
+    "Slice": calling(
         g.Slice,
-        {
-            "plane": thing(g.Plane.of_parameters),
-            "a": numbers([0.0, 1.0]),
-            "b": numbers([0.0, 1.0, 2.0]),
-            "loss": numbers(np.ones((3, 2))),
-        },
+        plane=thing(g.Plane.of_parameters),
+        a=numbers([0.0, 1.0]),
+        b=numbers([0.0, 1.0, 2.0]),
+        loss=numbers(np.ones((3, 2))),
     ),
-    "pca_plane": (g.pca_plane, {"path": numbers([[0.0, 1.0], [1.0, 0.0], [3.0, 3.0]])}),
-    "loss_grid": (
+    "pca_plane": calling(g.pca_plane, path=numbers([[0.0, 1.0], [1.0, 0.0], [3.0, 3.0]])),
+    "loss_grid": calling(
         g.loss_grid,
-        {
-            "loss_function": function(lambda: g.line_loss(g.make_line())),
-            "plane": thing(g.Plane.of_parameters, OR_NONE),
-            "a_range": numbers((0.0, 1.0), OR_NONE),
-            "b_range": numbers((0.0, 1.0), OR_NONE),
-            "around": numbers([[0.0, 0.0], [1.0, 1.0]], OR_NONE),
-            "resolution": whole(3),
-        },
+        loss_function=function(lambda: g.line_loss(g.make_line())),
+        plane=thing(g.Plane.of_parameters, OR_NONE),
+        a_range=numbers((0.0, 1.0), OR_NONE),
+        b_range=numbers((0.0, 1.0), OR_NONE),
+        around=numbers([[0.0, 0.0], [1.0, 1.0]], OR_NONE),
+        resolution=whole(3),
     ),
-    "loss_between": (
+    "loss_between": calling(
         g.loss_between,
-        {
-            "loss_function": function(lambda: g.line_loss(g.make_line())),
-            "start": theta,
-            "end": numbers([1.0, 0.0]),
-            "span": numbers((0.0, 2.0)),
-            "points": whole(3),
-        },
+        loss_function=function(lambda: g.line_loss(g.make_line())),
+        start=theta,
+        end=numbers([1.0, 0.0]),
+        span=numbers((0.0, 2.0)),
+        points=whole(3),
     ),
-    "line_loss": (g.line_loss, {"dataset": dataset}),
-    "line_loss()": (g.line_loss(g.make_line()), {"theta": theta}),
+    "line_loss": calling(g.line_loss, dataset=dataset),
+    "line_loss()": calling(g.line_loss(g.make_line()), theta=theta),
     # theory
     **theory("line_hessian", dataset=dataset),
     **theory("max_stable_learning_rate", hessian=hessian, beta=real(0.5), nesterov=flag(True)),
@@ -374,146 +343,116 @@ CALLS: dict[str, tuple[Callable[..., Any], Mapping[str, Argument]]] = {
     **theory("max_stable_sgd_learning_rate", dataset=dataset, batch_size=batch_size, replacement=replacement),
     **theory("cyclic_contraction_rate", dataset=dataset, learning_rate=rate, batch_size=batch_size),
     # pictures
-    "look_of": (g.look_of, {"trajectory": thing(run), "by": by}),
-    "use_style": (mpl.rc_context()(g.use_style), {}),
-    "draw_loss": (
+    "look_of": calling(g.look_of, trajectory=thing(run), by=by),
+    "use_style": calling(mpl.rc_context()(g.use_style)),
+    "draw_loss": calling(
         g.draw_loss,
-        {
-            "ax": ax,
-            "trajectories": thing(run),
-            "x": word("epochs"),
-            "scale": word("linear"),
-            "epoch_mean": flag(True),
-            "by": by,
-        },
+        ax=ax,
+        trajectories=thing(run),
+        x=word("epochs"),
+        scale=word("linear"),
+        epoch_mean=flag(True),
+        by=by,
     ),
-    "draw_loss_surface": (
-        g.draw_loss_surface,
-        {"ax": ax, "surface": thing(surface), "levels": whole(3), "numbers": flag(False)},
+    "draw_loss_surface": calling(
+        g.draw_loss_surface, ax=ax, surface=thing(surface), levels=whole(3), numbers=flag(False)
     ),
-    "draw_map": (
-        g.draw_map,
-        {
-            "ax": ax,
-            "sweeps": thing(swept),
-            "x": numbers([0.0, 1.0]),
-            "y": numbers([0.0, 0.0]),
-            "value": word("updates"),
-        },
+    "draw_map": calling(
+        g.draw_map, ax=ax, sweeps=thing(swept), x=numbers([0.0, 1.0]), y=numbers([0.0, 0.0]), value=word("updates")
     ),
-    "draw_path": (
-        g.draw_path,
-        {"ax": ax, "trajectory": thing(run), "plane": thing(g.Plane.of_parameters, OR_NONE), "by": by},
+    "draw_path": calling(g.draw_path, ax=ax, trajectory=thing(run), plane=thing(g.Plane.of_parameters, OR_NONE), by=by),
+    "draw_minimum": calling(g.draw_minimum, ax=ax, point=theta, plane=thing(g.Plane.of_parameters, OR_NONE)),
+    "draw_data": calling(g.draw_data, ax=ax, dataset=dataset),
+    "draw_fits": calling(
+        g.draw_fits, ax=ax, dataset=dataset, trajectory=thing(run), updates=numbers([0, 2], OR_NONE), by=by
     ),
-    "draw_minimum": (g.draw_minimum, {"ax": ax, "point": theta, "plane": thing(g.Plane.of_parameters, OR_NONE)}),
-    "draw_data": (g.draw_data, {"ax": ax, "dataset": dataset}),
-    "draw_fits": (
-        g.draw_fits,
-        {"ax": ax, "dataset": dataset, "trajectory": thing(run), "updates": numbers([0, 2], OR_NONE), "by": by},
-    ),
-    "draw_descent": (
+    "draw_descent": calling(
         plotting.draw_descent,
-        {
-            "axes": thing(lambda: [axes(1), axes(2)]),
-            "dataset": dataset,
-            "trajectories": thing(run),
-            "surface": thing(surface, OR_NONE),
-            "by": by,
-        },
+        axes=thing(lambda: [axes(1), axes(2)]),
+        dataset=dataset,
+        trajectories=thing(run),
+        surface=thing(surface, OR_NONE),
+        by=by,
     ),
-    "animate_descent": (
+    "animate_descent": calling(
         film,
-        {
-            "dataset": dataset,
-            "trajectories": thing(run),
-            "surface": thing(surface, OR_NONE),
-            "frames": whole(3),
-            "interval": whole(50),
-            "by": by,
-        },
+        dataset=dataset,
+        trajectories=thing(run),
+        surface=thing(surface, OR_NONE),
+        frames=whole(3),
+        interval=whole(50),
+        by=by,
     ),
     # in Keras
-    "build_linear": (g.build_linear, {"weight": real(0.5), "bias": real(0.5), "dtype": word("float64")}),
-    "build_mlp": (
+    "build_linear": calling(g.build_linear, weight=real(0.5), bias=real(0.5), dtype=word("float64")),
+    "build_mlp": calling(
         g.build_mlp,
-        {
-            "units": numbers([2, 1]),
-            "inputs": whole(1),
-            "activation": word("relu"),
-            "output_activation": word("sigmoid", OR_NONE),
-            "seed": seed,
-            "dtype": word("float64"),
-        },
+        units=numbers([2, 1]),
+        inputs=whole(1),
+        activation=word("relu"),
+        output_activation=word("sigmoid", OR_NONE),
+        seed=seed,
+        dtype=word("float64"),
     ),
-    "as_layers": (g.as_layers, {"model": model}),
-    "KerasObjective": (g.KerasObjective, {"model": model, "dataset": dataset, "loss": loss}),
-    "KerasObjective.value": (method(objective, "value"), {"theta": theta, "rows": rows}),
-    "KerasObjective.value_and_grad": (method(objective, "value_and_grad"), {"theta": theta, "rows": rows}),
-    "KerasObjective.hessian_product": (method(objective, "hessian_product"), {"theta": theta, "vector": theta}),
-    "sharpness": (
-        g.sharpness,
-        {"model": model, "dataset": dataset, "loss": loss, "parameters": numbers(POINT, OR_NONE)},
-    ),
-    "check_gradients": (
+    "as_layers": calling(g.as_layers, model=model),
+    "KerasObjective": calling(g.KerasObjective, model=model, dataset=dataset, loss=loss),
+    "KerasObjective.value": calling(method(objective, "value"), theta=theta, rows=rows),
+    "KerasObjective.value_and_grad": calling(method(objective, "value_and_grad"), theta=theta, rows=rows),
+    "KerasObjective.hessian_product": calling(method(objective, "hessian_product"), theta=theta, vector=theta),
+    "sharpness": calling(g.sharpness, model=model, dataset=dataset, loss=loss, parameters=numbers(POINT, OR_NONE)),
+    "check_gradients": calling(
         g.check_gradients,
-        {
-            "model_or_layers": thing(lambda: [g.Dense([[1.0]], [0.0])]),
-            "dataset": dataset,
-            "loss": word("mse", OR_NONE),
-            "at_most": whole(1),
-            "seed": seed,
-        },
+        model_or_layers=thing(lambda: [g.Dense([[1.0]], [0.0])]),
+        dataset=dataset,
+        loss=word("mse", OR_NONE),
+        at_most=whole(1),
+        seed=seed,
     ),
-    "RecordTrajectory": (
-        g.RecordTrajectory,
-        {"record": things(["parameters"], "texts"), "record_every": whole(2), "max_bytes": whole(120)},
+    "RecordTrajectory": calling(
+        g.RecordTrajectory, record=things(["parameters"], "texts"), record_every=whole(2), max_bytes=whole(120)
     ),
-    "train": (
+    "train": calling(
         g.train,
-        {
-            "model": model,
-            "dataset": dataset,
-            "optimizer": word("sgd"),
-            "loss": loss,
-            "batch_size": whole(2, OR_NONE),
-            "epochs": whole(1),
-            "seed": seed,
-            "shuffle": flag(False),
-            "record": things(["parameters"], "texts"),
-            "record_every": whole(1),
-            "max_bytes": whole(120),
-            "jit": flag(False),
-            "progress": flag(False),
-        },
+        model=model,
+        dataset=dataset,
+        optimizer=word("sgd"),
+        loss=loss,
+        batch_size=whole(2, OR_NONE),
+        epochs=whole(1),
+        seed=seed,
+        shuffle=flag(False),
+        record=things(["parameters"], "texts"),
+        record_every=whole(1),
+        max_bytes=whole(120),
+        jit=flag(False),
+        progress=flag(False),
     ),
-    "sweep": (
+    "sweep": calling(
         g.sweep,
-        {
-            "model": model,
-            "dataset": dataset,
-            "optimizer": word("sgd"),
-            "loss": loss,
-            "steps": whole(1),
-            "batch_size": whole(2, OR_NONE),
-            "learning_rate": numbers(0.1, OR_NONE),
-            "start": numbers([[0.0, 0.0]], OR_NONE),
-            "scale": numbers([[1.0, 1.0]], OR_NONE),
-            "hyperparameters": thing(None, OR_NONE, "mapping"),
-            "seed": numbers(0),
-            "shuffle": flag(False),
-            "target": real(0.1, OR_NONE),
-            "tile": whole(4),
-            "jit": flag(False),
-            "progress": flag(False),
-            "checkpoint": thing(None, OR_NONE, "text"),
-        },
+        model=model,
+        dataset=dataset,
+        optimizer=word("sgd"),
+        loss=loss,
+        steps=whole(1),
+        batch_size=whole(2, OR_NONE),
+        learning_rate=numbers(0.1, OR_NONE),
+        start=numbers([[0.0, 0.0]], OR_NONE),
+        scale=numbers([[1.0, 1.0]], OR_NONE),
+        hyperparameters=thing(None, OR_NONE, "mapping"),
+        seed=numbers(0),
+        shuffle=flag(False),
+        target=real(0.1, OR_NONE),
+        tile=whole(4),
+        jit=flag(False),
+        progress=flag(False),
+        checkpoint=thing(None, OR_NONE, "text"),
     ),
     # update rules, schedules and the tape
     **rule("gradient_descent"),
     **rule("momentum", beta=real(0.5), nesterov=flag(True)),
-    **rule("adagrad", initial_accumulator_value=real(0.1), epsilon=real(1e-7)),
-    **rule("rmsprop", rho=real(0.5), momentum=real(0.5), epsilon=real(1e-7), centered=flag(True)),
-    **rule("adadelta", rho=real(0.5), epsilon=real(1e-7)),
+    **rule("adagrad", initial_accumulator_value=real(0.1), epsilon=real(1e-07)),
+    **rule("rmsprop", rho=real(0.5), momentum=real(0.5), epsilon=real(1e-07), centered=flag(True)),
+    **rule("adadelta", rho=real(0.5), epsilon=real(1e-07)),
     **rule("adam", **adam),
     **rule("amsgrad", **adam),
     **rule("nadam", **adam),
@@ -526,19 +465,17 @@ CALLS: dict[str, tuple[Callable[..., Any], Mapping[str, Argument]]] = {
     **schedule("inverse_time_decay", **decay),
     **schedule("cosine_decay", initial_learning_rate=rate, decay_steps=whole(10), alpha=real(0.1)),
     **schedule("warm_up", schedule=real(0.1, "function"), warmup_steps=whole(3)),
-    "tape.Value": (
+    "tape.Value": calling(
         tape.Value,
-        {
-            "number": real(1.0),
-            "name": word("x"),
-            "operation": word("+"),
-            "parents": things(lambda: (node(),)),
-            "local_derivatives": numbers([1.0]),
-        },
+        number=real(1.0),
+        name=word("x"),
+        operation=word("+"),
+        parents=things(lambda: (node(),)),
+        local_derivatives=numbers([1.0]),
     ),
     **{f"tape.{name}": (getattr(tape, name), {"root": thing(node)}) for name in ("in_order", "backward")},
-    "graph.layout": (graph.layout, {"root": thing(node)}),
-    "tape.walk_back": (lambda root: list(tape.walk_back(root)), {"root": thing(node)}),
+    "graph.layout": calling(graph.layout, root=thing(node)),
+    "tape.walk_back": calling(lambda root: list(tape.walk_back(root)), root=thing(node)),
 }
 RESULTS = {"BackpropTrace", "GradientReport", "Diagnosis", "Finding"}  # functions return them
 ELSEWHERE = {"diagnose"}  # it trains for seconds: tests/test_diagnose.py tries its odd values

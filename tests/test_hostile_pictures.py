@@ -285,12 +285,7 @@ def chain(length):
     return end
 
 
-@pytest.mark.parametrize("length", [400, 4_000, 40_000])
+@pytest.mark.parametrize("length", [400, 40_000])
 def test_a_graph_too_large_to_draw_is_refused_before_its_places_are_sought(length):
     with pytest.raises(ValueError, match=f"root must have at most 400 nodes to be drawn, not {length + 1}"):
         graph.layout(chain(length))
-
-
-def test_a_graph_of_any_depth_has_derivatives():
-    end = chain(40_000)
-    assert tape.backward(end)[end.parents[1]] == 40_001

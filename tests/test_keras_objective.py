@@ -148,22 +148,6 @@ def test_a_keras_model_where_layers_belong_is_told_the_way():
 # KerasObjective
 
 
-def test_the_notebook_neuron_has_its_loss_and_gradient_in_both_precisions():
-    for dtype in ("float32", "float64"):
-        loss, gradient = keras_gradient(build_linear(dtype=dtype), make_line())
-        assert loss == 30
-        np.testing.assert_array_equal(gradient, [-30, -10])
-
-
-@pytest.mark.parametrize("loss", [SPARSE, keras.losses.SparseCategoricalCrossentropy(), keras.losses.get(SPARSE)])
-def test_a_loss_by_any_name_is_computed_in_the_models_precision(loss):
-    model, data = classifier(), some_data()
-    value, gradient = keras_gradient(model, data, loss=loss)
-    trace = trace_backprop(as_layers(model), data.inputs, data.targets, loss=SPARSE)
-    assert value == pytest.approx(trace.loss, rel=1e-15)
-    np.testing.assert_allclose(gradient, trace.gradient, atol=1e-15)
-
-
 def test_an_objective_takes_rows_and_any_theta_and_leaves_the_model_alone():
     model, data = classifier(), some_data()
     before = [weight.copy() for weight in model.get_weights()]
@@ -183,132 +167,36 @@ def test_an_objective_takes_rows_and_any_theta_and_leaves_the_model_alone():
         np.testing.assert_array_equal(ours, theirs)
 
 
-def test_penalties_count_dropout_does_not_and_averages_stay():
-    model = sequential(
-        keras.layers.Dense(3, kernel_regularizer=keras.regularizers.L2(0.5)),
-        keras.layers.BatchNormalization(),
-        keras.layers.Dropout(0.5),
-        keras.layers.Dense(1),
-    )
-    data = Dataset(np.ones((4, 2)), np.zeros(4))
-    model.compile(loss="mse")
-    before = [v.numpy() for v in model.variables]
-    value, gradient = keras_gradient(model, data)
-    assert value == pytest.approx(model.evaluate(data.inputs, data.targets, verbose=0), rel=1e-6)
-    assert len(gradient) == 6 + 3 + 6 + 3 + 1
-    for old, new in zip(before, [v.numpy() for v in model.variables], strict=True):
-        np.testing.assert_array_equal(old, new)
-
-
-def test_rows_take_the_shape_that_the_model_asks_for():
-    model = keras.Sequential([
-        keras.Input((4, 4, 1)),
-        keras.layers.Conv2D(2, 2, activation="relu"),
-        keras.layers.Flatten(),
-        keras.layers.Dense(3, activation="softmax"),
-    ])  # fmt: skip
-    data = some_data(columns=16)
-    expected = keras.losses.sparse_categorical_crossentropy(data.targets, model(data.inputs.reshape(-1, 4, 4, 1)))
-    assert keras_gradient(model, data, loss=SPARSE)[0] == pytest.approx(float(tf.reduce_mean(expected)), rel=1e-6)
-    with pytest.raises(ValueError, match="expected axis -1 of input shape to have value 1"):
-        keras_gradient(subclassed(), data)
-
-
-def test_labels_fit_one_output():
-    model = build_mlp([1], inputs=2, seed=0, output_activation="sigmoid", dtype="float64")
-    data = some_data(classes=2)
-    value, _ = keras_gradient(model, data, loss="binary_crossentropy")
-    trace = trace_backprop(as_layers(model), data.inputs, data.targets, loss="binary_crossentropy")
-    assert value == pytest.approx(trace.loss, rel=1e-15)
-
-
-def test_a_product_with_the_hessian_is_the_change_of_the_gradient():
-    objective = KerasObjective(classifier(), some_data(), loss=SPARSE)
-    theta, vector = objective.theta, np.random.default_rng(0).normal(size=len(objective.theta))
-    h = 1e-5
-    ahead, behind = (objective.value_and_grad(theta + sign * h * vector)[1] for sign in (1, -1))
-    np.testing.assert_allclose(objective.hessian_product(theta, vector), (ahead - behind) / (2 * h), atol=1e-8)
-
-
 @pytest.mark.parametrize(
-    ("call", "error", "words"),
+    ("call", "words"),
     [
-        (lambda: KerasObjective([1], make_line()), TypeError, r"model must be a keras.Model, not \[1\]"),
-        (
-            lambda: KerasObjective(build_linear(), [1]),
-            TypeError,
-            r"dataset must be a Dataset or a pair \(x, y\) of arrays, not list",
-        ),
-        (
-            lambda: KerasObjective(frozen_first(), some_data()),
-            ValueError,
-            "must have a trainable weight.*: set trainable = True",
-        ),
-        (
-            lambda: KerasObjective(Subclass(), make_line()),
-            ValueError,
-            "must be built: start it with keras.Input, or call it",
-        ),
-        (
-            lambda: KerasObjective(build_linear(), some_data()),
-            ValueError,
-            "dataset must fit the model's inputs: 1 columns",
-        ),
+        (lambda: KerasObjective(build_linear(), some_data()), "dataset must fit the model's inputs: 1 columns"),
         (
             lambda: KerasObjective(classifier(), Dataset(np.ones((2, 2)), np.ones(2))),
-            ValueError,
             r"y must have the shape of the predictions, \(N, 3\), not \(2, 1\)",
         ),
-        (lambda: keras_gradient(build_linear(), make_line(), loss="hinges"), ValueError, "name of a Keras loss"),
-        (lambda: keras_gradient(build_linear(), make_line(), loss="x_from_logits"), ValueError, "name of a Keras loss"),
-        (lambda: keras_gradient(build_linear(), make_line(), loss=3), TypeError, "loss must be a name, a callable"),
-        (lambda: KerasObjective(build_linear(), make_line()).value([1.0]), ValueError, "theta must have the model's 2"),
-        (lambda: KerasObjective(build_linear(), make_line()).value([1.0, np.nan]), ValueError, "theta must be finite"),
-        (lambda: sharpness(build_linear(), make_line(), parameters=np.ones((1, 1, 2))), ValueError, "parameters must"),
+        (lambda: keras_gradient(build_linear(), make_line(), loss="hinges"), "name of a Keras loss"),
+        (lambda: keras_gradient(build_linear(), make_line(), loss="x_from_logits"), "name of a Keras loss"),
+        (lambda: keras_gradient(build_linear(), make_line(), loss=[]), r"loss must be one loss, .* not \[\]"),
+        (lambda: KerasObjective(build_linear(), make_line()).value([1.0]), "theta must have the model's 2"),
+        (lambda: sharpness(build_linear(), make_line(), parameters=np.ones((1, 1, 2))), "parameters must"),
         (
             lambda: sharpness(build_mlp([3, 1], inputs=1, seed=0), make_line(), parameters=np.full(10, 1e30)),
-            ValueError,
             "parameters must be a point with a finite second derivative",
         ),
-        (
-            lambda: keras_gradient(build_linear(), make_line(), loss=[]),
-            ValueError,
-            r"loss must be one loss, .* not \[\]",
-        ),
-        (lambda: keras_gradient(build_linear(), make_line(), loss={}), ValueError, "loss must be one loss, .* not {}"),
     ],
 )
-def test_what_does_not_fit_is_refused_in_words(call, error, words):
-    with pytest.raises(error, match=words):
+def test_what_does_not_fit_is_refused_in_words(call, words):
+    with pytest.raises(ValueError, match=words):
         call()
-
-
-class QuarticLoss(keras.losses.Loss):
-    """A loss that no configuration can rebuild."""
-
-    def __init__(self, power):
-        super().__init__(reduction="sum")
-        self.power = power
-
-    def call(self, y_true, y_pred):
-        return keras.ops.mean((y_true - y_pred) ** self.power, axis=-1)
-
-
-def test_a_loss_of_your_own_is_summed_if_it_says_so_and_keeps_all_digits():
-    data = make_line()
-    value, gradient = keras_gradient(build_linear(1 / 3, dtype="float64"), data, loss=QuarticLoss(4))
-    error = data.inputs / 3 - data.targets
-    assert value == pytest.approx((error**4).sum(), rel=1e-15)
-    assert gradient[0] == pytest.approx((4 * error**3 * data.inputs).sum(), rel=1e-15)
 
 
 # sharpness
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_the_sharpness_of_the_notebook_neuron_is_the_largest_eigenvalue_of_its_hessian(dtype):
+def test_the_sharpness_of_the_notebook_neuron_is_the_largest_eigenvalue_of_its_hessian():
     expected = np.linalg.eigvalsh(line_hessian(make_line()))[-1]
-    assert sharpness(build_linear(dtype=dtype), make_line()) == pytest.approx(expected, rel=1e-6)
+    assert sharpness(build_linear(dtype="float64"), make_line()) == pytest.approx(expected, rel=1e-12)
 
 
 def test_lanczos_and_the_whole_hessian_agree_at_every_row_and_twice():
@@ -432,13 +320,10 @@ def test_masks_several_ends_and_the_models_own_loss_count_as_under_evaluate():
     steps = keras.layers.SimpleRNN(3, return_sequences=True)(keras.layers.Embedding(9, 4, mask_zero=True)(start))
     ends = {"tag": keras.layers.Dense(3, "softmax", name="tag")(steps), "sum": keras.layers.Dense(1, name="sum")(steps)}
     model, targets = keras.Model(start, ends), {"tag": words % 3, "sum": rng.normal(size=(8, 6, 1))}
-    for loss in (
-        {"tag": SPARSE, "sum": "mse"},
-        {"tag": SPARSE, "sum": keras.losses.MeanAbsoluteError(reduction="sum")},
-    ):
-        model.compile("sgd", loss, jit_compile=False)
-        expected = model.evaluate(words, targets, batch_size=8, verbose=0)[0]
-        assert keras_gradient(model, (words, targets), loss=loss)[0] == pytest.approx(expected, rel=1e-6)
+    loss = {"tag": SPARSE, "sum": keras.losses.MeanAbsoluteError(reduction="sum")}
+    model.compile("sgd", loss, jit_compile=False)
+    expected = model.evaluate(words, targets, batch_size=8, verbose=0)[0]
+    assert keras_gradient(model, (words, targets), loss=loss)[0] == pytest.approx(expected, rel=1e-6)
 
 
 @pytest.mark.parametrize("used", [False, True])

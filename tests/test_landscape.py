@@ -79,7 +79,6 @@ def test_a_plane_is_read_only(array):
         ([0.0, 0.0], [[1.0, 0.0]], r"directions must have shape \(2, 2\), not \(1, 2\)"),
         ([0.0, 0.0], [[1.0, 0.0], [1.0, 0.0]], "directions must be orthogonal"),
         ([0.0, 0.0], [[2.0, 0.0], [0.0, 1.0]], "of length 1"),
-        ([np.nan, 0.0], np.eye(2), "origin must be finite"),
         ([[0.0, 0.0]], np.eye(2), "origin must have 1 axis"),
     ],
 )
@@ -198,11 +197,9 @@ def test_a_loss_that_overflows_far_out_is_infinite_without_a_warning():
     [
         ({"a_range": (0, 1)}, ValueError, "b_range must be given"),
         ({"a_range": (1, 0), "b_range": (0, 1)}, ValueError, "a_range must be a finite number above 1, not 0"),
-        ({"a_range": 3, "b_range": (0, 1)}, TypeError, "a_range must be two numbers"),
         ({"around": [[0.0, 0.0, 0.0]]}, ValueError, "must have 2 columns"),
         ({"around": np.zeros((0, 2))}, ValueError, "around must hold at least one row"),
         ({"around": [[0.0, 0.0]], "resolution": 1}, ValueError, "resolution must be a whole number of at least 2"),
-        ({"around": [[0.0, 0.0]], "plane": "here"}, TypeError, "plane must be a Plane, not 'here'"),
     ],
 )
 def test_a_slice_that_cannot_be_laid_is_refused(options, error, words):
@@ -215,7 +212,6 @@ def test_a_slice_that_cannot_be_laid_is_refused(options, error, words):
     [
         (lambda rows: rows, ValueError, r"given rows \(3, 2\) and must return \(3,\), not \(3, 2\)"),
         (lambda rows: rows.sum(), ValueError, r"given rows \(3, 2\) and must return \(3,\), not \(\)"),
-        ("mse", TypeError, "must be a function or an Objective, not 'mse'"),
     ],
 )
 def test_a_loss_function_of_another_kind_is_refused(function, error, words):
@@ -262,7 +258,6 @@ def test_past_its_two_points_the_line_goes_on():
         ([1.0], {}, "start and end must have one length, not 2 and 1"),
         ([1.0, 1.0], {"points": 1}, "points must be a whole number of at least 2"),
         ([1.0, 1.0], {"span": (1, 1)}, "span must be a finite number above 1"),
-        ([1.0, np.inf], {}, "end must be finite"),
     ],
 )
 def test_a_line_that_is_none_is_refused(end, options, words):

@@ -30,10 +30,8 @@ def test_the_output_activation_is_the_last_layers():
 @pytest.mark.parametrize(
     ("call", "error", "words"),
     [
-        (lambda: build_linear(np.inf), ValueError, "weight must be a finite number, not inf"),
         (lambda: build_linear(1e39), ValueError, r"weight must be finite, but weight is 1e\+39, beyond float32"),
         (lambda: build_linear(0, 1e5, dtype="float16"), ValueError, "bias must be finite, .* beyond float16"),
-        (lambda: build_linear(0, "1"), TypeError, "bias must be a finite number, not '1'"),
         (lambda: build_linear(dtype="int32"), ValueError, "dtype must be one of 'float16', .*, not 'int32'"),
         (
             lambda: build_mlp([], inputs=2, seed=0),

@@ -147,8 +147,6 @@ def test_the_slope_of_relu_at_0_is_0_and_a_power_of_0_is_flat():
 @pytest.mark.parametrize(
     ("call", "error", "words"),
     [
-        (lambda: Value(math.nan), ValueError, "number must be a finite number, not nan"),
-        (lambda: Value("2"), TypeError, "number must be a finite number, not '2'"),
         (lambda: Value(1) + "2", TypeError, "number must be a finite number, not '2'"),
         (lambda: Value(1) / 0, ValueError, "'/' must have a finite result and slope, but has none at 1, 0"),
         (lambda: Value(0).log(), ValueError, "'log' must have a finite result"),
@@ -230,11 +228,3 @@ def test_a_number_written_down_stands_just_before_its_first_use():
     positions = layout(f).positions
     assert positions[z][0] == positions[q][0] == positions[f][0] - 1
     assert layout(z).positions == {z: (0.0, 0.0)}
-
-
-def test_a_graph_too_large_to_read_is_not_drawn():
-    node = Value(1.0)
-    for _ in range(300):
-        node = node + 1
-    with pytest.raises(ValueError, match="root must have at most 400 nodes to be drawn, not 601"):
-        layout(node)

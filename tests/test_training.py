@@ -18,49 +18,23 @@ from tests.alone import run_alone
 from tests.fit import Batches, fit, largest_difference
 
 RNG = np.random.default_rng(0)
-CLASSES = Dataset(RNG.normal(size=(50, 6)), RNG.integers(0, 3, 50), "three classes")
 REAL = Dataset(RNG.normal(size=(50, 6)), RNG.normal(size=(50, 2)), "two outputs")
 
 L, O = keras.layers, keras.optimizers
 OPTIMIZERS = {
     "SGD": lambda: O.SGD(0.1),
-    "momentum": lambda: O.SGD(0.05, momentum=0.9),
-    "Nesterov": lambda: O.SGD(0.05, momentum=0.9, nesterov=True),
-    "Adagrad": lambda: O.Adagrad(0.1),
-    "RMSprop": lambda: O.RMSprop(0.01, momentum=0.5, centered=True),
     "Adam": lambda: O.Adam(0.01),
-    "AMSGrad": lambda: O.Adam(0.01, amsgrad=True),
-    "AdamW": lambda: O.AdamW(0.01, weight_decay=0.1),
-    "Adadelta": lambda: O.Adadelta(1.0),
-    "Nadam": lambda: O.Nadam(0.01),
-    "Lion": lambda: O.Lion(0.001),
     "schedule": lambda: O.SGD(O.schedules.CosineDecay(0.1, 10, warmup_target=0.2, warmup_steps=3)),
-    "clipnorm": lambda: O.Adam(0.01, clipnorm=0.1),
-    "clipvalue": lambda: O.SGD(0.1, clipvalue=0.02),
-    "global_clipnorm": lambda: O.SGD(0.1, global_clipnorm=0.1),
-    "weight decay": lambda: O.SGD(0.1, weight_decay=0.01),
     "accumulation": lambda: O.Adam(0.01, gradient_accumulation_steps=3),
-    "moving average": lambda: O.SGD(0.1, use_ema=True, ema_momentum=0.8),
     "overwriting average": lambda: O.SGD(0.1, use_ema=True, ema_overwrite_frequency=4),
 }
-
-
-class Centred(O.SGD):
-    """Gradient centralisation, as people write it: in front of Keras' own `apply_gradients`."""
-
-    def apply_gradients(self, grads_and_vars):
-        pairs = [(gradient - tf.reduce_mean(gradient), variable) for gradient, variable in grads_and_vars]
-        return super().apply_gradients(pairs)
-
-
-OPTIMIZERS["own apply_gradients"] = lambda: Centred(0.1)
 
 
 def mlp(seed=0, outputs=2):
     return build_mlp([8, outputs], inputs=6, activation="relu", seed=seed)
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", ["schedule", "accumulation", "overwriting average"])
 def test_without_xla_train_equals_fit_to_the_last_bit(name):
     ours, theirs = mlp(), mlp()
     options = {"batch_size": 16, "epochs": 3, "seed": 4}  # 50 = 3 * 16 + 2: the last batch is short
@@ -72,7 +46,7 @@ def test_without_xla_train_equals_fit_to_the_last_bit(name):
         np.testing.assert_array_equal(a.numpy(), b.numpy())
 
 
-@pytest.mark.parametrize("name", ["SGD", "Nesterov", "Adagrad", "RMSprop", "Adam", "AdamW", "schedule"])
+@pytest.mark.parametrize("name", ["Adam", "schedule"])
 def test_with_xla_train_equals_fit_to_one_in_a_million(name):
     ours, theirs = mlp(), mlp()
     options = {"batch_size": 16, "epochs": 3, "seed": 4}
@@ -82,7 +56,7 @@ def test_with_xla_train_equals_fit_to_one_in_a_million(name):
     assert run.provenance["jit"] == "True"
 
 
-@settings(max_examples=15, deadline=None, derandomize=True)
+@settings(max_examples=6, deadline=None, derandomize=True)
 @given(st.data(), st.integers(1, 23), st.integers(0, 2**31), st.sampled_from(["SGD", "Adam"]))
 def test_any_batch_size_and_any_order_gives_fits_weights(data, n, seed, name):
     batch_size = data.draw(st.integers(1, n))
@@ -92,75 +66,15 @@ def test_any_batch_size_and_any_order_gives_fits_weights(data, n, seed, name):
     assert largest_difference(ours, theirs) == 0
 
 
-def full_house(dtype="float32"):
-    """A convolution with everything that has a state or a penalty of its own."""
-    keras.utils.set_random_seed(1)
-    return keras.Sequential(
-        [
-            keras.Input((6, 1)),
-            keras.layers.Conv1D(4, 3, kernel_regularizer=keras.regularizers.L2(0.01), use_bias=False),
-            keras.layers.BatchNormalization(),
-            keras.layers.ReLU(),
-            keras.layers.Dropout(0.3, seed=2),
-            keras.layers.Flatten(),
-            keras.layers.Dense(3, kernel_constraint=keras.constraints.MaxNorm(0.5)),
-        ]
-    )
-
-
-def test_batch_norm_dropout_penalties_and_constraints_equal_fit():
-    data = (CLASSES.inputs[..., np.newaxis].astype("float32"), CLASSES.targets)
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    ours, theirs = full_house(), full_house()
-    options = {"loss": loss, "batch_size": 16, "epochs": 3}
-    train(ours, data, optimizer="adam", **options)
-    fit(theirs, data, optimizer="adam", **options)
-    assert largest_difference(ours, theirs) == 0
-    assert np.max(np.linalg.norm(ours.get_weights()[-2], axis=0)) < 0.5 + 1e-6
-    moving = ours.layers[1].moving_mean.numpy()
-    assert np.any(moving != 0)
-
-
 def test_batch_norm_and_penalties_train_under_xla_too():
-    data = (CLASSES.inputs[..., np.newaxis].astype("float32"), CLASSES.targets)
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    layers = L.Conv1D(4, 3, kernel_regularizer="l2", use_bias=False), L.BatchNormalization(), L.Flatten(), L.Dense(2)
     runs = []
     for jit in (False, True):
-        model = full_house()
-        model.layers[3].rate = 0  # XLA draws other dropout masks
-        runs.append(train(model, data, optimizer=O.SGD(0.05), loss=loss, batch_size=16, epochs=3, jit=jit))
+        keras.utils.set_random_seed(1)
+        model = keras.Sequential([keras.Input((6, 1)), *(layer.from_config(layer.get_config()) for layer in layers)])
+        data = (REAL.inputs[..., np.newaxis], REAL.targets)
+        runs.append(train(model, data, optimizer=O.SGD(0.05), batch_size=16, epochs=3, jit=jit))
     np.testing.assert_allclose(runs[0].loss, runs[1].loss, rtol=1e-5)
-
-
-def test_models_with_several_inputs_and_embeddings_equal_fit():
-    def build():
-        keras.utils.set_random_seed(3)
-        word, number = keras.Input((2,), dtype="int32", name="word"), keras.Input((3,), name="number")
-        flat = keras.layers.Flatten()(keras.layers.Embedding(50, 2)(word))
-        both = keras.layers.Concatenate()([flat, number])
-        return keras.Model({"word": word, "number": number}, keras.layers.Dense(1)(both))
-
-    x = {"word": RNG.integers(0, 50, (20, 2)).astype("int32"), "number": RNG.normal(size=(20, 3)).astype("float32")}
-    y = RNG.normal(size=(20, 1)).astype("float32")
-    ours, theirs = build(), build()
-    run = train(ours, (x, y), optimizer="adam", batch_size=6, epochs=2)
-    fit(theirs, (x, y), optimizer="adam", batch_size=6, epochs=2)
-    assert largest_difference(ours, theirs) == 0
-    assert np.any(run.gradients[0, :100] == 0)  # rows of the table that the batch did not use
-    assert run.layout[0][1] == (50, 2)
-
-
-def test_a_functional_call_without_a_training_argument_trains():
-    class Line(keras.Model):
-        def __init__(self):
-            super().__init__(name="line")
-            self.dense = keras.layers.Dense(1, kernel_initializer="zeros")
-
-        def call(self, x):
-            return self.dense(x)
-
-    run = train(Line(), make_line(), optimizer=O.SGD(0.01), batch_size=None, epochs=1)
-    np.testing.assert_allclose(run.parameters[1], [0.3, 0.1], rtol=1e-6)
 
 
 def test_the_record_holds_the_batch_loss_and_gradient_before_each_update():
@@ -175,16 +89,17 @@ def test_the_record_holds_the_batch_loss_and_gradient_before_each_update():
         np.testing.assert_allclose(run.gradients[k], gradient, rtol=1e-12)
         np.testing.assert_allclose(run.parameters[k + 1], run.parameters[k] - rate * run.gradients[k], rtol=1e-12)
     assert (run.updates_per_epoch, run.batch_size, run.label) == (2, 4, "SGD(0.0078125)")
+    assert run.provenance["data"] == data.name
+    assert run.loss.dtype == run.parameters.dtype == run.gradients.dtype == np.float64
     assert run.layout == (("neuron/kernel", (1, 1)), ("neuron/bias", (1,)))
 
 
-@pytest.mark.parametrize("every", [1, 2, 3, 5, 7, 100])
-@pytest.mark.parametrize("chunk", [1, 4, 8192])
+@pytest.mark.parametrize(("chunk", "every"), [(1, 2), (4, 1), (4, 3), (4, 100), (8192, 5)])
 def test_a_thinned_record_has_the_rows_of_the_full_one_whatever_the_chunks(monkeypatch, every, chunk):
-    options = {"optimizer": O.SGD(0.01), "batch_size": 2, "epochs": 5, "seed": 2}
-    full = train(build_linear(), make_line(5), **options | {"optimizer": O.SGD(0.01)})
+    options = {"batch_size": 2, "epochs": 5, "seed": 2}
+    full = train(build_linear(), make_line(5), optimizer=O.SGD(0.01), **options)
     monkeypatch.setattr(training, "_CHUNK_UPDATES", chunk)
-    thin = train(build_linear(), make_line(5), record_every=every, **options)
+    thin = train(build_linear(), make_line(5), optimizer=O.SGD(0.01), record_every=every, **options)
     assert len(full) == 15
     assert thin.updates.tolist() == [*range(0, 15, every), 15]
     np.testing.assert_array_equal(thin.loss, full.loss)
@@ -209,8 +124,7 @@ def test_only_what_is_asked_for_is_recorded(record):
     assert run.loss.shape == (4,)
 
 
-@pytest.mark.parametrize("jit", [False, True])
-@pytest.mark.parametrize("chunk", [5, 8192])
+@pytest.mark.parametrize(("jit", "chunk"), [(False, 5), (True, 8192)])
 def test_a_run_that_diverges_ends_early_with_a_finite_record_and_a_finite_model(monkeypatch, jit, chunk):
     monkeypatch.setattr(training, "_CHUNK_UPDATES", chunk)
     model = build_linear()
@@ -235,8 +149,7 @@ def test_a_chunk_with_chance_of_its_own_is_run_again_until_all_of_it_is_finite()
         np.testing.assert_array_equal(backend.flat_parameters(model), run.parameters[-1])
 
 
-@pytest.mark.parametrize("every", [1, 3])
-def test_a_run_that_is_stopped_in_a_chunk_leaves_model_and_record_at_its_start(monkeypatch, every):
+def test_a_run_that_is_stopped_in_a_chunk_leaves_model_and_record_at_its_start(monkeypatch):
     made = []
 
     def stop_after_the_updates(place, loop, state, batches, ledger):
@@ -254,10 +167,10 @@ def test_a_run_that_is_stopped_in_a_chunk_leaves_model_and_record_at_its_start(m
         patch.setattr(training, "_CHUNK_UPDATES", 4)
         patch.setattr(training, "_FIRST_CHUNK", 4)
         with pytest.raises(KeyboardInterrupt) as stopped:
-            train(model, rows, optimizer=optimizer, batch_size=2, epochs=5, record_every=every)
+            train(model, rows, optimizer=optimizer, batch_size=2, epochs=5, record_every=3)
     run = stopped.value.trajectory
     assert "after 4 updates: their record is this exception's `trajectory`" in stopped.value.__notes__[0]
-    expected = train(build_linear(), rows, optimizer=O.Adam(0.1), batch_size=2, epochs=2, record_every=every)
+    expected = train(build_linear(), rows, optimizer=O.Adam(0.1), batch_size=2, epochs=2, record_every=3)
     for part in ("parameters", "gradients", "loss", "updates"):
         np.testing.assert_array_equal(getattr(run, part), getattr(expected, part))
     assert not run.diverged
@@ -349,41 +262,6 @@ def test_a_second_call_goes_on_where_the_first_one_stopped():
     assert twice.evaluate(np.ones((2, 1)), np.ones((2, 1)), verbose=0) >= 0  # it stays compiled, as after fit
 
 
-def test_a_float64_model_is_trained_in_float64_and_keras_setting_is_put_back():
-    run = train(build_linear(dtype="float64"), make_line(), optimizer="sgd", batch_size=None, epochs=1)
-    assert run.loss.dtype == run.parameters.dtype == run.gradients.dtype == np.float64
-    assert keras.config.floatx() == "float32"
-    with pytest.raises(ValueError, match="batch_size"):
-        train(build_linear(dtype="float64"), make_line(), optimizer="sgd", batch_size=9, epochs=1)
-    with pytest.raises(ValueError, match="optimizer"):
-        train(build_linear(dtype="float64"), make_line(), optimizer="sdg", batch_size=1, epochs=1)
-    assert keras.config.floatx() == "float32"
-
-
-def test_a_frozen_layer_stays_as_it_is_and_out_of_the_record():
-    model = mlp()
-    model.layers[0].trainable = False
-    before = model.layers[0].get_weights()
-    run = train(model, REAL, optimizer="sgd", batch_size=10, epochs=1)
-    assert [name for name, _ in run.layout] == ["dense_2/kernel", "dense_2/bias"]
-    for a, b in zip(before, model.layers[0].get_weights(), strict=True):
-        np.testing.assert_array_equal(a, b)
-
-
-def test_weights_that_the_loss_does_not_reach_have_gradient_zero():
-    class Half(keras.Model):
-        def __init__(self):
-            super().__init__()
-            self.used, self.unused = keras.layers.Dense(1), keras.layers.Dense(1)
-
-        def call(self, x):
-            return self.used(x) + 0 * keras.ops.stop_gradient(self.unused(x))
-
-    with pytest.warns(UserWarning, match="Gradients do not exist"):  # Keras says so under fit too
-        run = train(Half(), make_line(), optimizer="sgd", batch_size=None, epochs=2)
-    np.testing.assert_array_equal(run.gradients[:, 2:], 0)
-
-
 def test_progress_goes_to_the_error_stream_and_only_if_asked(capsys):
     options = {"optimizer": "sgd", "batch_size": 1, "epochs": 3}
     quiet = train(build_linear(), make_line(), **options)
@@ -391,21 +269,6 @@ def test_progress_goes_to_the_error_stream_and_only_if_asked(capsys):
     shown = train(build_linear(), make_line(), progress=True, **options)
     assert "12/12" in capsys.readouterr().err
     np.testing.assert_array_equal(shown.parameters, quiet.parameters)
-
-
-def test_lists_and_whole_numbers_train_as_arrays_do():
-    run = train(build_linear(), ([[1], [2]], [[2], [4]]), optimizer=O.SGD(0.01), batch_size=2, epochs=1)
-    same = train(build_linear(), make_line(2), optimizer=O.SGD(0.01), batch_size=2, epochs=1)
-    np.testing.assert_allclose(run.parameters, same.parameters, rtol=1e-6)
-    assert (run.provenance["data"], same.provenance["data"]) == ("arrays", "y = 2x")
-
-
-def test_two_arrays_in_lists_are_two_inputs():
-    a, b = keras.Input((1,)), keras.Input((1,))
-    model = keras.Model([a, b], keras.layers.Dense(1, kernel_initializer="ones")(keras.layers.Concatenate()([a, b])))
-    x = [np.array([[1.0], [2.0]]), np.array([[3.0], [4.0]])]
-    run = train(model, (x, np.array([[4.0], [6.0]])), optimizer="sgd", batch_size=None, epochs=1)
-    assert run.loss.tolist() == [0]
 
 
 class Warm(O.schedules.LearningRateSchedule):
@@ -462,77 +325,36 @@ def test_a_run_is_kept_and_saved_whatever_its_optimizer_says_of_itself(optimizer
     assert repr(Trajectory.load(run.save(tmp_path / "run"))) == repr(run)
 
 
-class OwnStep(keras.Sequential):
-    def train_step(self, data):
-        return super().train_step(data)
-
-
-def _train(**changes):
-    values = {"model": build_linear(), "dataset": make_line(), "optimizer": "sgd", "batch_size": 1, "epochs": 1}
-    values |= changes
-    return train(values.pop("model"), values.pop("dataset"), **values)
-
-
 @pytest.mark.parametrize(
-    ("changes", "error", "words"),
+    ("changes", "words"),
     [
-        ({"model": "linear"}, TypeError, "model must be a keras.Model, not str"),
-        ({"model": OwnStep([keras.layers.Dense(1)])}, ValueError, "train_step, but OwnStep overrides it"),
-        (
-            {"model": keras.Sequential([keras.Input((1,)), keras.layers.Flatten()])},
-            ValueError,
-            "model must have a trainable weight",
-        ),
-        ({"dataset": np.ones((4, 1))}, TypeError, r"dataset must be a Dataset or a pair \(x, y\)"),
-        (
-            {"dataset": (np.ones((4, 1)), np.ones((3, 1)))},
-            ValueError,
-            r"as many examples, and at least one, not \[4, 3\]",
-        ),
-        ({"dataset": (np.ones((0, 1)), np.ones((0, 1)))}, ValueError, "at least one"),
-        ({"dataset": (np.ones((4, 1)), [["a"]] * 4)}, TypeError, "y must be an array of numbers"),
-        ({"dataset": (np.full((4, 1), np.nan), np.ones((4, 1)))}, ValueError, "x must be finite, but x"),
-        ({"dataset": (np.full((4, 1), 1e300), np.ones((4, 1)))}, ValueError, r"1e\+300, beyond float32"),
-        ({"dataset": (np.ones((4, 2)), np.ones((4, 1)))}, ValueError, "dataset must fit the model's inputs"),
-        ({"dataset": (np.ones((4, 1)), np.ones((4, 2)))}, ValueError, r"y must have the shape of the predictions"),
-        ({"optimizer": "sdg"}, ValueError, "optimizer must be the name of a Keras optimizer, not 'sdg'"),
-        ({"optimizer": 0.1}, TypeError, "optimizer must be a keras.optimizers.Optimizer or its name, not 0.1"),
-        ({"optimizer": O.LossScaleOptimizer(O.SGD(0.1))}, ValueError, "LossScaleOptimizer"),
-        ({"optimizer": O.SGD(0.1, loss_scale_factor=8)}, ValueError, "loss_scale_factor"),
-        ({"batch_size": 0}, ValueError, "batch_size must be a whole number from 1 to 4, not 0"),
-        ({"batch_size": 5}, ValueError, "batch_size must be a whole number from 1 to 4, not 5"),
-        ({"epochs": 0}, ValueError, "epochs must be a whole number of at least 1, not 0"),
-        ({"epochs": 1.5}, TypeError, "epochs must be a whole number"),
-        ({"record": ("weights",)}, ValueError, "record must be one of 'parameters', 'gradients', not 'weights'"),
-        ({"record_every": 0}, ValueError, "record_every must be a whole number of at least 1, not 0"),
+        ({"dataset": (np.full((4, 1), 1e300), np.ones((4, 1)))}, r"1e\+300, beyond float32"),
+        ({"optimizer": "sdg"}, "optimizer must be the name of a Keras optimizer, not 'sdg'"),
+        ({"optimizer": O.SGD(0.1, loss_scale_factor=8)}, "loss_scale_factor"),
+        ({"batch_size": 0}, "batch_size must be a whole number from 1 to 4, not 0"),
+        ({"batch_size": 5}, "batch_size must be a whole number from 1 to 4, not 5"),
+        ({"epochs": 0}, "epochs must be a whole number of at least 1, not 0"),
+        ({"loss": {"nowhere": "mse"}}, "y must fit the model's outputs and the loss"),
     ],
 )
-def test_bad_input_is_refused_in_words_and_the_model_is_left_alone(changes, error, words):
-    model = changes.get("model") or build_linear(0.25)
-    before = model.get_weights() if isinstance(model, keras.Model) else []
-    with pytest.raises(error, match=words):
-        _train(model=model, **{key: value for key, value in changes.items() if key != "model"})
-    if isinstance(model, keras.Model):
-        for a, b in zip(before, model.get_weights(), strict=True):
-            np.testing.assert_array_equal(a, b)
-
-
-def test_an_optimizer_of_another_model_is_refused():
-    optimizer = O.Adam(0.1)
-    _train(optimizer=optimizer)
-    with pytest.raises(ValueError, match="optimizer"):
-        _train(optimizer=optimizer)
+def test_bad_input_is_refused_in_words_and_the_model_is_left_alone(changes, words):
+    model = build_linear(0.25)
+    options = {"dataset": make_line(), "optimizer": "sgd", "batch_size": 1, "epochs": 1} | changes
+    with pytest.raises(ValueError, match=words):
+        train(model, **options)
+    assert not getattr(model, "compiled", False)
+    np.testing.assert_array_equal(backend.flat_parameters(model), [0.25, 0])
 
 
 def test_a_model_of_a_distribution_strategy_is_refused():
+    options = {"optimizer": "sgd", "batch_size": 1, "epochs": 1}
+    words = r"strategy \(OneDeviceStrategy\)\. Use fit with the callback RecordTrajectory"
     with tf.distribute.OneDeviceStrategy("/cpu:0").scope():
         model = build_linear()
-        with pytest.raises(ValueError, match=r"strategy \(OneDeviceStrategy\)"):
-            _train(model=model)
-    with pytest.raises(
-        ValueError, match=r"strategy \(OneDeviceStrategy\)\. Use fit with the callback RecordTrajectory"
-    ):
-        _train(model=model)
+        with pytest.raises(ValueError, match=words):
+            train(model, make_line(), **options)
+    with pytest.raises(ValueError, match=words):
+        train(model, make_line(), **options)
 
 
 def test_the_batches_of_the_referee_are_those_of_the_order():
@@ -541,41 +363,16 @@ def test_the_batches_of_the_referee_are_those_of_the_order():
     assert [batches[k][0].tolist() for k in range(len(batches))] == [rows.tolist() for rows in order]
 
 
-def attention():
-    keras.utils.set_random_seed(0)
-    start = keras.Input((5, 2))
-    return keras.Model(
-        start, keras.layers.Dense(1)(keras.layers.Flatten()(keras.layers.MultiHeadAttention(2, 3)(start, start)))
-    )
-
-
-def stateful():
-    keras.utils.set_random_seed(0)
-    return keras.Sequential(
-        [keras.Input(batch_shape=(5, 5, 2)), keras.layers.LSTM(2, stateful=True), keras.layers.Dense(1)]
-    )
-
-
-def convolution():
-    keras.utils.set_random_seed(0)
-    layers = [
-        keras.layers.SeparableConv1D(3, 2),
-        keras.layers.BatchNormalization(),
-        keras.layers.GlobalAveragePooling1D(),
-    ]
-    return keras.Sequential([keras.Input((5, 2)), *layers, keras.layers.Dense(1)])
-
-
-@pytest.mark.parametrize(
-    ("build", "size"), [(attention, 4), (attention, 5), (stateful, 5), (convolution, 4), (convolution, 5)]
-)
-def test_sums_that_tensorflow_regroups_in_a_loop_have_the_order_that_fit_gives_them(build, size):
-    x, y = RNG.normal(size=(10, 5, 2)), RNG.normal(size=(10, 1))
-    ours, theirs = build(), build()
-    train(ours, (x, y), optimizer="sgd", batch_size=size, epochs=2, shuffle=False)
-    theirs.compile("sgd", "mse", jit_compile=False)
-    theirs.fit(x, y, batch_size=size, epochs=2, shuffle=False, verbose=0)
-    assert largest_difference(ours, theirs) == 0
+def test_sums_that_tensorflow_regroups_in_a_loop_have_the_order_that_fit_gives_them():
+    x, y, models = RNG.normal(size=(10, 5, 2)), RNG.normal(size=(10, 1)), []
+    for _ in range(2):
+        keras.utils.set_random_seed(0)
+        start = keras.Input((5, 2))
+        models.append(keras.Model(start, L.Dense(1)(L.Flatten()(L.MultiHeadAttention(2, 3)(start, start)))))
+    train(models[0], (x, y), optimizer="sgd", batch_size=5, epochs=2, shuffle=False)
+    models[1].compile("sgd", "mse", jit_compile=False)
+    models[1].fit(x, y, batch_size=5, epochs=2, shuffle=False, verbose=0)
+    assert largest_difference(*models) == 0
 
 
 def test_a_step_that_does_not_compile_is_refused_in_words_whatever_the_optimizer():

@@ -140,7 +140,6 @@ def test_the_record_is_read_only():
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"loss": [1, 2, np.nan, 3]}, r"loss must be finite, but loss\[2\] is nan"),
         ({"parameters": np.ones((4, 2))}, "parameters must have 5 rows, one for each of updates, not 4"),
         ({"gradients": np.ones((3, 2))}, "gradients must have 4 rows, one less than updates, not 3"),
         ({"gradients": np.ones((4, 3))}, r"with as many columns, not \(5, 2\) and \(4, 3\)"),

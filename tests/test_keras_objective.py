@@ -337,3 +337,9 @@ def test_a_layer_that_is_frozen_later_asks_for_a_new_objective(used):
     assert len(KerasObjective(model, make_line()).theta) == 4
     model.layers[0].trainable = True
     assert value in (None, objective.value(objective.theta))
+
+
+def test_an_objective_refuses_weights_beyond_its_precision():
+    objective = KerasObjective(build_linear(), make_line())
+    with pytest.raises(ValueError, match=r"theta\[0\] is 1e\+300, beyond float32"):
+        objective.value(np.full(2, 1e300))

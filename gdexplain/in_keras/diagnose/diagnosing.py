@@ -15,7 +15,8 @@ from gdexplain._checks import instance, positive_int, real
 from gdexplain.in_keras import backend, core
 from gdexplain.in_keras.arrays import as_pair
 from gdexplain.in_keras.diagnose import look
-from gdexplain.in_keras.diagnose.checks import CHECKS, FRESH, PACE, RATE, SETTINGS, Change, Evidence
+from gdexplain.in_keras.diagnose.checks import CHECKS, FRESH, PACE, RATE, SETTINGS
+from gdexplain.in_keras.diagnose.evidence import Change, Evidence
 from gdexplain.in_keras.diagnose.locate import NotFinite, first_not_finite
 from gdexplain.in_keras.diagnose.measure import Bench, Fitted, Make, Setup, Way, loss_of, rate_of, twin_of
 from gdexplain.in_keras.diagnose.restore import Kept, chance_put_back, put_back

@@ -11,7 +11,8 @@ import numpy as np
 
 from gdexplain.in_keras import core
 from gdexplain.in_keras.diagnose import look
-from gdexplain.in_keras.diagnose.checks import MISTAKES, PACE, Change, Suspicion
+from gdexplain.in_keras.diagnose.checks import MISTAKES, PACE
+from gdexplain.in_keras.diagnose.evidence import Change, Suspicion
 from gdexplain.in_keras.diagnose.measure import FAILED, Bench, Run, Setup
 
 LEARNED = 0.2  # an error below this share of a guess's is no failure

@@ -437,7 +437,7 @@ def _save(record: Trajectory | Sweep, path: str | os.PathLike[str]) -> Path:
     draft = target.with_name(f"{target.name}.{os.getpid()}.part")
     try:
         with draft.open("wb") as file:
-            np.savez_compressed(file, allow_pickle=False, about=np.array(about), **arrays)
+            np.savez_compressed(file, about=np.array(about), **arrays)
         draft.replace(target)
     finally:
         draft.unlink(missing_ok=True)

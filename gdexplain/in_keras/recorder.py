@@ -152,7 +152,11 @@ class RecordTrajectory(keras.callbacks.Callback):  # type: ignore[misc]  # Keras
 
 def _refuse_thawed(model: keras.Model) -> None:
     """Refuse a model whose old train function trains other layers than a new one would."""
-    compiled = getattr(model, "_compiled_trainable_state", {})
+    compiled = getattr(model, "_compiled_trainable_state", None)
+    if compiled is None:  # an older Keras: what the optimizer was built for, once there is a train function
+        built = {id(one) for one in getattr(model.optimizer, "_trainable_variables", ()) if model.train_function}
+        layers = (layer for layer in model._flatten_layers() if built & {*map(id, layer._trainable_variables)})
+        compiled = dict.fromkeys(layers, True)
     changed = [layer.name for layer, trainable in compiled.items() if layer.trainable != trainable]
     if changed:
         raise ValueError(

@@ -41,7 +41,9 @@ def cluster():
     distributed = pytest.importorskip("distributed")
     # "spawn": a process that is forked after TensorFlow was used hangs
     with (
-        distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as local,
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0"
+        ) as local,
         distributed.Client(local) as client,
     ):
         yield client

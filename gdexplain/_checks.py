@@ -32,9 +32,8 @@ def refused(error: type[E], name: str, allowed: str, value: Any) -> E:
 def instance(name: str, value: T, kind: type[Any], allowed: str = "") -> T:
     """Return `value` if it is an instance of `kind`."""
     if not isinstance(value, kind):
-        raise refused(
-            TypeError, name, allowed or f"{'an' if kind.__name__[0] in 'AEIO' else 'a'} {kind.__name__}", value
-        )
+        article = "an" if kind.__name__[0] in "AEIO" else "a"
+        raise refused(TypeError, name, allowed or f"{article} {kind.__name__}", value)
     return value
 
 

@@ -18,6 +18,7 @@ from gdexplain.in_keras import core
 from gdexplain.in_keras.diagnose import checks, locate, look, measure, trial
 from gdexplain.in_keras.diagnose.restore import put_back
 from tests.faulty import CONTROL, FAULTY, stack
+from tests.test_model import gaussian, pinball
 
 ROOT = Path(__file__).parents[1]
 QUICK = ("square", "exclusive or", "noisy square", "relu end", "passengers")  # `nox -s diagnose-score` tries them all
@@ -691,17 +692,6 @@ def dense(*options):
 # -- what a stranger's models found -----------------------------------------------------------------------------------------
 
 
-def pinball(y, p):
-    error = y - p
-    shares = np.array([0.1, 0.5, 0.9], "float32")
-    return keras.ops.mean(keras.ops.maximum(shares * error, (shares - 1) * error), axis=-1)
-
-
-def spread(y, p):
-    """The likelihood of a Gaussian whose mean and width are predicted."""
-    return keras.ops.mean(0.5 * (y - p[:, :1]) ** 2 * keras.ops.exp(-p[:, 1:]) + 0.5 * p[:, 1:], axis=-1)
-
-
 SHAPES = {  # predictions an example, the targets, and the loss
     "a word a place": ((8, 3), lambda x: x.argmax(-1), "sparse_categorical_crossentropy"),
     "a class is ignored": (
@@ -710,7 +700,7 @@ SHAPES = {  # predictions an example, the targets, and the loss
         keras.losses.SparseCategoricalCrossentropy(ignore_class=-1),
     ),
     "quantiles": ((3,), lambda x: 1e5 * x[:, :1, 0], pinball),
-    "two numbers for one": ((2,), lambda x: x[:, :1, 0], spread),
+    "two numbers for one": ((2,), lambda x: x[:, :1, 0], gaussian),
     "sides": ((1,), lambda x: np.sign(x[:, :1, 0]), "hinge"),
     "directions": ((3,), lambda x: x[:, 0], "cosine_similarity"),
 }
@@ -816,6 +806,20 @@ def test_weights_that_no_gradient_reaches_are_named_beside_others_that_learn():
     said = [finding.evidence for finding in report.findings if finding.name == "no gradient"]
     assert said
     assert "first/kernel, first/bias is 0" in said[0]
+
+
+def test_without_rows_and_with_one_kind_of_label_nothing_is_said_of_labels():
+    for labels in ([], [2, 2, 2]):
+        assert look.wrong_labels(np.array(labels), 1, "binary_crossentropy") is None
+
+
+def test_a_weight_that_is_frozen_alone_is_named_by_its_layer():
+    model = held(small())
+    model.layers[0].trainable = True
+    model.layers[0].kernel.trainable = False
+    report = diagnose(model, bowl(200), optimizer=keras.optimizers.Adam(0.01), loss="mse", epochs=30)
+    said = [finding.change for finding in (*report.findings, *report.tried) if finding.name == "frozen layers"]
+    assert said == [f"trainable = True for '{model.layers[0].name}'"]
 
 
 def test_a_rate_of_nothing_is_named_without_a_run():

@@ -20,9 +20,14 @@ _ROWS = 1024  # that are tried at once: a batch of one example takes as long
 _FREE = ("ctc", "circle")  # losses of Keras whose targets have a shape of their own
 
 
+def fixed_lengths(model: keras.Model) -> set[int]:
+    """Return how many examples a batch must have, if the inputs of a model say so."""
+    return {tensor.shape[0] for tensor in keras.tree.flatten(getattr(model, "inputs", None) or [])} - {None}
+
+
 def check_length(model: keras.Model, width: int) -> None:
     """Refuse batches of another length than that of a state which passes from one to the next."""
-    fixed = {tensor.shape[0] for tensor in keras.tree.flatten(getattr(model, "inputs", None) or [])} - {None, width}
+    fixed = fixed_lengths(model) - {width}
     if fixed and any(getattr(layer, "stateful", False) for layer in model._flatten_layers()):
         raise ValueError(
             f"dataset must come in batches of {fixed.pop()} examples, as a state passes from one to the next, not of "

@@ -207,10 +207,13 @@ def frozen(seen: Evidence) -> Suspicion | None:
     layers, held = look.frozen(seen.bench.model)
     if not held:
         return None
+    owners = [
+        one for one in seen.bench.model._flatten_layers() if {*map(id, one._trainable_variables)} & {*map(id, held)}
+    ]
     free, fixed = (sum(int(np.prod(each.shape)) for each in group) for group in (seen.setup.start, held))
     words = f"{fixed:,} of the {free + fixed:,} weights are frozen, so that no update changes them"
     change = _altered(
-        f"trainable = True for {_named(layers)}", [Altered(one, "_trainable", True) for one in layers + held]
+        f"trainable = True for {_named(owners)}", [Altered(one, "_trainable", True) for one in layers + held]
     )
     with altered(change.fields["altered"]):
         start = tuple(np.array(variable.numpy()) for variable in seen.bench.model.trainable_variables)
@@ -341,12 +344,8 @@ def epochs(seen: Evidence) -> Suspicion | None:
 
 # In this order where their changes help alike: what is wrong before what is only slow.
 PACE = ("learning rate too low", "batch size", "epochs")  # what makes a run slow, and not wrong
-FRESH = (
-    "dropout",
-    "penalty",
-    "constraint",
-    "epochs",
-)  # what must help on rows that were held out: it may be there for these
+# What may be there for the sake of fresh data, so that a change of it must help on rows that were held out.
+FRESH = ("dropout", "penalty", "constraint", "epochs")
 CHECKS: tuple[tuple[str, Callable[[Evidence], Suspicion | None], str], ...] = (
     ("labels shifted", shifted_labels, MISTAKES),
     ("output activation", output_activation, MISTAKES),

@@ -14,12 +14,13 @@ import numpy as np
 from gdexplain._checks import instance, positive_int, real
 from gdexplain.in_keras import backend, core
 from gdexplain.in_keras.arrays import as_pair
+from gdexplain.in_keras.checks import fixed_lengths
 from gdexplain.in_keras.diagnose import look
 from gdexplain.in_keras.diagnose.checks import CHECKS, FRESH, PACE, RATE, SETTINGS
 from gdexplain.in_keras.diagnose.evidence import Change, Evidence
 from gdexplain.in_keras.diagnose.locate import NotFinite, first_not_finite
 from gdexplain.in_keras.diagnose.measure import Bench, Fitted, Make, Setup, Way, loss_of, rate_of, twin_of
-from gdexplain.in_keras.diagnose.restore import Kept, chance_put_back, put_back
+from gdexplain.in_keras.diagnose.restore import Kept, chance_put_back, normalisers, put_back
 from gdexplain.in_keras.diagnose.say import Diagnosis
 from gdexplain.in_keras.diagnose.trial import FEW, LEARNED, SLOW, Finding, Trial
 from gdexplain.in_keras.gradient_check import check_gradients
@@ -94,8 +95,7 @@ def diagnose(
     """
     instance("model", model, keras.Model, "a keras.Model")
     began, seconds = time.perf_counter(), real("seconds", seconds, above=0)
-    fixed = {tensor.shape[0] for tensor in keras.tree.flatten(getattr(model, "inputs", None) or [])} - {None}
-    if fixed:
+    if fixed := fixed_lengths(model):
         raise ValueError(
             f"model must take batches of any size, but its inputs fix {fixed.pop()} examples: make it without batch_size "
             "and batch_shape."
@@ -242,16 +242,14 @@ def _only_by_fit(model: Any, optimizer: Any) -> str:
 def _try_all(trial: Trial, seen: Evidence, found: list[Finding], notes: list[str]) -> None:
     """Try what each check suspects; where no change helps alone, each together with the best rate."""
     suspicions = [(name, suspicion, page) for name, check, page in CHECKS if (suspicion := check(seen)) is not None]
-    rates, fresh = list[tuple[float, Change]](), None
+    rates = list[tuple[float, Change]]()
     for name, suspicion, page in suspicions:
         if name in PACE and trial.error < SLOW and seen.total > FEW:
             continue
         if trial.over:
             notes.append(f"No time was left to try: {name} ({suspicion[0]}).")
             continue
-        if name in FRESH:
-            fresh = fresh or trial.held_out()
-        finding, change = (fresh if name in FRESH and fresh else trial).of(name, suspicion, page)
+        finding, change = (trial.held_out if name in FRESH else trial).of(name, suspicion, page)
         found.append(finding)
         if name.startswith("learning rate"):
             rates.append((finding.after[0], change))
@@ -278,13 +276,9 @@ def _wrong_gradient(setup: Setup, problem: core.Problem) -> list[Finding]:
 
 def _no_gradient(trial: Trial) -> list[Finding]:
     """See that no update moved some weights, or any, since nothing of the loss came back to them."""
-    sizes = trial.runs[0].sizes[:, 0]
-    still = (
-        [name for name, column in zip(trial.bench.names, sizes.T, strict=True) if not column.any()]
-        if len(sizes)
-        else []
-    )
-    which = "every weight" if len(still) == len(trial.bench.names) else ", ".join(still)
+    names, sizes = trial.bench.names, trial.runs[0].sizes[:, 0]
+    still = [names[place] for place in np.flatnonzero(~sizes.any(axis=0))] if len(sizes) else []
+    which = "every weight" if len(still) == len(names) else ", ".join(still)
     words = (
         f"the gradient of {which} is 0, or there is none, in all of {len(sizes)} updates: something between the weights "
         "and the loss lets none through, such as a rounding, an argmax, a stop_gradient, or a loss that ignores the predictions"
@@ -294,6 +288,8 @@ def _no_gradient(trial: Trial) -> list[Finding]:
 
 def _averages(bench: Bench, setup: Setup, error: float) -> list[str]:
     """Say that the stored averages of batch normalisation are not those of the data at the end of the first run."""
+    if not normalisers(bench.model):
+        return []
     stored, _ = bench.judge(setup, stored=True)
     words = (
         f"With the stored averages of batch normalisation, as predict and evaluate use them, the error is {stored:.3g}: "
@@ -330,5 +326,5 @@ def _width(model: Any) -> int:
 
 def _shape(problem: core.Problem) -> tuple[int, ...]:
     """Return the shape of what a model predicts for an example; none where that is no one array."""
-    predicted = problem.predict(problem.tensors(np.arange(1))[0], training=False)
-    return tuple(getattr(predicted, "shape", (1,))[1:]) or (1,) * hasattr(predicted, "shape")
+    shape = getattr(problem.predict(problem.tensors(np.arange(1))[0], training=False), "shape", None)
+    return () if shape is None else tuple(shape[1:]) or (1,)

@@ -109,14 +109,16 @@ def wrong_labels(y: Any, width: int, loss: Any) -> tuple[str, str, str] | None:
     try:
         found = np.unique(np.asarray(y, np.float64))
     except (TypeError, ValueError):  # no numbers: it is said elsewhere
-        return None
+        found = np.zeros(0)
     many = len(found)
-    counted = np.array_equal(found - found[:1], np.arange(many))
+    if many < 2:
+        return None
+    counted = np.array_equal(found - found[0], np.arange(many))
     back = f"y = y - {found[0]:g}" if counted else "y = np.unique(y, return_inverse=True)[1]"
-    if "binary" in name and len(found) == 2 and (found[0] < 0 or found[1] > 1):
+    if "binary" in name and many == 2 and (found[0] < 0 or found[1] > 1):
         words = f"the labels are {found[0]:g} and {found[1]:g}, and binary cross-entropy takes 0 and 1"
         return "labels", words, f"y = (y == {found[1]:g}).astype('float32')"
-    if width == 1 and len(found) > 2 and counted:
+    if width == 1 and many > 2 and counted:
         words = f"the labels are {many} classes, {found[0]:g} to {found[-1]:g}, and the model has one output for them"
         code = f"Dense({many}, activation='softmax') at the end, loss='sparse_categorical_crossentropy'"
         return "output units", words, code + f"; {back}" * bool(found[0])

@@ -88,11 +88,17 @@ def altered(changes: Iterable[Altered]) -> Iterator[None]:
         yield
 
 
+def normalisers(model: keras.Model) -> list[Any]:
+    """Return the layers of batch normalisation that learn: frozen ones use what they have stored, as under `fit`."""
+    layers = model._flatten_layers()
+    return [one for one in layers if isinstance(one, keras.layers.BatchNormalization) and one.trainable]
+
+
 @contextlib.contextmanager
 def by_batch(model: keras.Model) -> Iterator[None]:
     """Let batch normalisation use what the batch has: its averages are not those of the weights yet in a short run."""
-    layers = [one for one in model._flatten_layers() if isinstance(one, keras.layers.BatchNormalization)]
-    with altered(Altered(one, "call", functools.partial(_in_training, one.call)) for one in layers if one.trainable):
+    layers = normalisers(model)
+    with altered(Altered(one, "call", functools.partial(_in_training, one.call)) for one in layers):
         yield
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import textwrap
 import time
 from collections.abc import Iterator, Sequence
@@ -179,8 +180,9 @@ class Trial:
         words += f"; the errors are those of {self.setup.held} rows that were held out" * bool(self.setup.held)
         return Finding(name, words, change.code, *errors, page, curves, self.code), change
 
+    @functools.cached_property
     def held_out(self) -> Trial:
-        """Return trials whose runs are judged by rows that they were not trained on; this one where rows are few."""
+        """Trials whose runs are judged by rows that they were not trained on; this one where rows are few."""
         n = self.bench.way(self.setup).problem.examples
         if n < _ENOUGH or self.setup.held:
             return self

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from built_site import read
 from test_explore import SHIFT, SIZES
 
 PLAY = "document.querySelector('gdx-playground')"
@@ -87,3 +88,13 @@ def test_axe_finds_nothing_on_the_home_page(open_page: Any, theme: str, size: st
     page.evaluate(f"{PLAY}.change({{lr: 0.2}})")
     results = axe.Axe().run(page, context="article", options={"runOnly": {"type": "tag", "values": RULES}})
     assert not [(one["id"], [node["target"] for node in one["nodes"]]) for one in results.response["violations"]]
+
+
+def test_a_card_counts_the_pages_that_the_contents_list_for_its_part(site: Path) -> None:
+    page = read("index.html")
+    card = next(
+        card for card in page.select(".sd-card") if card.select_one(".sd-card-title").get_text().strip() == "Decide"
+    )
+    caption = next(words for words in page.select(".sidebar-tree .caption") if words.get_text().strip() == "Decide")
+    listed = caption.find_next_sibling("ul").find_all("li", recursive=False)
+    assert card.select_one(".minutes").get_text().split()[:2] == [str(len(listed)), "pages,"]

@@ -90,7 +90,6 @@ BY_FUNCTION = No(r"optimizer must have a number or a Keras schedule as its learn
 OTHERS = No(r"optimizer must be one of Keras' SGD, .* in a sweep, not \w+", "one of ten optimizers of Keras, or train")
 DECAY = No(r"optimizer must decay all weights or none in a sweep", "decay of all or none, or train")
 OTHER_MODEL = No(r"optimizer must be a new one for these weights", "a new optimizer")
-OTHER_MODEL_IN_FIT = No(r"you should recreate a new optimizer instance", "a new optimizer")
 GRAPH = No(
     r"must run as a graph.*: use fit with run_eagerly=True and the callback RecordTrajectory",
     f"run_eagerly=True, {RECORDER}",
@@ -276,7 +275,9 @@ def pooling():
 @kind("Layers", **no(STATE, "sweep"))
 def batch_normalization():
     """BatchNormalization"""
-    return Case(stack(L.Dense(2), L.BatchNormalization(), L.Dense(1)))
+    # The bias before it has a gradient of 0, which sums of rounding errors make: TensorFlow's graph optimiser adds these up in
+    # an order of its own in each graph, and on a processor without AVX-512 that changed a last bit for one start of twelve.
+    return Case(stack(L.Dense(2), L.BatchNormalization(), L.Dense(1)), exact=False)
 
 
 @kind("Layers")
@@ -908,7 +909,7 @@ def own_apply_gradients():
     return Case(net(), optimizer=BySign(0.05))
 
 
-@kind("Optimizers", like="mse", **no(OTHER_MODEL, "train"), **no(OTHER_MODEL_IN_FIT, "RecordTrajectory"))
+@kind("Optimizers", like="mse", **no(OTHER_MODEL, "train", "RecordTrajectory"))
 def optimizer_of_another_model():
     """an optimizer that has trained other weights"""
     return Case(net(), optimizer=used_elsewhere(), referee=O.Adam(0.01))

@@ -16,6 +16,10 @@ from numpy.typing import NDArray
 import gdexplain
 from gdexplain.record import Layout
 
+OTHER_WEIGHTS = (
+    "optimizer must be a new one for these weights: {!r} was built for other ones (of another model, or before a layer was "
+    "unfrozen)."
+)
 NOTHING_TO_TRAIN = (
     "model must have a trainable weight, but all are frozen or there are none: set trainable = True for a layer."
 )

@@ -10,7 +10,7 @@ import numpy as np
 
 from gdexplain._checks import positive_int
 from gdexplain.in_keras import backend
-from gdexplain.in_keras.backend import NOTHING_TO_TRAIN
+from gdexplain.in_keras.backend import NOTHING_TO_TRAIN, OTHER_WEIGHTS
 from gdexplain.in_keras.eye import optimizers_of
 from gdexplain.in_keras.ledger import RECORD_BYTES, Ledger, record_kinds
 from gdexplain.in_keras.tap import Batch, Listener, Tap, tap_on
@@ -129,6 +129,10 @@ class RecordTrajectory(keras.callbacks.Callback):  # type: ignore[misc]  # Keras
             )
         if self._made_before:
             _refuse_thawed(self.model)
+        optimizer = self.model.optimizer
+        known = {id(one) for one in getattr(optimizer, "_trainable_variables", ())}  # private: what it was built for
+        if self.model.built and known and not known & {*map(id, self.model.trainable_variables)}:
+            raise ValueError(OTHER_WEIGHTS.format(optimizer.name))
         for tap in (self._tap, self.model.train_function):  # another callback may have ended a fit between two batches
             if isinstance(tap, Tap):
                 tap.leave()

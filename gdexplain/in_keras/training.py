@@ -100,8 +100,9 @@ def train(
     The loss of an update is the one that Keras computes before it: the mean over the batch's entries for ``"mse"``. A
     float64 model computes it in float64, which under ``fit`` takes ``keras.config.set_floatx("float64")``. Of a loss
     that is not reduced, Keras reports the mean and takes the gradient of the sum; so does the record. Without XLA
-    (``jit=False``), results equal those of ``fit`` with ``jit_compile=False`` on the same batches to the last bit. The gradients are those of the batch, before the
-    optimizer clips or averages them. With ``use_ema=True`` the record keeps the raw weights, and the model ends with
+    (``jit=False``), results equal those of ``fit`` with ``jit_compile=False`` on the same batches to the last bit (with
+    batch normalisation TensorFlow's graph optimiser may add in another order, and a last bit may differ). The gradients are
+    those of the batch, before the optimizer clips or averages them. With ``use_ema=True`` the record keeps the raw weights, and the model ends with
     the averaged ones, as after ``fit``.
 
     Examples
@@ -208,10 +209,7 @@ def _check_optimizer(optimizer: keras.optimizers.Optimizer, problem: core.Proble
     try:
         optimizer._check_variables_are_known(problem.variables)
     except ValueError as error:
-        raise ValueError(
-            f"optimizer must be a new one for these weights: {optimizer.name!r} was built for other ones "
-            "(of another model, or before a layer was unfrozen)."
-        ) from error
+        raise ValueError(backend.OTHER_WEIGHTS.format(optimizer.name)) from error
 
 
 def _chunk_length(total: int, width: int, size: int, kinds: int, every: int) -> int:

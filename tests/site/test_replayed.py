@@ -11,7 +11,7 @@ keras = pytest.importorskip("keras")
 import tensorflow as tf
 
 OPTIMIZERS = ["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw"]
-SETTINGS = 70  # ten of each optimizer
+SETTINGS = 35  # five of each optimizer
 UPDATES = 50
 
 

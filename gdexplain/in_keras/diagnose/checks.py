@@ -306,9 +306,7 @@ def rate_too_low(seen: Evidence) -> Suspicion | None:
     median, late = np.nan_to_num(np.nanmedian(np.nanmedian(seen.shares, axis=0))), seen.late_share
     if seen.run.diverged or (median > 2e-3 and late < 0.3) or median > 0.05:
         return None
-    words = (
-        f"an update is {median:.2g} of the weights, and {late:.0%} of what the loss fell by it fell in the second half"
-    )
+    words = f"an update is {median:.2g} of the weights, and {late:.0%} of the fall of the loss came in the second half"
     return words, _rates(rate_of(seen.optimizer), (10.0, 100.0, 1000.0))
 
 
@@ -337,7 +335,7 @@ def epochs(seen: Evidence) -> Suspicion | None:
         return None
     words = f"the run ends after {total} updates"
     if late >= 0.2:
-        words += f", and {late:.0%} of what the loss fell by it fell in the second half"
+        words += f", and {late:.0%} of the fall of the loss came in its second half: it was still falling"
     factor = 10 if total > 100 else 30
     return words, [Change(f"{factor} times as many epochs", {"updates": factor * seen.setup.updates})]
 

@@ -55,7 +55,7 @@ class Evidence:
 
     @property
     def late_share(self) -> float:
-        """How much of what the loss fell by it fell in the second half of the run; 0 if it did not fall."""
+        """How much of the fall of the loss came in the second half of the run; 0 if it did not fall."""
         losses, n = self.run.loss.astype(np.float64), len(self.run.loss)
         if n < 3:
             return 0.0

@@ -78,7 +78,7 @@ valid_loss = {name: outcomes(name, grid, [0, 1], valid)[0] for name in optimizer
 best = {name: grid[np.argmin(loss.mean(axis=1))] for name, loss in valid_loss.items()}
 
 # sphinx_gallery_alt = "Validation loss against learning rate, both axes logarithmic, one curve for each of five optimizers. All "
-# sphinx_gallery_alt = "are valleys of about the same depth. Their floors lie far apart: Adam's and RMSprop's at small rates, "
+# sphinx_gallery_alt = "are valleys. Their floors lie far apart: Adam's and RMSprop's at small rates, "
 # sphinx_gallery_alt = "SGD's a hundred times to the right."
 fig, ax = plt.subplots()
 for name, (_, color, look) in optimizers.items():
@@ -91,7 +91,7 @@ label_lines(ax)
 
 # %%
 # Walk along the dotted line, and Adam and RMSprop are far ahead. But that line crosses each valley at another place. The
-# valleys are of similar depth, and shifted. None has its floor at an end of the grid, so the grid was wide enough.
+# valleys are shifted far more than their depths differ. None has its floor at an end of the grid, so the grid was wide enough.
 print(f"optimizer   best rate    loss   loss at rate {shared:g}")
 for name, rate in best.items():
     loss = valid_loss[name].mean(axis=1)

@@ -2,10 +2,11 @@ r"""
 AdaGrad, RMSProp and Adam
 =========================
 
-*Adam from scratch is Keras' Adam; two published rules are not what they say.*
+*Divide each slope by its own size; from scratch, it is Keras' Adam to the last digits.*
 
-One rate for all parameters is a poor compromise where one :term:`gradient` is a thousand times larger than another. Three rules
-divide each :term:`gradient` by its own size instead. :term:`AdaGrad` sums the squares of all gradients, :term:`RMSProp`
+Where the course's neuron starts, the slope along :math:`w` is three times that along :math:`b`, so plain descent moves
+:math:`w` three times as far. In a network one :term:`gradient` may be a thousand times larger than another, and no rate
+suits both. Three rules divide each gradient by its own size, and then both move by about one rate. :term:`AdaGrad` sums the squares of all gradients, :term:`RMSProp`
 keeps a running mean of them, and :term:`Adam` adds :term:`momentum` and corrects both means for their start at zero:
 
 .. math:: a \leftarrow a + g^2, \qquad s = -\frac{\eta \, g}{\sqrt{a + \varepsilon}}
@@ -16,7 +17,7 @@ keeps a running mean of them, and :term:`Adam` adds :term:`momentum` and correct
           s = -\eta \, \frac{\sqrt{1 - \beta_2^k}}{1 - \beta_1^k} \, \frac{m}{\sqrt v + \hat\varepsilon}
 
 Here :math:`g` is the gradient of update :math:`k = 1, 2, \dots`, :math:`s` the :term:`step`, :math:`\eta` the
-:term:`learning rate` and :math:`\varepsilon` a tiny number. Look where it stands: it is not the same in each.
+:term:`learning rate` and :math:`\varepsilon` a tiny number that keeps a division by zero away.
 You need :ref:`sphx_glr_gallery_rules_plot_momentum.py`.
 """
 
@@ -42,7 +43,7 @@ from gdexplain.by_hand import rules
 from gdexplain.plotting import COLORS, label_lines
 
 use_style()
-# Exact in float32
+# Exact in float32, in which Keras keeps some of them
 eta, rho, beta_1, beta_2, epsilon = 2**-6, 7 / 8, 7 / 8, 127 / 128, 2**-20
 
 # %%
@@ -72,8 +73,7 @@ def adam(g, memory, _):
 
 # %%
 # The referee is ``keras.optimizers``, on a network with four variables and mini-batches of 16, for 200 updates. Both
-# take their gradients from the same Keras model in float64; only the rule differs. The settings are powers of two and
-# the like, because Keras keeps some of them in float32: with 0.01 and 0.9 that rounding shows.
+# take their gradients from the same Keras model in float64; only the rule differs.
 moons, loss = make_moons(64), "binary_crossentropy"
 betas = {"beta_1": beta_1, "beta_2": beta_2}
 twins = {
@@ -110,6 +110,7 @@ for name, (rule, optimizer) in twins.items():
     assert gap < 1e-12  # float64, and 200 roundings
     runs[name] = ours
 
+# sphinx_gallery_thumbnail_number = 1
 # sphinx_gallery_alt = "Loss of each epoch against updates for three rules at one rate. RMSProp and Adam fall together; "
 # sphinx_gallery_alt = "AdaGrad falls ever more slowly and stays far above them."
 fig, ax = plt.subplots()
@@ -120,8 +121,9 @@ ax.set(xlabel="update", ylabel="loss, mean of an epoch", yscale="log")
 label_lines(ax)
 
 # %%
-# AdaGrad never forgets: its sum only grows, so the rate that is left, :math:`\eta / \sqrt a`, only shrinks. RMSProp and
-# Adam forget old gradients.
+# AdaGrad is the slowest at this rate. One cause is that it never forgets: its sum only grows, so the rate that is left,
+# :math:`\eta / \sqrt a`, only shrinks. RMSProp and Adam forget old gradients. (Its sum also starts above 0, and nobody
+# has tuned its rate here.)
 #
 # One update, slot by slot
 # ------------------------
@@ -133,7 +135,8 @@ label_lines(ax)
 # Where epsilon stands
 # --------------------
 #
-# Epsilon keeps a division by zero away, so it should not matter. How small must a gradient be until it does? Take the
+# Look where :math:`\varepsilon` stands above: not at the same place in each rule. It should not matter. How small must a
+# gradient be until it does? Take the
 # first step, at Keras' defaults, for gradients of every size. The last curve adds :math:`\varepsilon` *after* the
 # correction, as the Adam paper's algorithm does :cite:p:`kingma2015`; Keras has the paper's "epsilon hat", before it.
 sizes = np.logspace(-10, 3, 400)
@@ -147,7 +150,6 @@ for name, rule in first.items():
     curves[name] = -rule.update(sizes, rule.init(sizes), sizes)[0]
 curves["Adam, epsilon after the correction"] = sizes / (sizes + 1e-7)
 
-# sphinx_gallery_thumbnail_number = 2
 # sphinx_gallery_alt = "First step in units of the rate against the size of the gradient, both on log axes. All curves rise "
 # sphinx_gallery_alt = "and then stay flat. Adam flattens at the smallest gradients, RMSProp later, AdaGrad last."
 fig, ax = plt.subplots()
@@ -281,8 +283,8 @@ assert np.all(uncorrected_losses[:, -1] < corrected_losses[:, -1])
 
 
 # %%
-# At the large rate the first steps, too long by what is missing in :math:`v`, throw the network far from its start. At the
-# small one longer steps are a gain, as a larger rate would have been. So what the corrections give you is not speed. They
+# At the large rate the first steps, too long by what is missing in :math:`v`, raise the loss above its start. At the
+# small one longer steps are a gain. So what the corrections give you is not speed. They
 # make the first steps as long as the rate says: the number that you tune means the same from the first update on
 # :cite:p:`kingma2015`.
 #

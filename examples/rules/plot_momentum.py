@@ -4,14 +4,15 @@ Momentum
 
 *It takes the square root of the condition number.*
 
-A valley that is far steeper across than along makes :term:`gradient descent` slow, even at its best rate. Keep part
-of the last :term:`step`, and the slow direction gathers speed while the steep one cancels itself out:
+A valley that is far steeper across than along makes :term:`gradient descent` slow, even at its best rate. So keep part
+of the last :term:`step`. Along the floor these parts add up. Across the valley they alternate in sign, so that a larger
+rate is stable:
 
 .. math:: v_{k+1} = \beta v_k - \eta \, g_k, \qquad \theta_{k+1} = \theta_k + v_{k+1}
 
 Here :math:`v` is the :term:`velocity`, :math:`\eta` the :term:`learning rate`, :math:`g_k` the :term:`gradient` and
-:math:`\beta` the share that survives: the :term:`momentum`. On a bowl with :term:`condition number` :math:`\kappa` the
-best possible :term:`contraction rates <contraction rate>` of plain descent and of momentum are
+:math:`\beta` the share that survives: the :term:`momentum`. The :term:`condition number` :math:`\kappa` of a bowl is its
+largest curvature divided by its smallest. There the best possible :term:`contraction rates <contraction rate>` of plain descent and of momentum are
 
 .. math:: \rho = \frac{\kappa - 1}{\kappa + 1}, \qquad
           \rho = \sqrt{\beta^*} = \frac{\sqrt\kappa - 1}{\sqrt\kappa + 1}.
@@ -53,6 +54,8 @@ use_style()
 data = make_line()  # x = 1, 2, 3, 4 and y = 2x
 hessian, minimum = line_hessian(data), np.array([2.0, 0.0])
 best = optimal_momentum(hessian)
+low, high = np.linalg.eigvalsh(hessian)
+print(f"condition number {high / low:.2f}")
 print("eta {:.6f}, beta {:.6f}, predicted contraction rate {:.6f}".format(*best))
 
 # %%
@@ -74,7 +77,6 @@ np.testing.assert_allclose(in_keras.parameters[100], theta, rtol=0, atol=1e-7)
 # Now side by side, each at its own best: plain descent, momentum, and :term:`Nesterov momentum`, which takes the
 # gradient where the velocity is about to lead :cite:p:`nesterov1983`. Its best setting on a bowl has a formula too
 # :cite:p:`lessard2016`.
-low, high = np.linalg.eigvalsh(hessian)
 root = np.sqrt(3 * high / low + 1)
 nesterov = 4 / (3 * high + low), (root - 2) / (root + 2)
 settings = [
@@ -85,17 +87,29 @@ settings = [
 runs = [descend(neuron, rule, [0.0, 0.0], steps=600) for rule in settings]
 plain, heavy, _ = runs
 
-# sphinx_gallery_alt = "Two paths on one loss surface. Plain gradient descent zigzags across the valley and creeps along "
-# sphinx_gallery_alt = "it. Momentum shoots far past the valley, swings back and forth across it and ends on the minimum."
-fig, ax = plt.subplots()
-draw_loss_surface(ax, loss_grid(line_loss(data), around=[plain, heavy]), numbers=False)
-for rule in settings[:2]:
+# sphinx_gallery_alt = "Two panels with the same loss surface. Above, plain gradient descent hops from wall to wall of the "
+# sphinx_gallery_alt = "valley and creeps along it. Below, momentum shoots far past the valley, swings across it and ends on the minimum."
+fig, axes = plt.subplots(2, 1, sharex=True, figsize=(6.2, 6.4))
+for ax, rule in zip(axes, settings[:2], strict=True):
+    draw_loss_surface(ax, loss_grid(line_loss(data), around=[plain, heavy]), numbers=False)
     draw_path(ax, descend(neuron, rule, [0.0, 0.0], steps=35), by="rule")
-draw_minimum(ax, minimum)
+    draw_minimum(ax, minimum)
+    ax.label_outer()
 
 # %%
-# Both made 35 updates. Momentum is worse at first: it flies far past the valley. Then its swings die out, and it is
-# there, while plain descent still hops from wall to wall.
+# Both made 35 updates. Momentum is worse at first: with its larger rate it flies far past the valley. Then its swings die
+# out, and it is there, while plain descent still hops from wall to wall.
+#
+# One update, slot by slot
+# ------------------------
+#
+# .. explorable:: rule
+#    :settings: opt=momentum
+#
+#    Press Next, and keep the gradient: the velocity grows, and the step with it.
+#
+# How far from the minimum
+# ------------------------
 distance = [np.linalg.norm(run.parameters - minimum, axis=1) for run in runs]
 
 # sphinx_gallery_thumbnail_number = 2
@@ -115,7 +129,8 @@ ax.set(xlabel="update", ylabel="distance to the minimum", yscale="log", ylim=(1e
 label_lines(ax)
 
 # %%
-# Count until the distance stays below the horizontal line.
+# Each dashed line is fixed at update 60; what is predicted is its slope. Count until the distance stays below the
+# horizontal line:
 last = [int(np.flatnonzero(error > 1e-6)[-1]) for error in distance]
 print("rule                                   still outside after   inside after")
 for run, outside in zip(runs, last, strict=True):
@@ -148,6 +163,8 @@ assert shares.max() < 0.2
 # %%
 # Measure the rate, and be careful
 # --------------------------------
+#
+# This section and the next are for those who want the mathematics.
 #
 # The obvious measurement, a ratio of late distances, comes out too large. At the best setting the two roots that rule
 # each direction meet, and the distance falls like :math:`k \rho^k`: the factor :math:`k` spoils every finite run.
@@ -218,13 +235,6 @@ print("best rates: plain {:.4f}, momentum {:.4f}, Nesterov {:.4f}".format(*slope
 # Why it works, with pictures you can drag: :cite:t:`goh2017`. The rule is Polyak's :cite:p:`polyak1964`. What this does
 # not show: you rarely know :math:`\kappa`, so people take :math:`\beta = 0.9` and tune the rate; and with
 # :term:`gradient noise` the gain is smaller.
-#
-# One update, slot by slot:
-#
-# .. explorable:: rule
-#    :settings: opt=momentum
-#
-#    Press Next, and keep the gradient: the velocity grows, and the step with it.
 #
 # Point at a place of the map, or move the sliders, and watch the run from there.
 #

@@ -151,7 +151,7 @@ assert abs(ends[1] - 1).mean() > abs(ends[0] - 1).mean()
 # ---------
 #
 # 1. Take the network that rate 0.1 left behind and go on with rate 0.2. What do the loss and the sharpness do?
-# 2. Momentum :math:`\beta` raises the stability limit to :math:`2 (1 + \beta) / \eta`. Where does rate 0.2 with
+# 2. With momentum :math:`\beta` the sharpness at which a rate is still stable is :math:`2 (1 + \beta) / \eta`. Where does rate 0.2 with
 #    :math:`\beta = 0.5` end?
 #
 # The solutions, in this order:

@@ -68,6 +68,13 @@ def _install(session: nox.Session, lock: str, *, project: bool = True) -> None:
     stamp.write_text(wanted)
 
 
+def _python_of_tests(session: nox.Session) -> str:
+    """Give the Python of the session `tests`, which others use too: one environment less for each."""
+    session.env.update(QUIET)
+    session.run(sys.executable, "-m", "nox", "-s", "tests", "--install-only", silent=True)
+    return str(ROOT / ".nox" / "tests" / ("Scripts" if os.name == "nt" else "bin") / "python")
+
+
 def _install_without_locks(session: nox.Session, *options: str) -> None:
     """Install what the tests need, as one who has no locks does, and the project."""
     session.env.update(QUIET)
@@ -121,19 +128,19 @@ def newest(session: nox.Session) -> None:
     session.run("pytest", *NO_SITE, *session.posargs)
 
 
-@nox.session(requires=["docs"])
+@nox.session(requires=["docs"], venv_backend="none")
 def site(session: nox.Session) -> None:
     """Build the site if needed and test it: its HTML, in a browser, and the explorables against Keras."""
-    _install(session, "tests")
-    session.run("pytest", "tests/site", "-n2", "--dist=loadfile", *session.posargs, env={"UV": UV})
+    python = _python_of_tests(session)
+    session.run(python, "-m", "pytest", "tests/site", "-n2", "--dist=loadfile", *session.posargs, env={"UV": UV})
 
 
-@nox.session(requires=["docs"], default=False)
+@nox.session(requires=["docs"], default=False, venv_backend="none")
 def downloads(session: nox.Session) -> None:
     """Run every download of the built site in a clean environment (some minutes)."""
-    _install(session, "tests")
+    python = _python_of_tests(session)
     options = ["tests/site/test_downloads.py", "-k", "runs", "--durations=0", "--durations-min=0.5"]
-    session.run("pytest", *options, *session.posargs, env={"UV": UV, "GDEXPLAIN_DOWNLOADS": "every"})
+    session.run(python, "-m", "pytest", *options, *session.posargs, env={"UV": UV, "GDEXPLAIN_DOWNLOADS": "every"})
 
 
 @nox.session
@@ -149,12 +156,12 @@ def lint(session: nox.Session) -> None:
     session.run("deptry", ".")
 
 
-@nox.session
+@nox.session(venv_backend="none")
 def typing(session: nox.Session) -> None:
     """Check the types, strictly: the package's with mypy, the explorables' with TypeScript."""
-    _install(session, "tests")
-    session.run("mypy", *session.posargs)
-    session.run("python", "tools/check_types.py")
+    python = _python_of_tests(session)
+    session.run(python, "-m", "mypy", *session.posargs)
+    session.run(python, "tools/check_types.py")
 
 
 @nox.session(default=False, venv_backend="virtualenv")
@@ -168,11 +175,10 @@ def bench(session: nox.Session) -> None:
     session.run("python", "-m", "benchmarks", *words)
 
 
-@nox.session(name="diagnose-score", default=False)
+@nox.session(name="diagnose-score", default=False, venv_backend="none")
 def diagnose_score(session: nox.Session) -> None:
     """Count how often `diagnose` names the fault, and where there is none, and renew its table (`-- mutants`: a part)."""
-    _install(session, "tests")
-    session.run("python", "-W", "ignore", "-m", "benchmarks.diagnose_score", *session.posargs)
+    session.run(_python_of_tests(session), "-W", "ignore", "-m", "benchmarks.diagnose_score", *session.posargs)
 
 
 @nox.session(default=False)

@@ -276,7 +276,7 @@ def test_whole_numbers_are_scaled_as_others_are():
 def test_columns_that_tell_nothing_are_noted():
     x, _ = bowl()
     notes = look.columns(np.column_stack([x, x[:, :1], np.ones(64)]))
-    assert notes == ["Of the 4 columns of x there are 1 constant and 1 that others repeat."]
+    assert notes == ["Among the 4 columns of x: 1 without a second value, 1 that others repeat."]
     assert look.columns(x) == []
 
 
@@ -836,3 +836,65 @@ def test_what_is_no_loss_and_what_fixes_its_batches_are_refused_by_name():
     model = keras.Model(inputs, layers.Dense(1)(layers.LSTM(3, stateful=True)(inputs)))
     with pytest.raises(ValueError, match="model must take batches of any size, but its inputs fix 16 examples"):
         diagnose(model, (np.ones((64, 4, 2)), np.ones((64, 1))), optimizer="sgd", loss="mse", batch_size=16)
+
+
+# -- what a second stranger's models found ----------------------------------------------------------------------------------
+
+
+def backwards(targets, predictions):
+    return -keras.ops.mean((targets - predictions) ** 2, axis=-1)
+
+
+def series(n=300):
+    noise = np.random.default_rng(1).normal(size=n).astype("float32")
+    return np.cumsum(noise - noise.mean()) / 5
+
+
+WINDOWS = np.lib.stride_tricks.sliding_window_view(series(), 6)
+FAULTS_OF_STRANGERS = {  # the end of the model, its loss, the data, and what is named
+    "the next number of noise": (
+        [layers.Dense(1)],
+        "mse",
+        (np.diff(series())[:-1, None], np.diff(series())[1:, None]),
+        [],
+    ),
+    "the next number, scaled": ([layers.Dense(1)], "mse", (WINDOWS[:-1], 100 * WINDOWS[1:, -1:] + 7), []),
+    "hinge with labels of 0 and 1": ([layers.Dense(1)], "hinge", (bowl()[0], (bowl()[1] > 0).astype("float32")), []),
+    "a loss with the wrong sign": ([layers.Dense(1)], backwards, bowl(), ["sign of the loss"]),
+    "softmax over the rows": (
+        [layers.Dense(2), layers.Softmax(axis=0)],
+        "sparse_categorical_crossentropy",
+        (bowl()[0], (bowl()[1] > 0).astype("float32")),
+        ["output activation"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS_OF_STRANGERS)
+def test_a_strangers_fault_is_named_and_what_is_none_is_not(name):
+    end, loss, data, named = FAULTS_OF_STRANGERS[name]
+    model = stack(data[0].shape[1], layers.Dense(8, "relu"), *end)
+    found = diagnose(model, data, optimizer="adam", loss=loss, epochs=10, seconds=5).findings
+    assert [
+        one.name for one in found if one.name in ("labels shifted", "loss", "sign of the loss", "output activation")
+    ] == named
+
+
+def test_a_loss_of_ones_own_is_not_taken_for_that_of_keras_by_its_name():
+    def cross_validated(targets, predictions):
+        return keras.ops.mean((targets - predictions) ** 2, axis=-1)
+
+    assert look.wrong_labels(np.arange(64) % 3, 1, "sparse_categorical_crossentropy") is not None
+    assert look.wrong_labels(np.arange(64) % 3, 1, cross_validated) is None
+
+
+def test_plain_lists_are_searched_row_by_row():
+    report = diagnose(small(), ([[1.0, 2.0], [1.0, float("nan")]], [[1.0], [2.0]]), optimizer="sgd", loss="mse")
+    assert "in 1 of 2 rows, the first of them [1]" in report.findings[0].evidence
+
+
+@pytest.mark.parametrize("rows", [(64, 63), (0, 0)])
+def test_data_that_no_model_can_be_trained_on_is_refused_and_no_finding(rows):
+    x, y = bowl()
+    with pytest.raises(ValueError, match="x and y must have as many examples, and at least one"):
+        diagnose(small(), (x[: rows[0]], y[: rows[1]]), optimizer="sgd", loss="mse")

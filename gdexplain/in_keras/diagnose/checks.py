@@ -34,7 +34,12 @@ SETTINGS = "practice/settings_of_fit"
 def shifted_labels(seen: Evidence) -> Suspicion | None:
     """See rows whose targets belong to their neighbours in the file."""
     shift, told, now = look.best_shift(seen.setup.x, seen.setup.y)
-    if shift == 0 or told < 0.3 or told < now + 0.25:
+    if (
+        shift == 0
+        or told < 0.3
+        or told < now + 0.25
+        or look.forecasts(seen.setup.x, np.roll(seen.setup.y, shift, axis=0))
+    ):
         return None
     words = (
         f"like inputs should have like targets: of a row's target, the five nearest rows tell {max(now, 0):.0%} of the "
@@ -99,6 +104,15 @@ def loss(seen: Evidence) -> Suspicion | None:
     name = wanted.title().replace("_", "")
     code = f"loss=keras.losses.{name}({''.join(f'{key}={value}' for key, value in options.items())})"
     return words, [Change(code, {"loss": getattr(keras.losses, name)(**options)})]
+
+
+def sign(seen: Evidence) -> Suspicion | None:
+    """See a loss of your own that falls below 0 while the predictions get no better than a guess."""
+    losses, own = seen.run.loss, seen.setup.loss
+    if seen.loss or not callable(own) or not seen.task.kind or seen.run.error < 1 or not losses[-1:].min(initial=0) < 0:
+        return None
+    words = f"the loss falls from {losses[0]:.3g} to {losses[-1]:.3g}, and the predictions are worse than a guess"
+    return words, [Change("the loss with the other sign", {"loss": lambda targets, given: -own(targets, given)})]
 
 
 def unscaled_inputs(seen: Evidence) -> Suspicion | None:
@@ -262,7 +276,8 @@ def constraint(seen: Evidence) -> Suspicion | None:
     if not held:
         return None
     code = ", ".join(dict.fromkeys(f"{one.name}_constraint=None" for one in held))
-    words = f"{len(held)} arrays of weights are put back into the bounds of a constraint after each update"
+    many = f"{len(held)} arrays of weights are" if len(held) > 1 else "one array of weights is"
+    words = f"{many} put back into the bounds of a constraint after each update"
     return words, [_altered(code, [Altered(one, "_constraint", None) for one in held])]
 
 
@@ -343,11 +358,12 @@ def epochs(seen: Evidence) -> Suspicion | None:
 # In this order where their changes help alike: what is wrong before what is only slow.
 PACE = ("learning rate too low", "batch size", "epochs")  # what makes a run slow, and not wrong
 # What may be there for the sake of fresh data, so that a change of it must help on rows that were held out.
-FRESH = ("dropout", "penalty", "constraint", "epochs")
+FRESH = ("frozen layers", "dropout", "penalty", "constraint", "epochs")
 CHECKS: tuple[tuple[str, Callable[[Evidence], Suspicion | None], str], ...] = (
     ("labels shifted", shifted_labels, MISTAKES),
     ("output activation", output_activation, MISTAKES),
     ("loss", loss, MISTAKES),
+    ("sign of the loss", sign, MISTAKES),
     ("unscaled inputs", unscaled_inputs, SCALING),
     ("unscaled targets", unscaled_targets, SCALING),
     ("dead units", dead_units, INITIALISATION),

@@ -16,7 +16,7 @@ from gdexplain.in_keras import backend, core
 from gdexplain.in_keras.arrays import as_pair
 from gdexplain.in_keras.checks import fixed_lengths
 from gdexplain.in_keras.diagnose import look
-from gdexplain.in_keras.diagnose.checks import CHECKS, FRESH, PACE, RATE, SETTINGS
+from gdexplain.in_keras.diagnose.checks import CHECKS, FRESH, MISTAKES, PACE, RATE, SETTINGS
 from gdexplain.in_keras.diagnose.evidence import Change, Evidence
 from gdexplain.in_keras.diagnose.locate import NotFinite, first_not_finite
 from gdexplain.in_keras.diagnose.measure import Bench, Fitted, Make, Setup, Way, loss_of, rate_of, twin_of
@@ -126,7 +126,10 @@ def diagnose(
                 problem = core.pose(model, dataset, loss)
                 backend.check_start(model)
             except ValueError as error:
-                return _at_once(model, _refused(model, dataset, str(error)), began)
+                refused = _refused(model, dataset, str(error))
+                if refused is None:
+                    raise
+                return _at_once(model, refused, began)
             kept.callback(Kept(problem.state).put_back)
             width = min(batch_size, problem.examples)
             total = epochs * -(-problem.examples // width)
@@ -141,23 +144,25 @@ def _at_once(model: Any, finding: Finding, began: float) -> Diagnosis:
     return Diagnosis(title, (finding,), (), (), float("nan"), "", seconds=time.perf_counter() - began)
 
 
-def _refused(model: Any, dataset: Any, words: str) -> Finding:
-    """Say what Keras would not train, and the loss with which it would."""
+def _refused(model: Any, dataset: Any, words: str) -> Finding | None:
+    """Say what Keras would not train, and the loss with which it would; None where no loss is at fault."""
     if model.built and not model.trainable_variables and look.frozen(model)[1]:
         return Finding("frozen layers", words, "model.trainable = True", page=SETTINGS)
+    if "finite" in words:
+        return Finding("data and model", words)
     for name in (kind.loss for kind in look.KINDS.values()):
         with contextlib.suppress(ValueError):
             problem = core.pose(model, dataset, name)
-            if look.task_of(problem.y, _shape(problem), name).asks.loss == name and "finite" not in words:
+            if look.task_of(problem.y, _shape(problem), name).asks.loss == name:
                 return Finding("loss", words, f"loss={name!r}")
-    return Finding("data and model", words)
+    return None
 
 
 def _diagnosed(
     optimizer: Any, setup: Setup, problem: core.Problem, total: int, began: float, seconds: float
 ) -> Diagnosis:
     """Measure, suspect and try, until the time is over or Ctrl-C."""
-    model, (loss, logits) = problem.model, loss_of(problem)
+    model, (loss, logits), label = problem.model, loss_of(problem), backend.label(optimizer)
     task = look.task_of(setup.y, _shape(problem), loss)
     bench, moved = Bench(model, setup, task, _way_of(model, optimizer)), not int(optimizer.iterations)
     trial = Trial(bench, setup, moved, until=began + seconds, longest=seconds / 10)
@@ -174,12 +179,13 @@ def _diagnosed(
             trial.setup = replace(setup, updates=min(len(run.loss) for run in trial.runs))
         bench.begin(setup)
         found += _wrong_gradient(setup, problem) if where is None else []
+        found += _wrong_axis(model)
         if trial.error > LEARNED:
             about = optimizer, loss, logits, total, trial.runs[0], where, before, after, gap
             _try_all(trial, Evidence(bench, task, trial.setup, *about), found, notes)
             helped = any(map(_said, found))
             found += _no_gradient(trial) if not helped else []
-            notes += _unrelated(trial) if not helped and trial.error > SLOW else []
+            notes += _unrelated(trial) if not helped and trial.error > 0.9 else []
     except KeyboardInterrupt:
         notes.append("Stopped by Ctrl-C: this is what was known.")
     if where is not None and any(map(_said, found)):
@@ -188,7 +194,7 @@ def _diagnosed(
         found.append(Finding("not finite", str(where)))
     worst_first = sorted(filter(_said, found), key=lambda finding: (bool(finding.after), -round(finding.gain / 0.15)))
     return Diagnosis(
-        f"{model.name}, {backend.label(optimizer)}, batch size {setup.batch_size}",
+        f"{model.name}, {label}, batch size {setup.batch_size}",
         tuple(worst_first),
         tuple(finding for finding in found if not _said(finding)),
         tuple(run.error for run in trial.runs),
@@ -272,6 +278,15 @@ def _wrong_gradient(setup: Setup, problem: core.Problem) -> list[Finding]:
         if verdict.startswith("Wrong"):
             return [Finding("gradient", f"{verdict} Of your own is: {', '.join(own)}", page=_CHECKED)]
     return []
+
+
+def _wrong_axis(model: Any) -> list[Finding]:
+    """See a softmax at the end whose shares add up to 1 over the batch, and not over the classes."""
+    axis, shape = getattr(look.last_layer(model), "axis", -1), getattr(model, "output_shape", ())
+    words = f"softmax is taken along axis {axis}, so that the answers of a row depend on the rows beside it"
+    return (
+        [] if axis in (-1, len(shape) - 1) else [Finding("output activation", words, "Softmax(axis=-1)", page=MISTAKES)]
+    )
 
 
 def _no_gradient(trial: Trial) -> list[Finding]:

@@ -84,9 +84,9 @@ def task_of(y: Any, shape: tuple[int, ...], loss: str) -> Task:
     if not isinstance(y, np.ndarray) or y.size == 0 or not shape:
         return Task("", 1.0)
     t, width = y.astype(np.float64), shape[-1]
-    places = t.size // len(t)
+    places, sides = t.size // len(t), "hinge" in loss and np.all(np.isin(t, (-1, 0, 1)))
     alike, labels = places == np.prod(shape), width > 1 and places == np.prod(shape[:-1]) and np.all(t == np.floor(t))
-    if alike and np.all((t == 0) | (t == 1)):
+    if alike and not sides and np.all((t == 0) | (t == 1)):
         if width > 1 and np.all(t.reshape(-1, width).sum(-1) == 1):
             return Task("one-hot", _entropy(t.reshape(-1, width).mean(0)), width)
         share = t.reshape(len(t), -1).mean(0)
@@ -95,7 +95,6 @@ def task_of(y: Any, shape: tuple[int, ...], loss: str) -> Task:
         counts = np.bincount(t.astype(int).ravel(), minlength=width)
         return Task("labels", _entropy(counts / counts.sum()), width)
     soft = "crossentropy" in loss and width > 1 and np.all(t >= 0) and t.max() <= 1
-    sides = "hinge" in loss and np.all(np.isin(t, (-1, 0, 1)))
     if not alike or soft or sides or "cosine" in loss:  # nothing but the loss says what is near
         return Task("", 1.0)
     return Task("regression", max(float(np.mean(t.reshape(len(t), -1).var(0))), 1e-30))
@@ -103,8 +102,9 @@ def task_of(y: Any, shape: tuple[int, ...], loss: str) -> Task:
 
 def wrong_labels(y: Any, width: int, loss: Any) -> tuple[str, str, str] | None:
     """Return fault, evidence and change of labels that no training could learn from as they are coded; None if fine."""
-    name = str(getattr(loss, "name", loss)).lower()
-    if "cross" not in name or getattr(y, "ndim", len(np.shape(y))) not in (1, 2):
+    name = str(getattr(loss, "name", getattr(loss, "__name__", loss))).lower()
+    own = not isinstance(loss, str) and not (getattr(loss, "__module__", None) or "").startswith("keras.")
+    if own or "cross" not in name or getattr(y, "ndim", len(np.shape(y))) not in (1, 2):
         return None
     try:
         found = np.unique(np.asarray(y, np.float64))
@@ -142,7 +142,7 @@ def _entropy(share: Array) -> float:
 
 def bad_numbers(x: Any, y: Any) -> str:
     """Say where the data is not finite; nothing if it is."""
-    for name, array in leaves("x", x) + leaves("y", y):
+    for name, array in leaves("x", _joined(x)) + leaves("y", _joined(y)):
         try:
             bad = ~np.isfinite(np.asarray(array, np.float64))
         except (TypeError, ValueError):
@@ -153,6 +153,12 @@ def bad_numbers(x: Any, y: Any) -> str:
     return ""
 
 
+def _joined(rows: Any) -> Any:
+    """Return plain lists of numbers as one array, and anything else as it is."""
+    plain = isinstance(rows, list) and all(isinstance(row, list | float | int) for row in rows)
+    return np.asarray(rows) if plain else rows
+
+
 def columns(x: Any) -> list[str]:
     """Say which columns of a table are constant, and which are there twice: they do no harm, and tell nothing."""
     if not isinstance(x, np.ndarray) or x.ndim != 2 or len(x) < 3:
@@ -160,8 +166,8 @@ def columns(x: Any) -> list[str]:
     x = x[:2000]
     constant = int(np.sum(np.all(x == x[0], axis=0)))
     twice = x.shape[1] - len(np.unique(x, axis=1).T)
-    words = [f"{constant} constant"] * bool(constant) + [f"{twice} that others repeat"] * bool(twice)
-    return [f"Of the {x.shape[1]} columns of x there are {' and '.join(words)}."] if words else []
+    words = [f"{constant} without a second value"] * bool(constant) + [f"{twice} that others repeat"] * bool(twice)
+    return [f"Among the {x.shape[1]} columns of x: {', '.join(words)}."] if words else []
 
 
 def spread(array: Array) -> tuple[float, float]:
@@ -260,6 +266,18 @@ def activation_of(layer: Any) -> str:
     if kind in _ACTIVATED and hasattr(layer, "activation"):
         return getattr(layer.activation, "__name__", "your own") if layer.activation is not None else "linear"
     return ""
+
+
+def forecasts(x: Array, moved: Array) -> bool:
+    """Say whether rows follow each other in time, so that moved targets would be told by what they are to foretell.
+
+    Then a column of one row is another column of the next, or the moved targets are a column.
+    """
+    table = np.column_stack([one.reshape(len(one), -1) for one in (x, moved)]).astype(np.float64)[2:-2]
+    columns = [column for column in table.T if column.std() > 0]
+    later, sooner = ({column[part].tobytes() for column in columns} for part in (slice(1, None), slice(-1)))
+    known = len(columns) > 1 and np.abs(np.corrcoef(columns)[-1, :-1]).max() > 0.999
+    return bool(later & sooner) or bool(known)
 
 
 def best_shift(x: Any, y: Any, *, rows: int = 800, furthest: int = 2) -> tuple[int, float, float]:

@@ -22,7 +22,7 @@ from gdexplain.in_keras.recorder import RecordTrajectory
 from gdexplain.in_keras.task import schedule_of
 
 Array = NDArray[Any]
-_CHUNK = 128  # updates in one call of the compiled loop: Ctrl-C and the clock wait for its end
+_FEWEST, _CHUNK = 8, 128  # updates in one call of the compiled loop: Ctrl-C and the clock wait for its end
 _SHOWN = 1000  # examples that the error is taken of, at most
 _ROWS = 2**24  # numbers that a record of `fit` may hold
 
@@ -231,6 +231,7 @@ class Way:
     def __init__(self, problem: core.Problem, pattern: Any, width: int) -> None:
         self.problem, self.width = problem, width
         self.first: float | None = None  # the loss before the first run
+        self.chunk = _FEWEST  # updates of one call, of about half a second
         self.factor = tf.Variable(1.0, trainable=False, dtype=tf.float64)
         self.steady = tf.Variable(initial_value=False, trainable=False)
         self.optimizer = twin_of(pattern, self.factor, self.steady)
@@ -247,12 +248,15 @@ class Way:
         self.steady.assign(setup.steady)
         losses, sizes = [np.zeros(0, np.float32)], [np.zeros((0, 3, len(self.problem.variables)))]
         data, finite, until = setup.tensors(slice(None)), True, time.perf_counter() + seconds
-        for chunk in batches(self.problem.examples - setup.held, self.width, setup.updates, seed):
+        for chunk in batches(self.problem.examples - setup.held, self.width, setup.updates, seed, lambda: self.chunk):
+            began = time.perf_counter()
             loss, size, good = self._loop(*data, chunk)
             losses.append(loss.numpy()[: int(good)])
             sizes.append(np.sqrt(2) * np.sqrt(size.numpy()[: int(good)]))
             finite = int(good) == len(chunk)
-            if not finite or time.perf_counter() > until:
+            now = time.perf_counter()
+            self.chunk = int(np.clip(0.5 * len(chunk) / (now - began), _FEWEST, _CHUNK))
+            if not finite or now > until:
                 break
         return np.concatenate(losses), np.concatenate(sizes), finite
 
@@ -370,11 +374,11 @@ def loss_of(problem: core.Problem) -> tuple[str, bool]:
     return function.__name__, bool(getattr(flat[0].loss, "_fn_kwargs", {}).get("from_logits"))
 
 
-def batches(n: int, width: int, updates: int, seed: int) -> Iterator[Array]:
+def batches(n: int, width: int, updates: int, seed: int, most: Callable[[], int] = lambda: _CHUNK) -> Iterator[Array]:
     """Give the rows of each update, in chunks: one shuffled epoch after the other, cut into batches of one size."""
     rng, left = np.random.default_rng(seed), np.zeros(0, np.int64)
     while updates > 0:
-        now = min(_CHUNK, updates, max(1, 2**22 // width))
+        now = min(most(), updates, max(1, 2**22 // width))
         while len(left) < now * width:
             left = np.concatenate([left, rng.permutation(n)])
         yield left[: now * width].reshape(now, width)

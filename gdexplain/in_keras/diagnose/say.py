@@ -80,7 +80,9 @@ class Diagnosis:
         if self.errors and max(self.errors) <= LEARNED:
             return "Nothing found: the model learns."
         names = ", ".join(dict.fromkeys(finding.name for finding in self.tried))
-        return f"Nothing found; tried {names or 'nothing'}, none helped by more than the seeds differ."
+        if not names:
+            return "Nothing found, and nothing was tried."
+        return f"Nothing found; tried {names}, none helped by more than the seeds differ."
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the report as one file of HTML that needs nothing else.

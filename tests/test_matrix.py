@@ -158,10 +158,11 @@ def near(ours: Any, theirs: Any, digits: float) -> None:
 
 def same(case: Case, ours: list[Any], theirs: list[Any]) -> None:
     """Two runs end with the same variables: to the last bit where they do the same arithmetic."""
+    if not case.exact:  # each beside the largest of all
+        near(*(np.concatenate([np.ravel(one) for one in values]) for values in (ours, theirs)), 1e-6)
+        return
     for one, other in zip(ours, theirs, strict=True):
-        if case.exact:
-            np.testing.assert_array_equal(one, other)
-    near(*(np.concatenate([np.ravel(one) for one in values]) for values in (ours, theirs)), 1e-6)
+        np.testing.assert_array_equal(one, other)
 
 
 @contextlib.contextmanager

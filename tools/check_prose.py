@@ -23,7 +23,6 @@ GIVEN = {
         rf"\bmomentum of {_N}",
         rf"Which of {_N}(?:(?:, | and ){_N})* brings the loss below {_N}",
         "half the floor of 0.1[?] It is not 0.05",
-        "float32: with 0.01 and 0.9 that",
         "weight 1e-7",
         "at a of 0.01",  # the word between is a role
     ),

@@ -283,7 +283,7 @@ assert np.all(uncorrected_losses[:, -1] < corrected_losses[:, -1])
 
 
 # %%
-# At the large rate the first steps, too long by what is missing in :math:`v`, raise the loss above its start. At the
+# At the large rate the first steps, too long by what is missing in :math:`v`, raise the :term:`loss` above its start. At the
 # small one longer steps are a gain. So what the corrections give you is not speed. They
 # make the first steps as long as the rate says: the number that you tune means the same from the first update on
 # :cite:p:`kingma2015`.

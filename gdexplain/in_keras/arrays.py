@@ -58,16 +58,16 @@ def _convert(name: str, value: Any, dtype: str, count: int) -> Any:
     if isinstance(value, Mapping):
         return {key: _convert(f"{name}[{key!r}]", item, dtype, 1) for key, item in value.items()}
     several = count > 1 and isinstance(value, list | tuple) and len(value) == count
-    if several or (isinstance(value, list | tuple) and any(_is_array(item) for item in value)):
+    if several or (isinstance(value, list | tuple) and any(is_array(item) for item in value)):
         items = [_convert(f"{name}[{place}]", item, dtype, 1) for place, item in enumerate(value)]
         return tuple(items) if isinstance(value, tuple) else items
     return _numbers(name, value, dtype)
 
 
-def _is_array(value: Any) -> bool:
+def is_array(value: Any) -> bool:
     """Say whether a member of a list is an array of its own (or a structure of them), not a number or a plain list."""
     if isinstance(value, list | tuple):
-        return any(_is_array(item) for item in value)
+        return any(is_array(item) for item in value)
     return isinstance(value, Mapping) or len(getattr(value, "shape", ())) > 0
 
 

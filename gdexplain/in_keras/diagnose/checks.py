@@ -34,18 +34,16 @@ SETTINGS = "practice/settings_of_fit"
 def shifted_labels(seen: Evidence) -> Suspicion | None:
     """See rows whose targets belong to their neighbours in the file."""
     shift, told, now = look.best_shift(seen.setup.x, seen.setup.y)
-    if (
-        shift == 0
-        or told < 0.3
-        or told < now + 0.25
-        or look.forecasts(seen.setup.x, np.roll(seen.setup.y, shift, axis=0))
-    ):
+    if shift == 0 or told < 0.3 or told < now + 0.25:
+        return None
+    moved = np.roll(seen.setup.y, shift, axis=0)
+    if look.forecasts(seen.setup.x, moved):
         return None
     words = (
         f"like inputs should have like targets: of a row's target, the five nearest rows tell {max(now, 0):.0%} of the "
         f"variance, and {told:.0%} once the targets are moved by {shift:+d} row{'s' * (abs(shift) > 1)}"
     )
-    return words, [Change(f"y = np.roll(y, {shift}, axis=0)", {"y": np.roll(seen.setup.y, shift, axis=0)})]
+    return words, [Change(f"y = np.roll(y, {shift}, axis=0)", {"y": moved})]
 
 
 def output_activation(seen: Evidence) -> Suspicion | None:

@@ -282,11 +282,12 @@ def _wrong_gradient(setup: Setup, problem: core.Problem) -> list[Finding]:
 
 def _wrong_axis(model: Any) -> list[Finding]:
     """See a softmax at the end whose shares add up to 1 over the batch, and not over the classes."""
-    axis, shape = getattr(look.last_layer(model), "axis", -1), getattr(model, "output_shape", ())
+    last = look.last_layer(model)
+    axis = getattr(last, "axis", -1)
+    if last is None or not {0, -len(getattr(model, "output_shape", ()))} & {*np.ravel(axis).tolist()}:
+        return []
     words = f"softmax is taken along axis {axis}, so that the answers of a row depend on the rows beside it"
-    return (
-        [] if axis in (-1, len(shape) - 1) else [Finding("output activation", words, "Softmax(axis=-1)", page=MISTAKES)]
-    )
+    return [Finding("output activation", words, "Softmax(axis=-1)", page=MISTAKES)]
 
 
 def _no_gradient(trial: Trial) -> list[Finding]:

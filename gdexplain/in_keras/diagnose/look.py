@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import entr, expit, softmax
 
-from gdexplain.in_keras.arrays import leaves
+from gdexplain.in_keras.arrays import is_array, leaves
 
 Array = NDArray[Any]
 CEILING = 2.0  # an error this many times that of a guess is as hopeless as any larger one
@@ -142,7 +142,12 @@ def _entropy(share: Array) -> float:
 
 def bad_numbers(x: Any, y: Any) -> str:
     """Say where the data is not finite; nothing if it is."""
-    for name, array in leaves("x", _joined(x)) + leaves("y", _joined(y)):
+    plain = (isinstance(one, list) and not any(map(is_array, one)) for one in (x, y))
+    try:
+        x, y = (np.asarray(one) if joined else one for one, joined in zip((x, y), plain, strict=True))
+    except ValueError:  # rows of several lengths: it is said elsewhere
+        return ""
+    for name, array in leaves("x", x) + leaves("y", y):
         try:
             bad = ~np.isfinite(np.asarray(array, np.float64))
         except (TypeError, ValueError):
@@ -151,12 +156,6 @@ def bad_numbers(x: Any, y: Any) -> str:
             rows = np.unique(np.argwhere(np.atleast_1d(bad))[:, 0])
             return f"{name} has NaN or inf in {len(rows)} of {len(bad)} rows, the first of them {rows[:5].tolist()}"
     return ""
-
-
-def _joined(rows: Any) -> Any:
-    """Return plain lists of numbers as one array, and anything else as it is."""
-    plain = isinstance(rows, list) and all(isinstance(row, list | float | int) for row in rows)
-    return np.asarray(rows) if plain else rows
 
 
 def columns(x: Any) -> list[str]:

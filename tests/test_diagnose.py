@@ -477,6 +477,25 @@ SPOILED = {  # how, by which name, and what change is told
         "kernel_constraint=None",
     ),
     "decay": (small, {"optimizer": keras.optimizers.AdamW(0.01, weight_decay=20.0)}, "penalty", "weight_decay=0.0"),
+    "clipped": (small, {"optimizer": keras.optimizers.SGD(0.1, clipnorm=1e-6)}, "clipping", "clipnorm=None"),
+    "alone in its batch": (
+        lambda: stack(2, layers.Dense(6, "tanh"), layers.BatchNormalization(), layers.Dense(1)),
+        {"batch_size": 1},
+        "batch size",
+        "batch_size=32",
+    ),
+    "averages": (  # the run itself learns, and what predict gives does not
+        lambda: stack(2, layers.Dense(6, "tanh"), layers.BatchNormalization(momentum=0.9999), layers.Dense(1)),
+        {},
+        "batch normalisation",
+        "momentum=0.9",
+    ),
+    "state": (
+        lambda: stack(2, layers.Reshape((2, 1)), layers.GRU(4, activation=lambda x: 0.0 * x), layers.Dense(1)),
+        {},
+        "recurrent activation",
+        "activation='tanh' in the recurrent layers",
+    ),
 }
 
 
@@ -903,3 +922,31 @@ def test_data_that_no_model_can_be_trained_on_is_refused_and_no_finding(rows):
     x, y = bowl()
     with pytest.raises(ValueError, match="x and y must have as many examples, and at least one"):
         diagnose(small(), (x[: rows[0]], y[: rows[1]]), optimizer="sgd", loss="mse")
+
+
+def aside(n=300):
+    x = np.linspace(0, 1, n)[:, np.newaxis]
+    return x, np.sin(12 * x)
+
+
+def one_small_column():
+    x, _ = bowl(300)
+    return x * np.array([1, 0.003], "float32"), x[:, 1:]
+
+
+@pytest.mark.parametrize("data", [aside, one_small_column])
+def test_inputs_off_their_middle_or_of_unlike_sizes_are_unscaled(data):
+    x, y = data()
+    model = stack(x.shape[1], layers.Dense(30, "tanh"), layers.Dense(30, "tanh"), layers.Dense(1))
+    report = diagnose(model, (x, y), optimizer=keras.optimizers.SGD(0.05), loss="mse", batch_size=16, epochs=60)
+    assert report.findings[0].name == "unscaled inputs"
+
+
+def test_another_optimizer_is_named_where_one_rate_cannot_suit_all_weights():
+    inputs = keras.Input((2,))
+    parts = [layers.Rescaling(scale)(inputs[:, at : at + 1]) for at, scale in enumerate((30.0, 0.2))]
+    model = keras.Model(inputs, layers.Add()([layers.Dense(1)(part) for part in parts]))
+    x, _ = bowl(300)
+    report = diagnose(model, (x, x[:, 1:]), optimizer=keras.optimizers.SGD(5e-4), loss="mse", batch_size=16, epochs=170)
+    assert [finding.name for finding in report.findings] == ["optimizer"]
+    assert report.findings[0].change.startswith("optimizer=keras.optimizers.Adam(")

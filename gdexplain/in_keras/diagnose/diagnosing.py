@@ -15,12 +15,12 @@ from gdexplain._checks import instance, positive_int, real
 from gdexplain.in_keras import backend, core
 from gdexplain.in_keras.arrays import as_pair
 from gdexplain.in_keras.checks import fixed_lengths
-from gdexplain.in_keras.diagnose import look
+from gdexplain.in_keras.diagnose import layers, look
 from gdexplain.in_keras.diagnose.checks import CHECKS, FRESH, MISTAKES, PACE, RATE, SETTINGS
 from gdexplain.in_keras.diagnose.evidence import Change, Evidence
 from gdexplain.in_keras.diagnose.locate import NotFinite, first_not_finite
 from gdexplain.in_keras.diagnose.measure import Bench, Fitted, Make, Setup, Way, loss_of, rate_of, twin_of
-from gdexplain.in_keras.diagnose.restore import Kept, chance_put_back, normalisers, put_back
+from gdexplain.in_keras.diagnose.restore import Kept, chance_put_back, put_back
 from gdexplain.in_keras.diagnose.say import Diagnosis
 from gdexplain.in_keras.diagnose.trial import FEW, LEARNED, SLOW, Finding, Trial
 from gdexplain.in_keras.gradient_check import check_gradients
@@ -173,13 +173,14 @@ def _diagnosed(
         for run in trial.begin():
             if run is trial.runs[0]:
                 after, gap = bench.look(setup)
-                notes += _averages(bench, setup, run.error) if setup.updates == total else []
+                stored, _ = bench.judge(setup, stored=True)
         where = _not_finite(trial)
         if not any(run.diverged for run in trial.runs):  # all as long as time let the first ones be
             trial.setup = replace(setup, updates=min(len(run.loss) for run in trial.runs))
         bench.begin(setup)
         found += _wrong_gradient(setup, problem) if where is None else []
         found += _wrong_axis(model)
+        found += _averages(trial, stored) if where is None and setup.updates == total and not trial.over else []
         if trial.error > LEARNED:
             about = optimizer, loss, logits, total, trial.runs[0], where, before, after, gap
             _try_all(trial, Evidence(bench, task, trial.setup, *about), found, notes)
@@ -225,7 +226,7 @@ def _way_of(model: Any, optimizer: Any) -> Make:
     """Return how runs are made: by a compiled loop, or by `fit` where such a loop would train otherwise."""
     why = _only_by_fit(model, optimizer)
     if not why:
-        return lambda problem, setup: Way(problem, optimizer, setup.batch_size)
+        return lambda problem, setup: Way(problem, setup.optimizer or optimizer, setup.batch_size)
     if getattr(model, "optimizer", None) is not optimizer:
         raise ValueError(f"model must be compiled with its optimizer, and optimizer left out, as {why}.")
     return lambda problem, setup: Fitted(problem, setup.batch_size)
@@ -251,6 +252,8 @@ def _try_all(trial: Trial, seen: Evidence, found: list[Finding], notes: list[str
     rates = list[tuple[float, Change]]()
     for name, suspicion, page in suspicions:
         if name in PACE and trial.error < SLOW and seen.total > FEW:
+            continue
+        if name == "optimizer" and any(map(_said, found)):  # which has the last word: it hides what is wrong otherwise
             continue
         if trial.over:
             notes.append(f"No time was left to try: {name} ({suspicion[0]}).")
@@ -302,16 +305,10 @@ def _no_gradient(trial: Trial) -> list[Finding]:
     return [Finding("no gradient", words, page=_CHECKED)] if still else []
 
 
-def _averages(bench: Bench, setup: Setup, error: float) -> list[str]:
-    """Say that the stored averages of batch normalisation are not those of the data at the end of the first run."""
-    if not normalisers(bench.model):
-        return []
-    stored, _ = bench.judge(setup, stored=True)
-    words = (
-        f"With the stored averages of batch normalisation, as predict and evaluate use them, the error is {stored:.3g}: "
-        "they need more updates, or a smaller momentum."
-    )
-    return [words] if stored > 2 * error + LEARNED else []
+def _averages(trial: Trial, stored: float) -> list[Finding]:
+    """Try another momentum where the stored averages of batch normalisation are not those of the data."""
+    suspicion = layers.averages(trial.bench.model, trial.runs[0].error, stored)
+    return [] if suspicion is None else [trial.anew(stored=True).of("batch normalisation", suspicion, SETTINGS)[0]]
 
 
 def _unrelated(trial: Trial) -> list[str]:

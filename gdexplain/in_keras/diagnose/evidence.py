@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -15,9 +15,11 @@ from gdexplain.in_keras import core
 from gdexplain.in_keras.diagnose import look
 from gdexplain.in_keras.diagnose.locate import NotFinite
 from gdexplain.in_keras.diagnose.measure import Bench, Layer, Run, Setup
+from gdexplain.in_keras.diagnose.restore import Altered
 from gdexplain.in_keras.objective import sharpness
 
 Array = NDArray[Any]
+CUT = ("relu", "relu6")  # activations that turn units off
 
 
 class Change(NamedTuple):
@@ -26,6 +28,11 @@ class Change(NamedTuple):
     code: str
     fields: Mapping[str, Any]
     drawn: bool = False  # whether its start is drawn anew for each seed
+
+
+def altering(code: str, changes: Iterable[Altered]) -> Change:
+    """Return the change that lets attributes of the model or the optimizer be others."""
+    return Change(code, {"altered": tuple(changes)})
 
 
 Suspicion = tuple[str, Sequence[Change]]  # the evidence in words, and the changes to try, of which the best is kept

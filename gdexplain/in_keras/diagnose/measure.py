@@ -51,6 +51,10 @@ class Setup:
         Whether a schedule stays at its first rate.
     held : int
         How many of the last rows are not trained on, and judged instead.
+    stored : bool
+        Whether batch normalisation is judged with its stored averages, as ``predict`` uses them.
+    optimizer : Any
+        Another optimizer than the user's, or None.
     """
 
     x: Any
@@ -64,6 +68,8 @@ class Setup:
     back: tuple[Any, Any] = (0.0, 1.0)
     steady: bool = False
     held: int = 0
+    stored: bool = False
+    optimizer: Any = None
 
     def tensors(self, rows: Any) -> tuple[Any, Any]:
         """Return inputs and targets of some rows."""
@@ -146,7 +152,7 @@ class Bench:
             if not self.task.kind and way.first is None:
                 self.judge(setup)
             losses, sizes, finite = way.train(setup, seed, seconds)
-            error, accuracy = self.judge(setup)
+            error, accuracy = self.judge(setup, stored=setup.stored)
         return Run(losses, sizes, error if finite else look.CEILING, accuracy, not finite)
 
     def judge(self, setup: Setup, *, stored: bool = False) -> tuple[float, float]:
@@ -197,7 +203,7 @@ class Bench:
         """Return the compiled way to train so; data, start, rate and number of updates need no other."""
         loss = setup.loss if isinstance(setup.loss, str) else id(setup.loss)
         kinds = tuple(str(leaf.dtype) for leaf in keras.tree.flatten((setup.x, setup.y)) if leaf is not None)
-        key = loss, setup.batch_size, setup.altered, kinds
+        key = loss, setup.batch_size, setup.altered, setup.optimizer, kinds
         if key not in self._ways:
             problem = core.pose(self.model, (setup.x, setup.y), setup.loss, batch_size=setup.batch_size)
             self._ways[key] = self._make(problem, setup)
@@ -307,8 +313,8 @@ class Fitted:
         model, size = self.problem.model, sum(variable.size for variable in setup.start)
         self._fresh.put_back()
         rate, another = rate_of(model.optimizer), setup.rate != 1 or setup.steady
-        if another and np.isnan(rate):
-            raise ValueError("a schedule has rates of its own.")
+        if setup.optimizer is not None or (another and np.isnan(rate)):
+            raise ValueError("fit trains with the model's own optimizer, and a schedule has rates of its own.")
         if another:
             model.optimizer.learning_rate.assign(rate * setup.rate)
         if not core.has_own_step(model):

@@ -77,7 +77,7 @@ class Diagnosis:
     @property
     def nothing(self) -> str:
         """What to say where nothing was found."""
-        if self.errors and max(self.errors) <= LEARNED:
+        if self.errors and np.mean(self.errors) <= LEARNED:
             return "Nothing found: the model learns."
         names = ", ".join(dict.fromkeys(finding.name for finding in self.tried))
         if not names:

@@ -7,6 +7,7 @@ import textwrap
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -186,10 +187,12 @@ class Trial:
         n = self.bench.way(self.setup).problem.examples
         if n < _ENOUGH or self.setup.held:
             return self
-        order = np.random.default_rng(0).permutation(n)
-        x, y = core.take((self.setup.x, self.setup.y), order)
-        width = min(self.setup.batch_size, n - n // 4)
-        fresh = replace(self, setup=replace(self.setup, x=x, y=y, held=n // 4, batch_size=width), runs=[])
+        x, y = core.take((self.setup.x, self.setup.y), np.random.default_rng(0).permutation(n))
+        return self.anew(x=x, y=y, held=n // 4, batch_size=min(self.setup.batch_size, n - n // 4))
+
+    def anew(self, **fields: Any) -> Trial:
+        """Return trials of a setup with other fields, which is run as it is first."""
+        fresh = replace(self, setup=replace(self.setup, **fields), runs=[])
         list(fresh.begin())
         return fresh
 

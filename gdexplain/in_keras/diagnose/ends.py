@@ -1,0 +1,139 @@
+"""What the data and the end of a model give to suspect: labels, the last activation, the loss, scales."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from gdexplain.in_keras.arrays import leaves
+from gdexplain.in_keras.diagnose import look
+from gdexplain.in_keras.diagnose.evidence import CUT, Change, Evidence, Suspicion, altering
+from gdexplain.in_keras.diagnose.restore import activated
+
+_RANGES = {  # what an end can say
+    **dict.fromkeys(("sigmoid", "hard_sigmoid", "softmax"), (0.0, 1.0)),
+    **dict.fromkeys(("tanh", "softsign"), (-1.0, 1.0)),
+    **dict.fromkeys(("relu", "softplus", "exponential"), (0.0, np.inf)),
+    "elu": (-1.0, np.inf),
+}
+
+
+def shifted_labels(seen: Evidence) -> Suspicion | None:
+    """See rows whose targets belong to their neighbours in the file."""
+    shift, told, now = look.best_shift(seen.setup.x, seen.setup.y)
+    if shift == 0 or told < 0.3 or told < now + 0.25:
+        return None
+    moved = np.roll(seen.setup.y, shift, axis=0)
+    if look.forecasts(seen.setup.x, moved):
+        return None
+    words = (
+        f"like inputs should have like targets: of a row's target, the five nearest rows tell {max(now, 0):.0%} of the "
+        f"variance, and {told:.0%} once the targets are moved by {shift:+d} row{'s' * (abs(shift) > 1)}"
+    )
+    return words, [Change(f"y = np.roll(y, {shift}, axis=0)", {"y": moved})]
+
+
+def output_activation(seen: Evidence) -> Suspicion | None:
+    """See an end that cannot say what the targets ask for."""
+    wanted = "linear" if seen.logits else seen.task.asks.end
+    words = _end_is_wrong(seen) if seen.end and wanted and seen.end != wanted else ""
+    if not words:
+        return None
+    last = look.last_layer(seen.bench.model)
+    change = altering(f"activation={wanted!r} in the last layer, {last.name!r}", [activated(last, wanted)])
+    return words, [change, *_with(change, loss(seen))]
+
+
+def _end_is_wrong(seen: Evidence) -> str:
+    """Say why the end does not fit the targets or the loss; nothing if it does."""
+    (low, high), (says, true) = _RANGES.get(seen.end, (-np.inf, np.inf)), seen.gap
+    end, last = seen.end, seen.after[-1]
+    if end == "softmax" and seen.task.kind in ("binary", "regression") and last.units == 1:
+        hidden = f"; Keras reports the loss {says:.3g}, of hidden logits, while the predictions have {true:.3g}"
+        return "softmax over one unit is 1 whatever its input" + hidden * (not np.isclose(says, true, 0.1, 1e-3))
+    if seen.task.kind == "regression":
+        least, most = float(seen.setup.y.min()), float(seen.setup.y.max())
+        if least < low - 1e-6 or most > high + 1e-6:
+            return f"{end} gives numbers from {low:g} to {high:g}, and the targets run from {least:.4g} to {most:.4g}"
+        dead = end in CUT and last.zero >= 0.99
+        return f"{end} gives 0 for every row, and its slope there is 0 too" * dead
+    if seen.logits:
+        return f"the loss takes logits, any number, and {end} gives {low:g} to {high:g}" * bool(np.isfinite(low))
+    if seen.task.kind in ("one-hot", "labels"):
+        return f"{end} makes no probabilities that add up to 1 over {seen.task.classes} classes"
+    return f"{end} makes no probabilities, which targets of 0 and 1 ask for"
+
+
+def _with(change: Change, suspicion: Suspicion | None) -> list[Change]:
+    """Return a change together with each of another suspicion."""
+    _, others = suspicion or ("", [])
+    return [Change(f"{change.code}; {other.code}", {**other.fields, **change.fields}) for other in others]
+
+
+def loss(seen: Evidence) -> Suspicion | None:
+    """See a loss for another kind of problem, or for another kind of end."""
+    kind, wanted = seen.task.kind, seen.task.asks.loss
+    ends_in_logits = seen.end == "linear" and kind != "regression"
+    if not seen.loss or not kind:
+        return None
+    if seen.loss != wanted:
+        if kind == "regression" and "entropy" not in seen.loss and "hinge" not in seen.loss:
+            return None
+        words = f"the targets are of the kind {kind}, and {seen.loss} is not their loss"
+    elif kind == "regression" or seen.logits == ends_in_logits or seen.end not in ("linear", "softmax", "sigmoid"):
+        return None
+    else:
+        given = "logits, any number" if ends_in_logits else "probabilities"
+        words = f"the model ends in {seen.end}, which gives {given}, and the loss has from_logits={seen.logits}"
+    options = {} if kind == "regression" else {"from_logits": ends_in_logits}
+    name = wanted.title().replace("_", "")
+    code = f"loss=keras.losses.{name}({''.join(f'{key}={value}' for key, value in options.items())})"
+    return words, [Change(code, {"loss": getattr(keras.losses, name)(**options)})]
+
+
+def sign(seen: Evidence) -> Suspicion | None:
+    """See a loss of your own that falls below 0 while the predictions get no better than a guess."""
+    losses, own = seen.run.loss, seen.setup.loss
+    if seen.loss or not callable(own) or not seen.task.kind or seen.run.error < 1 or not losses[-1:].min(initial=0) < 0:
+        return None
+    words = f"the loss falls from {losses[0]:.3g} to {losses[-1]:.3g}, and the predictions are worse than a guess"
+    return words, [Change("the loss with the other sign", {"loss": lambda targets, given: -own(targets, given)})]
+
+
+def unscaled_inputs(seen: Evidence) -> Suspicion | None:
+    """See inputs whose size or spread is far from 1."""
+    scaled, codes, words, places = list[Any](), list[str](), "", look.has_table(seen.bench.model)
+    for name, x in leaves("x", seen.setup.x):
+        scaled.append(x)
+        if x.dtype.kind not in "fiu" or (places and np.all(x == np.floor(x))):  # which may be places in a table
+            continue
+        (mean, deviation), deviations, table = look.spread(x), x.std(0, dtype=np.float64), x.ndim == 2
+        least = deviations.min(initial=deviation, where=deviations > 0) if table else deviation
+        aside = table and mean > 1.2 * deviation and not np.all(x == np.floor(x))  # whole numbers may stand for kinds
+        if aside or not (0.1 <= deviation <= 4 and mean <= 4 and least > deviation / 30):
+            scaled[-1], code = look.standardised(x, name)
+            codes.append(code)
+            words = words or (
+                f"columns of {name} have means up to {mean:.3g} and standard deviations of {least:.3g} to {deviation:.3g}; "
+                "they should be near 0 and 1"
+            )
+    if not words:
+        return None
+    change = Change("; ".join(codes), {"x": keras.tree.pack_sequence_as(seen.setup.x, scaled)})
+    return words, [change, *_with(change, unscaled_targets(seen))]
+
+
+def unscaled_targets(seen: Evidence) -> Suspicion | None:
+    """See targets of a regression whose size is far from 1."""
+    y = seen.setup.y
+    if seen.task.kind != "regression" or np.any(y.std(0, dtype=np.float64) == 0):  # nothing to divide by
+        return None
+    mean, deviation = look.spread(y)
+    if 0.05 <= deviation <= 5 and mean <= 5:
+        return None
+    back = y.mean(0), y.std(0)
+    scaled = ((y - back[0]) / back[1]).astype(y.dtype if y.dtype.kind == "f" else "float32")
+    words = f"y has the mean {mean:.3g} and the standard deviation {deviation:.3g}; they should be near 0 and 1"
+    return words, [Change("y = (y - y.mean(axis=0)) / y.std(axis=0)", {"y": scaled, "back": back})]

@@ -1,0 +1,167 @@
+"""What the layers of a model give to suspect: how they start, where they saturate, and what holds them back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import keras
+import numpy as np
+
+from gdexplain.in_keras.diagnose import look
+from gdexplain.in_keras.diagnose.evidence import CUT, Change, Evidence, Suspicion, altering
+from gdexplain.in_keras.diagnose.restore import Altered, activated, altered, normalisers
+from gdexplain.in_keras.eye import innermost
+
+_CELLS = ("SimpleRNNCell", "GRUCell", "LSTMCell")
+_SATURATING = ("sigmoid", "tanh", "hard_sigmoid", "softsign")
+_DRAWN_ANEW = Change("kernel_initializer='glorot_uniform', bias_initializer='zeros'", {}, drawn=True)
+
+
+def initialisation(seen: Evidence) -> Suspicion | None:
+    """See weights that start equal, or far too small or large."""
+    for name, array, kernel in zip(seen.bench.names, seen.setup.start, seen.bench.kernels, strict=True):
+        wanted, deviation = look.glorot(array.shape) if kernel else np.inf, float(array.std())
+        if kernel and not wanted / 5 <= deviation <= wanted * 5:
+            words = f"{name} starts with a standard deviation of {deviation:.2g}; Glorot's rule gives {wanted:.2g}"
+            if deviation == 0:
+                words = f"every number in {name} starts at {array.flat[0]:g}, so that all units learn the same"
+            return words, [_DRAWN_ANEW]
+    return None
+
+
+def dead_units(seen: Evidence) -> Suspicion | None:
+    """See units that give 0 for every row, and so have no gradient, before a step has been made."""
+    cut = [layer for layer in seen.before if layer.activation in CUT]
+    dead = next((layer for layer in cut if layer.zero >= 0.6), None)
+    if dead is None:
+        return None
+    words = f"{dead.zero:.0%} of the units of {dead.name!r} give 0 for every row before the first update; so their gradient is 0"
+    leaky = altering("activation='leaky_relu'", [activated(each.layer, "leaky_relu") for each in cut])
+    return words, [_DRAWN_ANEW, leaky]
+
+
+_HIDDEN = (  # what is said of the first of the layers that are bad, in the order of hidden_activation
+    "{0.name!r} has no activation, and layers without one between them are no more than one layer",
+    "what {0.name!r} gives adds up to 1 in each row: softmax is for the last layer",
+    "{flat:.0%} of what {0.name!r} gives lies where {0.activation} is flat",
+    "the gradient of the first layer is {ratio:.1g} of the last one's: each {0.activation} makes it smaller",
+)
+
+
+def hidden_activation(seen: Evidence) -> Suspicion | None:
+    """See layers that saturate, or that have no activation between them."""
+    last, flat = look.last_layer(seen.bench.model), {layer.name: layer.flat for layer in seen.after}
+    hidden = [one for one in seen.before if one.layer is not last]
+    linear, shared = (
+        [one for one in hidden if one.activation == no and one.layer.weights] for no in ("linear", "softmax")
+    )
+    saturating = [one for one in hidden if one.activation in _SATURATING]
+    stuck = [one for one in saturating if flat.get(one.name, 0) >= 0.5]
+    cases = (  # the layers that are bad, and those to change
+        (linear if len(linear) == len(hidden) else [], linear),
+        (shared, shared),
+        (stuck, saturating),
+        (saturating if seen.vanishing < 0.05 else [], saturating),
+    )
+    for (bad, changed), words in zip(cases, _HIDDEN, strict=True):
+        if bad:
+            relu = altering("activation='relu' in the hidden layers", [activated(one.layer, "relu") for one in changed])
+            drawn = Change("activation='relu', kernel_initializer='glorot_uniform'", relu.fields, drawn=True)
+            told = words.format(bad[0], flat=flat.get(bad[0].name, 0), ratio=seen.vanishing)
+            return told, [relu, drawn]
+    return None
+
+
+def _named(layers: Iterable[Any]) -> str:
+    return ", ".join(dict.fromkeys(repr(layer.name) for layer in layers))
+
+
+def frozen(seen: Evidence) -> Suspicion | None:
+    """See weights that no update changes, since their layers are frozen."""
+    layers, held = look.frozen(seen.bench.model)
+    if not held:
+        return None
+    owners = [
+        one for one in seen.bench.model._flatten_layers() if {*map(id, one._trainable_variables)} & {*map(id, held)}
+    ]
+    free, fixed = (sum(int(np.prod(each.shape)) for each in group) for group in (seen.setup.start, held))
+    words = f"{fixed:,} of the {free + fixed:,} weights are frozen, so that no update changes them"
+    change = altering(
+        f"trainable = True for {_named(owners)}", [Altered(one, "_trainable", True) for one in layers + held]
+    )
+    with altered(change.fields["altered"]):
+        start = tuple(np.array(variable.numpy()) for variable in seen.bench.model.trainable_variables)
+    return words, [Change(change.code, {**change.fields, "start": start})]
+
+
+def dropout(seen: Evidence) -> Suspicion | None:
+    """See dropout that leaves little of a signal."""
+    found = look.dropouts(seen.bench.model)
+    left = float(np.prod([1 - rate for _, _, rate in found]))
+    if left > 0.5:
+        return None
+    words = f"dropout leaves {left:.2g} of a signal on its way through the layers in each update"
+    much = [(layer, attribute) for layer, attribute, rate in found if rate > 0.1]
+    return words, [
+        altering(f"rate=0.1 in {_named(layer for layer, _ in much)}", [Altered(*each, 0.1) for each in much])
+    ]
+
+
+def penalty(seen: Evidence) -> Suspicion | None:
+    """See penalties that weigh about as much as the loss itself."""
+    model, optimizer = seen.bench.model, innermost(seen.optimizer)
+    weights = [variable for variable in model.trainable_variables if variable.regularizer is not None]
+    active = [layer for layer in model._flatten_layers() if getattr(layer, "activity_regularizer", None) is not None]
+    size, first = sum(float(one.regularizer(one)) for one in weights), float(np.abs(seen.run.loss[:1]).sum())
+    decay, share = getattr(optimizer, "weight_decay", None) or 0.0, size / max(first, 1e-12)
+    cases = (
+        (share > 0.1, f"the penalties of the weights are {share:.0%} of the loss before the first update"),
+        (bool(active), f"what {_named(active)} gives has a penalty"),
+        (decay >= 0.05, f"the optimizer has weight_decay={decay:g}"),
+    )
+    changes = [
+        *(Altered(one, "_regularizer", None) for one in weights),
+        *(Altered(one, "activity_regularizer", None) for one in active),
+        *[Altered(optimizer, "weight_decay", 0.0)] * (decay > 0),
+    ]
+    codes = [f"{one.name}_regularizer=None" for one in weights] + ["activity_regularizer=None"] * bool(active)
+    code = ", ".join(dict.fromkeys(codes + ["weight_decay=0.0"] * (decay > 0)))
+    words = "; ".join(said for true, said in cases if true)
+    return (words, [altering(code, changes)]) if words else None
+
+
+def recurrent(seen: Evidence) -> Suspicion | None:
+    """See a recurrent layer whose state has no bounds, or can only grow: each row runs through it many times."""
+    cells = [one for one in seen.bench.model._flatten_layers() if type(one).__name__ in _CELLS]
+    other = [cell for cell in cells if cell.activation is not keras.activations.tanh]
+    if not other:
+        return None
+    words = (
+        f"{_named(other)} takes its state through {other[0].activation.__name__} at each place of a row; tanh is usual"
+    )
+    tanh = [Altered(cell, "activation", keras.activations.tanh) for cell in other]
+    return words, [altering("activation='tanh' in the recurrent layers", tanh)]
+
+
+def averages(model: keras.Model, error: float, stored: float) -> Suspicion | None:
+    """See batch normalisation whose stored averages are not those of the data at the end of a run."""
+    found = [(one, 0.9 if one.momentum > 0.9 else 0.5) for one in normalisers(model)]
+    if not found or stored <= 2 * error + 0.2:
+        return None
+    words = (
+        f"with the stored averages of batch normalisation, as predict uses them, the error is {stored:.3g}, and {error:.3g} "
+        f"with those of the batch: at momentum={found[0][0].momentum:g} they need more updates than the run has"
+    )
+    return words, [altering(f"momentum={found[0][1]:g}", [Altered(one, "momentum", new) for one, new in found])]
+
+
+def constraint(seen: Evidence) -> Suspicion | None:
+    """See weights that are put back into bounds after each update."""
+    held = [variable for variable in seen.bench.model.trainable_variables if variable.constraint is not None]
+    if not held:
+        return None
+    code = ", ".join(dict.fromkeys(f"{one.name}_constraint=None" for one in held))
+    many = f"{len(held)} arrays of weights are" if len(held) > 1 else "one array of weights is"
+    words = f"{many} put back into the bounds of a constraint after each update"
+    return words, [altering(code, [Altered(one, "_constraint", None) for one in held])]

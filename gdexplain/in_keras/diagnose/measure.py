@@ -307,6 +307,8 @@ class Fitted:
         if not main.built:
             main.build(problem.variables)
         self._fresh = Kept(variable for optimizer in (main, *others) for variable in optimizer.variables)
+        self._function: Any = None
+        self._recorders = dict[int, RecordTrajectory]()
 
     def train(self, setup: Setup, seed: int, seconds: float) -> tuple[Array, Array, bool]:
         """Fit on as many batches; return losses and sizes as far as they are finite, and whether all are."""
@@ -319,10 +321,11 @@ class Fitted:
             model.optimizer.learning_rate.assign(rate * setup.rate)
         if not core.has_own_step(model):
             vars(model)["_compile_loss"] = self.problem.loss
-        model.train_function = None  # an activation may be another one since
+        model.train_function = self._function  # of this way alone: an activation may be another one in another
         chunks = batches(self.problem.examples - setup.held, self.width, setup.updates, seed)
         order = np.concatenate(list(chunks)).ravel()
-        recorder, ends = RecordTrajectory(record_every=max(1, setup.updates * size // _ROWS)), list[float]()
+        every, ends = max(1, setup.updates * size // _ROWS), list[float]()
+        recorder = self._recorders.setdefault(every, RecordTrajectory(record_every=every))
 
         def stop(*_: Any, **__: Any) -> None:
             ends.append(time.perf_counter())
@@ -331,7 +334,7 @@ class Fitted:
         callbacks = [recorder, keras.callbacks.LambdaCallback(on_train_batch_end=stop)]
         x, y = core.take((setup.x, setup.y), order)
         model.fit(x, y, batch_size=self.width, shuffle=False, verbose=0, callbacks=callbacks)
-        run = recorder.trajectory
+        run, self._function = recorder.trajectory, model.train_function
         return run.loss, _sizes(run, [array.size for array in setup.start]), not run.diverged
 
 

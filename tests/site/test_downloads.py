@@ -402,6 +402,7 @@ def test_a_script_runs_in_an_empty_folder_by_the_command_on_its_page(server, tmp
     assert all(picture.startswith(b"\x89PNG") for picture in drawn)
 
 
+@pytest.mark.skipif(not EVERY, reason="nox -s downloads runs it, and a test of the package runs its source")
 @pytest.mark.parametrize("name", COMPANIONS)
 def test_a_script_that_is_no_page_runs_in_an_empty_folder_too(server, tmp_path, name):
     save(server, name, tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -20,6 +21,14 @@ MISTAKES = "practice/common_mistakes"
 RATE = "gallery/variants/plot_learning_rate"
 SCALING = "gallery/variants/plot_feature_scaling"
 SETTINGS = "practice/settings_of_fit"
+
+
+class Check(NamedTuple):
+    """A fault, what sees it in the evidence, and the page that explains it."""
+
+    name: str
+    of: Callable[[Evidence], Suspicion | None]
+    page: str
 
 
 def rate_too_high(seen: Evidence) -> Suspicion | None:
@@ -126,26 +135,30 @@ def optimizer(seen: Evidence) -> Suspicion | None:
 PACE = ("learning rate too low", "batch size", "epochs", "optimizer")  # what makes a run slow, and not wrong
 # What may be there for the sake of fresh data, so that a change of it must help on rows that were held out.
 FRESH = ("frozen layers", "dropout", "penalty", "constraint", "epochs")
-CHECKS: tuple[tuple[str, Callable[[Evidence], Suspicion | None], str], ...] = (
-    ("labels shifted", ends.shifted_labels, MISTAKES),
-    ("output activation", ends.output_activation, MISTAKES),
-    ("loss", ends.loss, MISTAKES),
-    ("sign of the loss", ends.sign, MISTAKES),
-    ("unscaled inputs", ends.unscaled_inputs, SCALING),
-    ("unscaled targets", ends.unscaled_targets, SCALING),
-    ("dead units", layers.dead_units, INITIALISATION),
-    ("initialisation", layers.initialisation, INITIALISATION),
-    ("hidden activation", layers.hidden_activation, INITIALISATION),
-    ("recurrent activation", layers.recurrent, INITIALISATION),
-    ("frozen layers", layers.frozen, SETTINGS),
-    ("dropout", layers.dropout, SETTINGS),
-    ("penalty", layers.penalty, SETTINGS),
-    ("constraint", layers.constraint, SETTINGS),
-    ("learning rate too high", rate_too_high, RATE),
-    ("clipping", clipping, RATE),
-    ("learning rate schedule", schedule, RATE),
-    ("learning rate too low", rate_too_low, RATE),
-    ("batch size", batch_size, "practice/which_optimizer"),
-    ("epochs", epochs, "gallery/variants/plot_three_variants"),
-    ("optimizer", optimizer, "practice/which_optimizer"),
+CHECKS = (
+    Check("labels shifted", ends.shifted_labels, MISTAKES),
+    Check("output activation", ends.output_activation, MISTAKES),
+    Check("loss", ends.loss, MISTAKES),
+    Check("sign of the loss", ends.sign, MISTAKES),
+    Check("unscaled inputs", ends.unscaled_inputs, SCALING),
+    Check("unscaled targets", ends.unscaled_targets, SCALING),
+    Check("dead units", layers.dead_units, INITIALISATION),
+    Check("initialisation", layers.initialisation, INITIALISATION),
+    Check("hidden activation", layers.hidden_activation, INITIALISATION),
+    Check("recurrent activation", layers.recurrent, INITIALISATION),
+    Check("frozen layers", layers.frozen, SETTINGS),
+    Check("dropout", layers.dropout, SETTINGS),
+    Check("penalty", layers.penalty, SETTINGS),
+    Check("constraint", layers.constraint, SETTINGS),
+    Check("learning rate too high", rate_too_high, RATE),
+    Check("clipping", clipping, RATE),
+    Check("learning rate schedule", schedule, RATE),
+    Check("learning rate too low", rate_too_low, RATE),
+    Check("batch size", batch_size, "practice/which_optimizer"),
+    Check("epochs", epochs, "gallery/variants/plot_three_variants"),
+)
+# What is tried only where nothing else helps: it would hide what is wrong otherwise.
+LAST = (
+    Check("unscaled inputs", ends.mildly_unscaled_inputs, SCALING),
+    Check("optimizer", optimizer, "practice/which_optimizer"),
 )

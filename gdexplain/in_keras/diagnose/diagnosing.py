@@ -16,7 +16,7 @@ from gdexplain.in_keras import backend, core
 from gdexplain.in_keras.arrays import as_pair
 from gdexplain.in_keras.checks import fixed_lengths
 from gdexplain.in_keras.diagnose import layers, look
-from gdexplain.in_keras.diagnose.checks import CHECKS, FRESH, MISTAKES, PACE, RATE, SETTINGS
+from gdexplain.in_keras.diagnose.checks import CHECKS, FRESH, LAST, MISTAKES, PACE, RATE, SETTINGS
 from gdexplain.in_keras.diagnose.evidence import Change, Evidence
 from gdexplain.in_keras.diagnose.locate import NotFinite, first_not_finite
 from gdexplain.in_keras.diagnose.measure import Bench, Fitted, Make, Setup, Way, loss_of, rate_of, twin_of
@@ -247,25 +247,26 @@ def _only_by_fit(model: Any, optimizer: Any) -> str:
 
 
 def _try_all(trial: Trial, seen: Evidence, found: list[Finding], notes: list[str]) -> None:
-    """Try what each check suspects; where no change helps alone, each together with the best rate."""
-    suspicions = [(name, suspicion, page) for name, check, page in CHECKS if (suspicion := check(seen)) is not None]
+    """Try what each check suspects, the milder ones if nothing helps, and then each together with the best rate."""
+    suspicions = [(check, suspicion) for check in CHECKS + LAST if (suspicion := check.of(seen)) is not None]
     rates = list[tuple[float, Change]]()
-    for name, suspicion, page in suspicions:
+    for check, suspicion in suspicions:
+        name = check.name
         if name in PACE and trial.error < SLOW and seen.total > FEW:
             continue
-        if name == "optimizer" and any(map(_said, found)):  # which has the last word: it hides what is wrong otherwise
+        if check in LAST and any(map(_said, found)):
             continue
         if trial.over:
             notes.append(f"No time was left to try: {name} ({suspicion[0]}).")
             continue
-        finding, change = (trial.held_out if name in FRESH else trial).of(name, suspicion, page)
+        finding, change = (trial.held_out if name in FRESH else trial).of(name, suspicion, check.page)
         found.append(finding)
         if name.startswith("learning rate"):
             rates.append((finding.after[0], change))
     if any(map(_said, found)) or not rates or trial.over:
         return
     second = trial.with_change(min(rates, key=lambda each: each[0])[1])
-    for name, suspicion, page in suspicions:
+    for (name, _, page), suspicion in suspicions:
         if not second.over and not name.startswith("learning rate") and name not in (*PACE, *FRESH):
             found.append(second.of(name, suspicion, page)[0])
 

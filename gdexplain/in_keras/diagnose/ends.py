@@ -12,6 +12,7 @@ from gdexplain.in_keras.diagnose import look
 from gdexplain.in_keras.diagnose.evidence import CUT, Change, Evidence, Suspicion, altering
 from gdexplain.in_keras.diagnose.restore import activated
 
+_SIDES = ("hinge", "squared_hinge")
 _RANGES = {  # what an end can say
     **dict.fromkeys(("sigmoid", "hard_sigmoid", "softmax"), (0.0, 1.0)),
     **dict.fromkeys(("tanh", "softsign"), (-1.0, 1.0)),
@@ -37,7 +38,7 @@ def shifted_labels(seen: Evidence) -> Suspicion | None:
 
 def output_activation(seen: Evidence) -> Suspicion | None:
     """See an end that cannot say what the targets ask for."""
-    wanted = "linear" if seen.logits else seen.task.asks.end
+    wanted = "linear" if seen.logits or seen.loss in _SIDES else seen.task.asks.end
     words = _end_is_wrong(seen) if seen.end and wanted and seen.end != wanted else ""
     if not words:
         return None
@@ -59,8 +60,10 @@ def _end_is_wrong(seen: Evidence) -> str:
             return f"{end} gives numbers from {low:g} to {high:g}, and the targets run from {least:.4g} to {most:.4g}"
         dead = end in CUT and last.zero >= 0.99
         return f"{end} gives 0 for every row, and its slope there is 0 too" * dead
-    if seen.logits:
-        return f"the loss takes logits, any number, and {end} gives {low:g} to {high:g}" * bool(np.isfinite(low))
+    if seen.logits or seen.loss in _SIDES:
+        takes = "logits, any number" if seen.logits else "numbers on both sides of 0"
+        wrong = np.isfinite(low) and (seen.logits or low >= 0)
+        return f"the loss takes {takes}, and {end} gives {low:g} to {high:g}" * bool(wrong)
     if seen.task.kind in ("one-hot", "labels"):
         return f"{end} makes no probabilities that add up to 1 over {seen.task.classes} classes"
     return f"{end} makes no probabilities, which targets of 0 and 1 ask for"
@@ -102,17 +105,23 @@ def sign(seen: Evidence) -> Suspicion | None:
     return words, [Change("the loss with the other sign", {"loss": lambda targets, given: -own(targets, given)})]
 
 
-def unscaled_inputs(seen: Evidence) -> Suspicion | None:
-    """See inputs whose size or spread is far from 1."""
+def mildly_unscaled_inputs(seen: Evidence) -> Suspicion | None:
+    """See columns that lie to one side of 0, as those from 0 to 1 do, or of unlike sizes."""
+    return unscaled_inputs(seen, aside=1.2, apart=30)
+
+
+def unscaled_inputs(seen: Evidence, aside: float = np.inf, apart: float = np.inf) -> Suspicion | None:
+    """See inputs whose size or spread is far from 1, or whose columns lie so many spreads aside or are so far apart."""
     scaled, codes, words, places = list[Any](), list[str](), "", look.has_table(seen.bench.model)
     for name, x in leaves("x", seen.setup.x):
         scaled.append(x)
         if x.dtype.kind not in "fiu" or (places and np.all(x == np.floor(x))):  # which may be places in a table
             continue
-        (mean, deviation), deviations, table = look.spread(x), x.std(0, dtype=np.float64), x.ndim == 2
-        least = deviations.min(initial=deviation, where=deviations > 0) if table else deviation
-        aside = table and mean > 1.2 * deviation and not np.all(x == np.floor(x))  # whole numbers may stand for kinds
-        if aside or not (0.1 <= deviation <= 4 and mean <= 4 and least > deviation / 30):
+        (mean, deviation), deviations = look.spread(x), x.std(0, dtype=np.float64)
+        least = deviations.min(initial=deviation, where=deviations > 0)
+        mild = x.ndim == 2 and (mean > aside * deviation or least < deviation / apart)
+        kinds = np.all(x == np.floor(x))  # whole numbers may stand for kinds
+        if not (0.1 <= deviation <= 4 and mean <= 4) or (mild and not kinds):
             scaled[-1], code = look.standardised(x, name)
             codes.append(code)
             words = words or (

@@ -864,6 +864,10 @@ def backwards(targets, predictions):
     return -keras.ops.mean((targets - predictions) ** 2, axis=-1)
 
 
+def floorless(targets, predictions):
+    return keras.ops.mean(predictions - targets, axis=-1)
+
+
 def series(n=300):
     noise = np.random.default_rng(1).normal(size=n).astype("float32")
     return np.cumsum(noise - noise.mean()) / 5
@@ -885,6 +889,13 @@ FAULTS_OF_STRANGERS = {  # the end of the model, its loss, the data, and what is
         [],
     ),
     "a loss with the wrong sign": (lambda: [layers.Dense(1)], backwards, bowl(), ["sign of the loss"]),
+    "a loss without a floor": (lambda: [layers.Dense(1)], floorless, bowl(), ["sign of the loss"]),
+    "hinge behind a sigmoid": (
+        lambda: [layers.Dense(1, "sigmoid")],
+        "hinge",
+        (bowl()[0], np.sign(bowl()[1])),
+        ["output activation"],
+    ),
     "softmax over the rows": (
         lambda: [layers.Dense(2), layers.Softmax(axis=0)],
         "sparse_categorical_crossentropy",
@@ -915,6 +926,13 @@ def test_a_loss_of_ones_own_is_not_taken_for_that_of_keras_by_its_name():
 def test_plain_lists_are_searched_row_by_row():
     report = diagnose(small(), ([[1.0, 2.0], [1.0, float("nan")]], [[1.0], [2.0]]), optimizer="sgd", loss="mse")
     assert "in 1 of 2 rows, the first of them [1]" in report.findings[0].evidence
+
+
+def test_rows_that_are_all_the_same_are_named_without_a_run():
+    report = diagnose(small(), (np.zeros((64, 2)), bowl()[1]), optimizer="sgd", loss="mse")
+    assert [(finding.name, finding.evidence) for finding in report.findings] == [
+        ("data", "every row of x is the same, so that nothing tells one from another")
+    ]
 
 
 @pytest.mark.parametrize("rows", [(64, 63), (0, 0)])

@@ -118,7 +118,10 @@ def diagnose(
         if not model.built:
             with contextlib.suppress(ValueError):  # it is said below
                 core.pose(model, dataset, loss)
-        labels = look.wrong_labels(as_pair(dataset)[1], _width(model), loss)
+        x, y = as_pair(dataset)
+        if same := look.same_rows(x):
+            return _at_once(model, Finding("data", same), began)
+        labels = look.wrong_labels(y, _width(model), loss)
         if labels is not None:
             return _at_once(model, Finding(*labels), began)
         with put_back(model) as kept:

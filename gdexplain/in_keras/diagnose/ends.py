@@ -97,12 +97,13 @@ def loss(seen: Evidence) -> Suspicion | None:
 
 
 def sign(seen: Evidence) -> Suspicion | None:
-    """See a loss of your own that falls below 0 while the predictions get no better than a guess."""
+    """See a loss of your own that falls below 0, turned round or without a floor, while the predictions are no better."""
     losses, own = seen.run.loss, seen.setup.loss
     if seen.loss or not callable(own) or not seen.task.kind or seen.run.error < 1 or not losses[-1:].min(initial=0) < 0:
         return None
     words = f"the loss falls from {losses[0]:.3g} to {losses[-1]:.3g}, and the predictions are worse than a guess"
-    return words, [Change("the loss with the other sign", {"loss": lambda targets, given: -own(targets, given)})]
+    turned = Change("the loss with the other sign", {"loss": lambda targets, given: -own(targets, given)})
+    return words, [turned, Change(f"loss={seen.task.asks.loss!r}", {"loss": seen.task.asks.loss})]
 
 
 def mildly_unscaled_inputs(seen: Evidence) -> Suspicion | None:

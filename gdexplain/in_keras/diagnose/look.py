@@ -158,6 +158,13 @@ def bad_numbers(x: Any, y: Any) -> str:
     return ""
 
 
+def same_rows(x: Any) -> str:
+    """Say that all rows are the same, if they are: then nothing tells one from another."""
+    arrays = [np.asarray(array) for _, array in leaves("x", x)]
+    same = arrays and all(len(one) > 1 and one.dtype.kind in "fiub" and np.all(one == one[:1]) for one in arrays)
+    return "every row of x is the same, so that nothing tells one from another" if same else ""
+
+
 def columns(x: Any) -> list[str]:
     """Say which columns of a table are constant, and which are there twice: they do no harm, and tell nothing."""
     if not isinstance(x, np.ndarray) or x.ndim != 2 or len(x) < 3:

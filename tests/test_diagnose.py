@@ -868,6 +868,14 @@ def floorless(targets, predictions):
     return keras.ops.mean(predictions - targets, axis=-1)
 
 
+def of_means(targets, predictions):
+    return keras.ops.square(keras.ops.mean(targets) - keras.ops.mean(predictions))
+
+
+def far(data):
+    return data[0], data[1] ** 3 + 0.3
+
+
 def series(n=300):
     noise = np.random.default_rng(1).normal(size=n).astype("float32")
     return np.cumsum(noise - noise.mean()) / 5
@@ -888,8 +896,10 @@ FAULTS_OF_STRANGERS = {  # the end of the model, its loss, the data, and what is
         (bowl()[0], (bowl()[1] > 0).astype("float32")),
         [],
     ),
-    "a loss with the wrong sign": (lambda: [layers.Dense(1)], backwards, bowl(), ["sign of the loss"]),
-    "a loss without a floor": (lambda: [layers.Dense(1)], floorless, bowl(), ["sign of the loss"]),
+    "a loss with the wrong sign": (lambda: [layers.Dense(1)], backwards, bowl(), ["loss of your own"]),
+    "a loss of means": (lambda: [layers.Dense(1)], of_means, bowl(), ["loss of your own"]),
+    "shares of what is near 0": (lambda: [layers.Dense(1)], "mape", far(bowl()), ["loss"]),
+    "a loss without a floor": (lambda: [layers.Dense(1)], floorless, bowl(), ["loss of your own"]),
     "hinge behind a sigmoid": (
         lambda: [layers.Dense(1, "sigmoid")],
         "hinge",
@@ -911,7 +921,7 @@ def test_a_strangers_fault_is_named_and_what_is_none_is_not(name):
     model = stack(data[0].shape[1], layers.Dense(8, "relu"), *end())
     found = diagnose(model, data, optimizer=keras.optimizers.Adam(0.01), loss=loss, epochs=20).findings
     assert [
-        one.name for one in found if one.name in ("labels shifted", "loss", "sign of the loss", "output activation")
+        one.name for one in found if one.name in ("labels shifted", "loss", "loss of your own", "output activation")
     ] == named
 
 

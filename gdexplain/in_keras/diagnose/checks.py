@@ -133,17 +133,18 @@ def optimizer(seen: Evidence) -> Suspicion | None:
 
 # In this order where their changes help alike: what is wrong before what is only slow.
 PACE = ("learning rate too low", "batch size", "epochs", "optimizer")  # what makes a run slow, and not wrong
-# What may be there for the sake of fresh data, so that a change of it must help on rows that were held out.
-FRESH = ("frozen layers", "dropout", "penalty", "constraint", "epochs")
+KEPT = ("frozen layers", "dropout", "penalty", "constraint")  # what may be there for the sake of fresh data
+# What may only learn noise by heart, or sooner, so that it must help on rows that were held out.
+FRESH = (*KEPT, *PACE, "unscaled inputs")
 CHECKS = (
     Check("labels shifted", ends.shifted_labels, MISTAKES),
     Check("output activation", ends.output_activation, MISTAKES),
     Check("loss", ends.loss, MISTAKES),
-    Check("sign of the loss", ends.sign, MISTAKES),
+    Check("loss of your own", ends.own_loss, MISTAKES),
     Check("unscaled inputs", ends.unscaled_inputs, SCALING),
     Check("unscaled targets", ends.unscaled_targets, SCALING),
-    Check("dead units", layers.dead_units, INITIALISATION),
     Check("initialisation", layers.initialisation, INITIALISATION),
+    Check("dead units", layers.dead_units, INITIALISATION),
     Check("hidden activation", layers.hidden_activation, INITIALISATION),
     Check("recurrent activation", layers.recurrent, INITIALISATION),
     Check("frozen layers", layers.frozen, SETTINGS),

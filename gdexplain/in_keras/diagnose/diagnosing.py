@@ -16,7 +16,7 @@ from gdexplain.in_keras import backend, core
 from gdexplain.in_keras.arrays import as_pair
 from gdexplain.in_keras.checks import fixed_lengths
 from gdexplain.in_keras.diagnose import layers, look
-from gdexplain.in_keras.diagnose.checks import CHECKS, FRESH, LAST, MISTAKES, PACE, RATE, SETTINGS
+from gdexplain.in_keras.diagnose.checks import CHECKS, FRESH, KEPT, LAST, MISTAKES, PACE, RATE, SETTINGS
 from gdexplain.in_keras.diagnose.evidence import Change, Evidence
 from gdexplain.in_keras.diagnose.locate import NotFinite, first_not_finite
 from gdexplain.in_keras.diagnose.measure import Bench, Fitted, Make, Setup, Way, loss_of, rate_of, twin_of
@@ -27,6 +27,7 @@ from gdexplain.in_keras.gradient_check import check_gradients
 from gdexplain.in_keras.training import optimizer_of, scales_loss
 
 _UPDATES = 4000  # of one run, at most
+_KNOWING = 0.9  # a start with an error below this was trained before, whatever its optimizer says
 _CHECKED = "gallery/backprop/plot_gradient_check"
 
 
@@ -118,10 +119,7 @@ def diagnose(
         if not model.built:
             with contextlib.suppress(ValueError):  # it is said below
                 core.pose(model, dataset, loss)
-        x, y = as_pair(dataset)
-        if same := look.same_rows(x):
-            return _at_once(model, Finding("data", same), began)
-        labels = look.wrong_labels(y, _width(model), loss)
+        labels = look.wrong_labels(as_pair(dataset)[1], _width(model), loss)
         if labels is not None:
             return _at_once(model, Finding(*labels), began)
         with put_back(model) as kept:
@@ -134,6 +132,8 @@ def diagnose(
                     raise
                 return _at_once(model, refused, began)
             kept.callback(Kept(problem.state).put_back)
+            if same := look.same_rows(problem.x):
+                return _at_once(model, Finding("data", same), began)
             width = min(batch_size, problem.examples)
             total = epochs * -(-problem.examples // width)
             start = tuple(np.array(variable.numpy()) for variable in problem.variables)
@@ -158,7 +158,7 @@ def _refused(model: Any, dataset: Any, words: str) -> Finding | None:
             problem = core.pose(model, dataset, name)
             if look.task_of(problem.y, _shape(problem), name).asks.loss == name:
                 return Finding("loss", words, f"loss={name!r}")
-    return None
+    return Finding("shapes", words) if "the shape of the predictions" in words else None
 
 
 def _diagnosed(
@@ -167,11 +167,12 @@ def _diagnosed(
     """Measure, suspect and try, until the time is over or Ctrl-C."""
     model, (loss, logits), label = problem.model, loss_of(problem), backend.label(optimizer)
     task = look.task_of(setup.y, _shape(problem), loss)
-    bench, moved = Bench(model, setup, task, _way_of(model, optimizer)), not int(optimizer.iterations)
-    trial = Trial(bench, setup, moved, until=began + seconds, longest=seconds / 10)
-    found, notes, where = list[Finding](), look.columns(setup.x) + look.constant(setup.y), None
+    bench, same = Bench(model, setup, task, _way_of(model, optimizer)), look.constant(setup.y)
+    found, notes, where = list[Finding](), look.columns(setup.x) + same, None
+    bench.begin(setup)
+    untrained = not int(optimizer.iterations) and bench.judge(setup)[0] > _KNOWING
+    trial = Trial(bench, setup, untrained, until=began + seconds, longest=seconds / 10)
     try:
-        bench.begin(setup)
         before, _ = bench.look(setup)
         for run in trial.begin():
             if run is trial.runs[0]:
@@ -184,10 +185,10 @@ def _diagnosed(
         found += _wrong_gradient(setup, problem) if where is None else []
         found += _wrong_axis(model)
         found += _averages(trial, stored) if where is None and setup.updates == total and not trial.over else []
-        if trial.error > LEARNED:
+        if trial.error > LEARNED and not same:
             about = optimizer, loss, logits, total, trial.runs[0], where, before, after, gap
             _try_all(trial, Evidence(bench, task, trial.setup, *about), found, notes)
-            helped = any(map(_said, found))
+            helped = any(finding.name not in PACE for finding in filter(_said, found))
             found += _no_gradient(trial) if not helped else []
             notes += _unrelated(trial) if not helped and trial.error > 0.9 else []
     except KeyboardInterrupt:
@@ -270,8 +271,8 @@ def _try_all(trial: Trial, seen: Evidence, found: list[Finding], notes: list[str
         return
     second = trial.with_change(min(rates, key=lambda each: each[0])[1])
     for (name, _, page), suspicion in suspicions:
-        if not second.over and not name.startswith("learning rate") and name not in (*PACE, *FRESH):
-            found.append(second.of(name, suspicion, page)[0])
+        if not second.over and not name.startswith("learning rate") and name not in (*PACE, *KEPT):
+            found.append((second.held_out if name in FRESH else second).of(name, suspicion, page)[0])
 
 
 def _wrong_gradient(setup: Setup, problem: core.Problem) -> list[Finding]:
@@ -299,13 +300,17 @@ def _wrong_axis(model: Any) -> list[Finding]:
 
 def _no_gradient(trial: Trial) -> list[Finding]:
     """See that no update moved some weights, or any, since nothing of the loss came back to them."""
-    names, sizes = trial.bench.names, trial.runs[0].sizes[:, 0]
+    names, (sizes, _, moves) = trial.bench.names, np.moveaxis(trial.runs[0].sizes, 1, 0)
     still = [names[place] for place in np.flatnonzero(~sizes.any(axis=0))] if len(sizes) else []
     which = "every weight" if len(still) == len(names) else ", ".join(still)
     words = (
         f"the gradient of {which} is 0, or there is none, in all of {len(sizes)} updates: something between the weights "
-        "and the loss lets none through, such as a rounding, an argmax, a stop_gradient, or a loss that ignores the predictions"
+        "and the loss lets none through, such as a layer that gives 0 for every row, a rounding, an argmax, a stop_gradient, "
+        "or a loss that ignores the predictions"
     )
+    if sizes.any() and not moves.any():
+        words = f"gradients come, and the optimizer moves no weight in {len(sizes)} updates: does it gather more of them first?"
+        return [Finding("no update", words, "gradient_accumulation_steps=None", page=SETTINGS)]
     return [Finding("no gradient", words, page=_CHECKED)] if still else []
 
 

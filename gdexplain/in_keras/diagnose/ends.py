@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from gdexplain.in_keras.arrays import leaves
 from gdexplain.in_keras.diagnose import look
@@ -66,7 +67,8 @@ def _end_is_wrong(seen: Evidence) -> str:
         return f"the loss takes {takes}, and {end} gives {low:g} to {high:g}" * bool(wrong)
     if seen.task.kind in ("one-hot", "labels"):
         return f"{end} makes no probabilities that add up to 1 over {seen.task.classes} classes"
-    return f"{end} makes no probabilities, which targets of 0 and 1 ask for"
+    together = "what softmax gives adds up to 1, over outputs that may be 1 together"
+    return together if end == "softmax" else f"{end} makes no probabilities, which targets of 0 and 1 ask for"
 
 
 def _with(change: Change, suspicion: Suspicion | None) -> list[Change]:
@@ -82,7 +84,7 @@ def loss(seen: Evidence) -> Suspicion | None:
     if not seen.loss or not kind:
         return None
     if seen.loss != wanted:
-        if kind == "regression" and "entropy" not in seen.loss and "hinge" not in seen.loss:
+        if kind == "regression" and "entropy" not in seen.loss and "hinge" not in seen.loss and not _unfit(seen):
             return None
         words = f"the targets are of the kind {kind}, and {seen.loss} is not their loss"
     elif kind == "regression" or seen.logits == ends_in_logits or seen.end not in ("linear", "softmax", "sigmoid"):
@@ -96,14 +98,34 @@ def loss(seen: Evidence) -> Suspicion | None:
     return words, [Change(code, {"loss": getattr(keras.losses, name)(**options)})]
 
 
-def sign(seen: Evidence) -> Suspicion | None:
-    """See a loss of your own that falls below 0, turned round or without a floor, while the predictions are no better."""
-    losses, own = seen.run.loss, seen.setup.loss
-    if seen.loss or not callable(own) or not seen.task.kind or seen.run.error < 1 or not losses[-1:].min(initial=0) < 0:
+def _unfit(seen: Evidence) -> bool:
+    """Whether a loss for numbers is none for these: a share of what is near 0, or a logarithm of what is negative."""
+    y = np.abs(seen.setup.y)
+    if seen.loss == "mean_absolute_percentage_error":
+        return bool(y.min() < 0.02 * y.mean())
+    return seen.loss in ("mean_squared_logarithmic_error", "poisson") and bool(seen.setup.y.min() < 0)
+
+
+def own_loss(seen: Evidence) -> Suspicion | None:
+    """See a loss of your own for which the targets of other rows are predictions as good as the right ones, or better."""
+    own, kind, problem = seen.setup.loss, seen.task.kind, seen.bench.way(seen.setup).problem
+    if seen.loss or not callable(own) or not kind or problem.examples < 8:
         return None
-    words = f"the loss falls from {losses[0]:.3g} to {losses[-1]:.3g}, and the predictions are worse than a guess"
+    rng = np.random.default_rng(0)
+    rows = rng.permutation(problem.examples)[:256]
+    inputs, targets = seen.setup.tensors(rows)
+    predicted, right = problem.predict(inputs, training=False), np.asarray(targets)
+    right = np.eye(seen.task.classes)[right.astype(int).ravel()] if kind == "labels" else right
+    right = right.reshape(predicted.shape).astype(predicted.dtype.as_numpy_dtype)
+    answers = map(tf.constant, (right, rng.permutation(right)))
+    losses = (problem.loss_of(inputs, targets, one, training=False) for one in answers)
+    best, other = (float(problem.mean(one)) for one in losses)
+    if not other <= best + 1e-6 * max(abs(best), 1):
+        return None
+    words = f"for predictions that are the targets it is {best:.3g}, and {other:.3g} for the targets of other rows"
     turned = Change("the loss with the other sign", {"loss": lambda targets, given: -own(targets, given)})
-    return words, [turned, Change(f"loss={seen.task.asks.loss!r}", {"loss": seen.task.asks.loss})]
+    usual = Change(f"loss={seen.task.asks.loss!r}", {"loss": seen.task.asks.loss})
+    return words, [turned] * (other < best - 1e-3) + [usual]
 
 
 def mildly_unscaled_inputs(seen: Evidence) -> Suspicion | None:

@@ -72,7 +72,8 @@ class Diagnosis:
             return self.title
         shown = numbers(self.errors)
         right = "" if np.isnan(self.accuracy) else f"; {self.accuracy:.0%} of the answers are right"
-        return f"{self.title}: error {shown} ({self.measure}; 1 is a guess){right}"
+        guess = "" if "the first" in self.measure else "; 1 is a guess"
+        return f"{self.title}: error {shown} ({self.measure}{guess}){right}"
 
     @property
     def nothing(self) -> str:

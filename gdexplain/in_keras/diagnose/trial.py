@@ -120,6 +120,8 @@ class Trial:
         The change that is made already, if one is.
     runs : list of Run
         The runs as they are, one a seed.
+    order : ndarray or None
+        The order that the rows were brought into, where the last of them are held out.
     """
 
     bench: Bench
@@ -129,6 +131,7 @@ class Trial:
     longest: float
     code: str = ""
     runs: list[Run] = field(default_factory=list)
+    order: Any = None
 
     @property
     def over(self) -> bool:
@@ -157,7 +160,10 @@ class Trial:
 
     def run(self, change: Change, seed: int) -> Run:
         """Make the run of a change with a seed; one that Keras refuses is as bad as any."""
-        setup = replace(self.seeded(seed, drawn=change.drawn), **change.fields)
+        fields = dict(change.fields)
+        for name in {"x", "y"} & fields.keys() if self.order is not None else ():
+            fields[name] = core.take(fields[name], self.order)
+        setup = replace(self.seeded(seed, drawn=change.drawn), **fields)
         try:
             return self.bench.run(setup, seed, seconds=min(self.longest, max(self.until - time.perf_counter(), 0)))
         except Exception:  # whatever Keras or TensorFlow raise
@@ -187,8 +193,11 @@ class Trial:
         n = self.bench.way(self.setup).problem.examples
         if n < _ENOUGH or self.setup.held:
             return self
-        x, y = core.take((self.setup.x, self.setup.y), np.random.default_rng(0).permutation(n))
-        return self.anew(x=x, y=y, held=n // 4, batch_size=min(self.setup.batch_size, n - n // 4))
+        order = np.random.default_rng(0).permutation(n)
+        x, y = core.take((self.setup.x, self.setup.y), order)
+        fresh = self.anew(x=x, y=y, held=n // 4, batch_size=min(self.setup.batch_size, n - n // 4))
+        fresh.order = order
+        return fresh
 
     def anew(self, **fields: Any) -> Trial:
         """Return trials of a setup with other fields, which is run as it is first."""

@@ -978,3 +978,34 @@ def test_another_optimizer_is_named_where_one_rate_cannot_suit_all_weights():
     report = diagnose(model, (x, x[:, 1:]), optimizer=keras.optimizers.SGD(5e-4), loss="mse", batch_size=16, epochs=170)
     assert [finding.name for finding in report.findings] == ["optimizer"]
     assert report.findings[0].change.startswith("optimizer=keras.optimizers.Adam(")
+
+
+def test_what_would_only_learn_noise_sooner_is_no_finding():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(300, 6)), rng.normal(size=(300, 1))
+    model = stack(6, layers.Dense(32, "relu"), layers.Dense(1))
+    report = diagnose(model, (x, y), optimizer=keras.optimizers.Adam(1e-3), loss="mse", epochs=20)
+    assert report.findings == ()
+    assert {"learning rate too low", "epochs"} & {finding.name for finding in report.tried}
+
+
+def test_weights_that_were_trained_are_the_start_of_both_seeds_whatever_the_optimizer():
+    model, data = small(), bowl(200)
+    model.compile(keras.optimizers.Adam(0.05), "mse")
+    model.fit(*data, epochs=30, verbose=0)
+    report = diagnose(model, data, optimizer=keras.optimizers.Adam(1e-5), loss="mse", epochs=2)
+    assert max(report.errors) < 0.1
+
+
+def test_gradients_that_the_optimizer_only_gathers_are_named():
+    gathering = keras.optimizers.SGD(0.1, gradient_accumulation_steps=10**6)
+    report = diagnose(small(), bowl(), optimizer=gathering, loss="mse", epochs=5)
+    assert [finding.name for finding in report.findings] == ["no update"]
+
+
+def test_targets_that_would_be_stretched_over_the_predictions_are_named():
+    x = np.random.default_rng(0).normal(size=(64, 10))
+    model = stack(10, layers.Reshape((5, 2)), layers.LSTM(3, return_sequences=True), layers.Dense(1))
+    report = diagnose(model, (x, x.sum(1, keepdims=True)), optimizer="adam", loss="mse")
+    assert [finding.name for finding in report.findings] == ["shapes"]
+    assert "must have the shape of the predictions" in report.findings[0].evidence

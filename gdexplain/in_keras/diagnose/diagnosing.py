@@ -77,8 +77,9 @@ def diagnose(
     A finding is a fault that the evidence points to and whose change, tried from the same start and again with a second
     seed, makes the run better by more than the seeds differ. "Better" is the problem's own measure, taken of the
     predictions: the squared error of a regression, the log loss of classes, each as a share of what the best constant
-    guess has. A fault that stops a run before it can begin, such as NaN in the data, needs no trial. What may be there for
-    the sake of fresh data (dropout, penalties, constraints, few epochs) is judged by rows that were held out.
+    guess has. A fault that stops a run before it can begin, such as NaN in the data, needs no trial. What may only learn
+    noise by heart, or sooner (less dropout or penalty, a higher rate, more updates, another optimizer, scaled inputs), is
+    judged by a quarter of the rows, held out, where there are 60 rows or more.
 
     A run that leaves less than a fifth of a guess's error has learned, and nothing is tried. Runs are cut short: what is
     too slow is compared over the updates that were made.

@@ -898,7 +898,7 @@ FAULTS_OF_STRANGERS = {  # the end of the model, its loss, the data, and what is
     ),
     "a loss with the wrong sign": (lambda: [layers.Dense(1)], backwards, bowl(), ["loss of your own"]),
     "a loss of means": (lambda: [layers.Dense(1)], of_means, bowl(), ["loss of your own"]),
-    "shares of what is near 0": (lambda: [layers.Dense(1)], "mape", far(bowl()), ["loss"]),
+    "shares of what is near 0": (lambda: [layers.Dense(1)], "mean_absolute_percentage_error", far(bowl()), ["loss"]),
     "a loss without a floor": (lambda: [layers.Dense(1)], floorless, bowl(), ["loss of your own"]),
     "hinge behind a sigmoid": (
         lambda: [layers.Dense(1, "sigmoid")],

@@ -190,7 +190,7 @@ def _diagnosed(
             about = optimizer, loss, logits, total, trial.runs[0], where, before, after, gap
             _try_all(trial, Evidence(bench, task, trial.setup, *about), found, notes)
             helped = any(finding.name not in PACE for finding in filter(_said, found))
-            found += _no_gradient(trial) if not helped else []
+            found += _no_gradient(trial, total) if not helped else []
             notes += _unrelated(trial) if not helped and trial.error > 0.9 else []
     except KeyboardInterrupt:
         notes.append("Stopped by Ctrl-C: this is what was known.")
@@ -299,8 +299,8 @@ def _wrong_axis(model: Any) -> list[Finding]:
     return [Finding("output activation", words, "Softmax(axis=-1)", page=MISTAKES)]
 
 
-def _no_gradient(trial: Trial) -> list[Finding]:
-    """See that no update moved some weights, or any, since nothing of the loss came back to them."""
+def _no_gradient(trial: Trial, total: int) -> list[Finding]:
+    """See that no update moved some weights, or any, since nothing of the loss came back to them, or all was kept back."""
     names, (sizes, _, moves) = trial.bench.names, np.moveaxis(trial.runs[0].sizes, 1, 0)
     still = [names[place] for place in np.flatnonzero(~sizes.any(axis=0))] if len(sizes) else []
     which = "every weight" if len(still) == len(names) else ", ".join(still)
@@ -309,7 +309,7 @@ def _no_gradient(trial: Trial) -> list[Finding]:
         "and the loss lets none through, such as a layer that gives 0 for every row, a rounding, an argmax, a stop_gradient, "
         "or a loss that ignores the predictions"
     )
-    if sizes.any() and not moves.any():
+    if sizes.any() and not moves.any() and len(moves) == total:
         words = f"gradients come, and the optimizer moves no weight in {len(sizes)} updates: does it gather more of them first?"
         return [Finding("no update", words, "gradient_accumulation_steps=None", page=SETTINGS)]
     return [Finding("no gradient", words, page=_CHECKED)] if still else []

@@ -44,12 +44,14 @@ def finish_images(app, doctree, docname):
 
 
 def frame(app, pagename, templatename, context, doctree):
-    """Give the templates the version stamp, and leave out sphinx-gallery's script for tags, which needs some."""
+    """Give the templates the version stamp, and of sphinx-gallery's files those that it uses."""
     app.gdexplain_wrote = True
     context["version_stamp"] = _STAMP
     context["place"], context["minutes"] = place(app.env, pagename), app.env.gdexplain_minutes.get(pagename, 0)
     scripts = [(script, str(getattr(script, "filename", script))) for script in context["script_files"]]
     context["script_files"] = [script for script, name in scripts if "sg-tags" not in name]
+    if "sphx-glr" not in context.get("body", ""):  # a phone waits for each style sheet before it shows a word
+        context["css_files"] = [css for css in context["css_files"] if "sg_gallery" not in str(css.filename)]
 
 
 def place(env, name: str) -> tuple[int, int] | None:

@@ -421,4 +421,5 @@ np.testing.assert_allclose(only_v * only_m, too_long[0])  # both left out
 plt.show()
 
 # %%
-# Next: two problems on which Adam goes wrong, :ref:`sphx_glr_gallery_rules_plot_when_adam_fails.py`.
+# Next: two problems on which Adam goes wrong, :ref:`sphx_glr_gallery_rules_plot_when_adam_fails.py`. On the road of the
+# course: networks of many layers, :ref:`sphx_glr_gallery_theory_plot_initialisation.py`.

@@ -220,4 +220,5 @@ assert 1 < growth < 8 * ratio
 plt.show()
 
 # %%
-# Next: what a surface with more than one layer looks like, :ref:`sphx_glr_gallery_theory_plot_network_surface.py`.
+# Next: what a surface with more than one layer looks like, :ref:`sphx_glr_gallery_theory_plot_network_surface.py`. On the
+# road of the course: real data, :ref:`sphx_glr_gallery_practice_plot_digits.py`.

@@ -12,7 +12,7 @@ minimum follows a law:
 
 Here :math:`\theta_k = (w, b)` after k updates, :math:`\theta^*` is the minimum, :math:`\eta` the :term:`learning rate`
 and :math:`H` the :term:`Hessian`, the second derivatives of the :term:`loss`. Look for two motions: one across the valley that
-is over at once, and one along it that takes all the time. You need :doc:`/explanation/model_and_loss`.
+is over at once, and one along it that takes all the time. You need :doc:`/tutorial/batch`.
 """
 
 import matplotlib.pyplot as plt
@@ -119,7 +119,7 @@ draw_fits(ax, data, run, updates=[0, 12, 40, 100, 300])
 # What this does not show: a loss that is not a quadratic bowl has no single :math:`H`, and the law holds only near a
 # minimum. And with a million examples every one of these steps would read all of them; the other variants do not.
 #
-# Gradient descent itself is from :cite:t:`cauchy1847`. The same step by step: :doc:`/tutorial/batch`.
+# Gradient descent itself is from :cite:t:`cauchy1847`.
 
 # %%
 # Exercises

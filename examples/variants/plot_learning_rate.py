@@ -215,3 +215,4 @@ plt.show()
 
 # %%
 # Next: a change of the data that makes every rate easy, :ref:`sphx_glr_gallery_variants_plot_feature_scaling.py`.
+# On the road of the course: :ref:`sphx_glr_gallery_variants_plot_three_variants.py`.

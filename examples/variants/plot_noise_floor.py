@@ -200,4 +200,5 @@ np.testing.assert_allclose(slope, -0.5, atol=0.01)
 plt.show()
 
 # %%
-# Next: what the order of the examples is worth, :ref:`sphx_glr_gallery_variants_plot_shuffling.py`.
+# Next: what the order of the examples is worth, :ref:`sphx_glr_gallery_variants_plot_shuffling.py`. On the road of the
+# course: rules that remember, :ref:`sphx_glr_gallery_rules_plot_momentum.py`.

@@ -210,4 +210,5 @@ assert ahead == [False, True]
 plt.show()
 
 # %%
-# Next: the same as a film, :ref:`sphx_glr_gallery_variants_plot_descent_animated.py`.
+# Next: the same as a film, :ref:`sphx_glr_gallery_variants_plot_descent_animated.py`. On the road of the course: how far
+# the noise of batches lets you come, :ref:`sphx_glr_gallery_variants_plot_noise_floor.py`.

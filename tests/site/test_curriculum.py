@@ -64,7 +64,7 @@ def test_the_end_of_a_page_leads_where_its_foot_leads(site, page):
 
 ROAD = [
     *(f"tutorial/{name}.html" for name in ("setup", "backprop", "batch", "stochastic", "minibatch")),
-    *(f"explanation/{name}.html" for name in ("model_and_loss", "backprop_by_hand", "why_backprop")),
+    *(f"explanation/{name}.html" for name in ("backprop_by_hand", "why_backprop")),
     *(f"gallery/variants/plot_{name}.html" for name in ("learning_rate", "three_variants", "noise_floor")),
     *(f"gallery/rules/plot_{name}.html" for name in ("momentum", "adam_from_scratch")),
     "gallery/theory/plot_initialisation.html",

@@ -137,6 +137,11 @@ def keep_search_entries(app, exception):
             pickle.dump(app.env, handle, pickle.HIGHEST_PROTOCOL)
 
 
+def drop_output(app, env, docname):
+    """Remove the page of a document that is about to be read anew, or is gone: Sphinx would leave one that is gone."""
+    Path(app.outdir, f"{docname}.html").unlink(missing_ok=True)
+
+
 def keep_times(app):
     """Keep the minutes of every page with the environment."""
     app.env.gdexplain_minutes = getattr(app.env, "gdexplain_minutes", {})
@@ -146,6 +151,7 @@ def setup(app):
     """Connect the checks."""
     app.gdexplain_wrote = False  # whether this build has written a page
     app.connect("builder-inited", keep_times)
+    app.connect("env-purge-doc", drop_output)
     app.connect("doctree-read", time_page, priority=800)  # after what folds code
     app.connect("doctree-resolved", count_parts)
     app.connect("build-finished", keep_search_entries)

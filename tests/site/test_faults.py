@@ -274,10 +274,12 @@ def test_code_runs_its_page_the_packages_code_every_page_and_words_none(tree):
     assert b"the rate is 0.375" in site(tree)["cells.html"]
 
 
-def test_new_words_above_the_contents_reach_every_page_in_the_next_build(tree):
-    change(tree, "docs/index.md", "```{toctree}\n", "```{toctree}\n:caption: Other words\n")
+def test_new_words_above_the_contents_reach_every_page_in_the_next_build_and_a_page_that_is_gone_is_gone(tree):
+    change(tree, "docs/index.md", "```{toctree}\ncells\nwords\n", "```{toctree}\n:caption: Other words\n\ncells\n")
+    (tree / "docs" / "words.md").unlink()
     assert build(tree).returncode == 0
-    assert b"Other words" in site(tree)["words.html"]
+    assert b"Other words" in site(tree)["cells.html"]
+    assert "words.html" not in site(tree)
 
 
 def test_a_build_from_nothing_tells_its_progress_at_once_and_makes_the_same_site(tree, good):

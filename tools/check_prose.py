@@ -21,7 +21,6 @@ GIVEN = {
         rf"\brates? (?:of )?{_N}(?:(?:, | and | or ){_N})*",
         rf"\bAdam at {_N}",
         rf"\bmomentum of {_N}",
-        rf"Which of {_N}(?:(?:, | and ){_N})* brings the loss below {_N}",
         "half the floor of 0.1[?] It is not 0.05",
         "weight 1e-7",
         "at a of 0.01",  # the word between is a role

@@ -141,19 +141,7 @@ def open_page(browser, server):
 
 @pytest.fixture(scope="module")
 def tab(browser):
-    """Give a function that makes one tab for many pages: opening one anew would take longer than its tests."""
-    contexts = []
-
-    def new(viewport: dict[str, int], scheme: str) -> Any:
-        contexts.append(browser.new_context(viewport=viewport, color_scheme=scheme, reduced_motion="reduce"))
-        seen = Visit(contexts[-1].new_page())
-
-        def open_page(home: str, name: str) -> Visit:
-            seen.page.emulate_media(media="screen", color_scheme=scheme)
-            return seen.go(home, name)
-
-        return open_page
-
-    yield new
-    for context in contexts:
-        context.close()
+    """Give one tab for many pages: opening one anew would take longer than its tests."""
+    context = browser.new_context(reduced_motion="reduce")
+    yield Visit(context.new_page())
+    context.close()

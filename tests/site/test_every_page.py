@@ -1,4 +1,4 @@
-"""Every page, read once as a file and visited twice: on a desk, from the disk, and on a phone, from a server."""
+"""Every page, read once as a file and visited once, from the disk: on a desk, on paper and on a phone."""
 
 from __future__ import annotations
 
@@ -131,12 +131,10 @@ def test_a_page_is_whole(site, name):
 # -- in a browser -----------------------------------------------------------------------------------------------------
 
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
-# The theme changes colours and nothing else: every text is held against what is behind it in both, and axe looks at these again.
-COLOURS = ["color-contrast", "link-in-text-block"]
-# A phone has the same words and colours in another width.
-OF_WIDTH = ["scrollable-region-focusable", "target-size", "meta-viewport"]
-# The contents at the side and the phone's header are the same on every page: they are judged on these, by every rule.
+# What a page says is the same in every theme and width: axe judges it once, on a phone, where there is least room, and every
+# text is held against what is behind it in both themes. What stands around it is the same on every page, and judged on these:
 WHOLE = {"index.html", "search.html", "tutorial/batch.html", "reference/api.html"}
+DESK, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 900}
 # Two frames on, what scrolls has been found and takes the focus: observers of sizes are told between frames.
 DRAWN = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
@@ -177,24 +175,6 @@ COURSE = ("tutorial/", "explanation/", "gallery/", "practice/", "es/")
 TOLD = "explanation/backprop_by_hand.html"  # its rows carry their numbers, and are as long as these make them
 
 
-@pytest.fixture(scope="module")
-def desk(tab):
-    return tab({"width": 1280, "height": 900}, "light")
-
-
-@pytest.fixture(scope="module")
-def phone(tab):
-    return tab({"width": 360, "height": 900}, "dark")
-
-
-def violations(page, name, **which):
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed: nox -s site")
-    context = {"exclude": [] if name in WHOLE else [[".sidebar-scroll"]]}
-    options = {"resultTypes": ["violations"], "preload": False, **which}
-    found = axe.Axe().run(page, context=context, options=options).response["violations"]
-    return [(one["id"], node["html"][:120], node["failureSummary"]) for one in found for node in one["nodes"][:3]]
-
-
 def it_asks_for_nothing_outside_and_has_no_complaint(seen, name):
     assert seen.outside == []
     assert seen.complaints == []
@@ -205,35 +185,33 @@ def it_fits(seen, name):
 
 
 def its_text_stands_out_in_both_themes(seen, name):
-    for theme in ("dark", "light"):
+    for theme in ("light", "dark"):
         seen.page.emulate_media(color_scheme=theme)
         assert seen.page.evaluate(CONTRAST) >= 4.5, theme
 
 
 def axe_finds_nothing(seen, name):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed: nox -s site")
     seen.page.evaluate(PLAIN)
-    assert violations(seen.page, name, runOnly={"type": "tag", "values": RULES}) == []
+    context = {"exclude": [] if name in WHOLE else [[".sidebar-scroll"]]}
+    options = {"resultTypes": ["violations"], "preload": False, "runOnly": {"type": "tag", "values": RULES}}
+    found = axe.Axe().run(seen.page, context=context, options=options).response["violations"]
+    assert [(one["id"], node["html"][:120], node["failureSummary"]) for one in found for node in one["nodes"][:3]] == []
 
 
-def axe_finds_nothing_that_hangs_on_the_width(seen, name):
-    which = {"type": "tag", "values": RULES} if name in WHOLE else {"type": "rule", "values": OF_WIDTH}
-    assert violations(seen.page, name, runOnly=which) == []
-
-
-def axe_finds_nothing_in_the_other_theme(seen, name):
-    seen.page.emulate_media(color_scheme="dark")
-    rules = COLOURS if name in WHOLE else ["link-in-text-block"]
-    assert violations(seen.page, name, runOnly={"type": "rule", "values": rules}) == []
+def axe_finds_nothing_on_a_desk_in_either_theme(seen, name):
+    seen.page.set_viewport_size(DESK)
+    for theme in ("light", "dark"):
+        seen.page.emulate_media(color_scheme=theme)
+        axe_finds_nothing(seen, name)
 
 
 def it_prints_without_menus_and_nothing_runs_over_its_edge(seen, name):
-    """Print from the dark theme, which paper does not have; a page of the desk is put back afterwards."""
-    size = seen.page.viewport_size
+    """Print from the dark theme, which paper does not have."""
     seen.page.set_viewport_size({"width": PAPER, "height": 1000})
-    seen.page.emulate_media(media="print", color_scheme="dark")
+    seen.page.emulate_media(media="print")
     shown, width, wider = (seen.page.evaluate(*what) for what in ((SHOWN, HIDDEN), (OVERFLOW,), (WIDER,)))
-    seen.page.emulate_media(media="screen", color_scheme="light")
-    seen.page.set_viewport_size(size)
+    seen.page.emulate_media(media="screen")
     assert shown == 0
     assert width <= 0
     assert wider == []
@@ -250,23 +228,23 @@ def no_formula_is_clipped(seen, name):
 
 
 @pytest.mark.parametrize("name", pages())
-def test_a_page_on_a_desk_from_the_disk(desk, site, name):
-    seen = desk(site.as_uri() + "/", name)
-    seen.page.evaluate(DRAWN)
-    checks = [it_asks_for_nothing_outside_and_has_no_complaint]
-    checks += [its_text_stands_out_in_both_themes, axe_finds_nothing, axe_finds_nothing_in_the_other_theme]
+def test_a_page_holds_on_a_desk_on_paper_and_on_a_phone(tab, site, name):
+    tab.page.set_viewport_size(DESK)
+    tab.page.emulate_media(media="screen", color_scheme="light")
+    seen = tab.go(site.as_uri() + "/", name)
+    checks = [it_asks_for_nothing_outside_and_has_no_complaint, its_text_stands_out_in_both_themes]
     checks += [it_prints_without_menus_and_nothing_runs_over_its_edge] * (name in CONTENT)
-    assert faults(checks, seen, name) == []
-
-
-@pytest.mark.parametrize("name", pages())
-def test_a_page_on_a_phone_from_a_server(phone, server, name):
-    seen = phone(server, name)
+    found = faults(checks, seen, name)
+    seen.page.set_viewport_size(PHONE)
     seen.page.evaluate(DRAWN)
-    checks = [it_asks_for_nothing_outside_and_has_no_complaint, axe_finds_nothing_that_hangs_on_the_width]
-    checks += [no_formula_is_clipped]
-    checks += [it_fits] * (name in CONTENT)
-    assert faults(checks, seen, name) == []
+    checks = [it_fits] * (name in CONTENT) + [no_formula_is_clipped, axe_finds_nothing]
+    checks += [axe_finds_nothing_on_a_desk_in_either_theme] * (name in WHOLE)
+    assert found + faults(checks, seen, name) == []
+
+
+@pytest.mark.parametrize("name", sorted(WHOLE))
+def test_a_page_holds_from_a_server_too(visit, server, name):
+    it_asks_for_nothing_outside_and_has_no_complaint(visit(server, name, width=360, scheme="dark"), name)
 
 
 def test_the_site_has_formulas_and_a_gallery(site):

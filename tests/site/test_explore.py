@@ -18,8 +18,8 @@ SHIFT = """new Promise((done) => {
 })"""
 
 
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("theme", ["light", "dark", "toggled to dark"])
+# Colours hang on the theme and room on the size: three of the six have both of each.
+@pytest.mark.parametrize(("theme", "size"), [("light", "wide"), ("dark", "phone"), ("toggled to dark", "wide")])
 def test_axe_finds_nothing(open_page: Any, theme: str, size: str) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
     page = open_page(color_scheme="dark" if theme == "dark" else "light", viewport=SIZES[size])

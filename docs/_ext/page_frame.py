@@ -50,8 +50,11 @@ def frame(app, pagename, templatename, context, doctree):
     context["place"], context["minutes"] = place(app.env, pagename), app.env.gdexplain_minutes.get(pagename, 0)
     scripts = [(script, str(getattr(script, "filename", script))) for script in context["script_files"]]
     context["script_files"] = [script for script, name in scripts if "sg-tags" not in name]
-    if "sphx-glr" not in context.get("body", ""):  # a phone waits for each style sheet before it shows a word
+    if not _GALLERY.search(context.get("body", "")):  # a phone waits for each style sheet before it shows a word
         context["css_files"] = [css for css in context["css_files"] if "sg_gallery" not in str(css.filename)]
+
+
+_GALLERY = re.compile(r"sphx-glr-(?!backref)")  # links from names in code have that class on any page
 
 
 def place(env, name: str) -> tuple[int, int] | None:

@@ -174,7 +174,7 @@ html_theme_options = {
     "dark_css_variables": {"color-brand-primary": "#6cb6ee", "color-brand-content": "#6cb6ee"},
 }
 html_static_path = ["_static", str(WORK / "katex" / "static")]
-html_css_files = ["custom.css", "access.css", ("print.css", {"media": "print"})]
+html_css_files = ["custom.css", ("print.css", {"media": "print"})]  # a phone waits for each sheet of the first kind
 html_js_files = [(name, {"defer": "defer"}) for name in ("scrollers.js", "visited.js", "enlarge.js", "slider.js")]
 html_copy_source = True
 html_show_sourcelink = True

@@ -453,7 +453,19 @@ SPOILED = {  # how, by which name, and what change is told
         lambda: stack(2, layers.Reshape((2, 1)), layers.LSTM(8, dropout=0.97), layers.Dense(1)),
         {"epochs": 60},
         "dropout",
-        "rate=0.1 in 'lstm_cell",
+        "dropout=0.1 in 'lstm_cell",
+    ),
+    "noise": (
+        lambda: stack(2, layers.GaussianNoise(1.0, name="n"), layers.Dense(9, "relu"), layers.Dense(1)),
+        {},
+        "dropout",
+        "stddev=0.1 in 'n'",
+    ),
+    "rescaling": (
+        lambda: stack(2, layers.Rescaling(1 / 255, name="r"), layers.Dense(9, "relu"), layers.Dense(1)),
+        {},
+        "rescaling",
+        "no Rescaling: scale=1 in 'r'",
     ),
     "penalty": (lambda: penalised(small()), {}, "penalty", "kernel_regularizer=None"),
     "activity": (
@@ -872,6 +884,15 @@ def of_means(targets, predictions):
     return keras.ops.square(keras.ops.mean(targets) - keras.ops.mean(predictions))
 
 
+def own_logits(targets, predictions):
+    return keras.ops.binary_crossentropy(keras.ops.cast(targets, predictions.dtype), predictions, from_logits=True)
+
+
+def own_labels(targets, predictions):
+    labels = keras.ops.cast(keras.ops.reshape(targets, (-1,)), "int32")
+    return keras.ops.sparse_categorical_crossentropy(labels, predictions, from_logits=True)
+
+
 def far(data):
     return data[0], data[1] ** 3 + 0.3
 
@@ -881,6 +902,7 @@ def series(n=300):
     return np.cumsum(noise - noise.mean()) / 5
 
 
+SIGNS = bowl()[0], (bowl()[1] > 0).astype("float32")
 WINDOWS = np.lib.stride_tricks.sliding_window_view(series(), 6)
 FAULTS_OF_STRANGERS = {  # the end of the model, its loss, the data, and what is named
     "the next number of noise": (
@@ -893,13 +915,39 @@ FAULTS_OF_STRANGERS = {  # the end of the model, its loss, the data, and what is
     "hinge with labels of 0 and 1": (
         lambda: [layers.Dense(1)],
         "hinge",
-        (bowl()[0], (bowl()[1] > 0).astype("float32")),
+        SIGNS,
         [],
     ),
     "a loss with the wrong sign": (lambda: [layers.Dense(1)], backwards, bowl(), ["loss of your own"]),
     "a loss of means": (lambda: [layers.Dense(1)], of_means, bowl(), ["loss of your own"]),
     "shares of what is near 0": (lambda: [layers.Dense(1)], "mean_absolute_percentage_error", far(bowl()), ["loss"]),
     "a loss without a floor": (lambda: [layers.Dense(1)], floorless, bowl(), ["loss of your own"]),
+    "a cosine of one number": (lambda: [layers.Dense(1)], "cosine_similarity", bowl(), ["loss"]),
+    "probabilities behind a layer, and logits": (
+        lambda: [layers.Dense(2, "softmax"), layers.Reshape((2,))],
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        SIGNS,
+        ["loss"],
+    ),
+    "logits behind a layer, and probabilities": (
+        lambda: [layers.Dense(2), layers.Reshape((2,))],
+        "sparse_categorical_crossentropy",
+        SIGNS,
+        ["loss"],
+    ),
+    "sigmoid, and a loss of one's own that takes logits": (
+        lambda: [layers.Dense(1, "sigmoid")],
+        own_logits,
+        SIGNS,
+        ["output activation"],
+    ),
+    "softmax, and a loss of one's own that takes logits": (
+        lambda: [layers.Dense(2, "softmax")],
+        own_labels,
+        SIGNS,
+        ["output activation"],
+    ),
+    "logits, and a loss of one's own that takes them": (lambda: [layers.Dense(2)], own_labels, SIGNS, []),
     "hinge behind a sigmoid": (
         lambda: [layers.Dense(1, "sigmoid")],
         "hinge",
@@ -909,7 +957,7 @@ FAULTS_OF_STRANGERS = {  # the end of the model, its loss, the data, and what is
     "softmax over the rows": (
         lambda: [layers.Dense(2), layers.Softmax(axis=0)],
         "sparse_categorical_crossentropy",
-        (bowl()[0], (bowl()[1] > 0).astype("float32")),
+        SIGNS,
         ["output activation"],
     ),
 }

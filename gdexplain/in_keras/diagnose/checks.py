@@ -142,6 +142,7 @@ CHECKS = (
     Check("loss", ends.loss, MISTAKES),
     Check("loss of your own", ends.own_loss, MISTAKES),
     Check("unscaled inputs", ends.unscaled_inputs, SCALING),
+    Check("rescaling", ends.rescaling, SCALING),
     Check("unscaled targets", ends.unscaled_targets, SCALING),
     Check("initialisation", layers.initialisation, INITIALISATION),
     Check("dead units", layers.dead_units, INITIALISATION),

@@ -19,7 +19,7 @@ from gdexplain.in_keras.diagnose import layers, look
 from gdexplain.in_keras.diagnose.checks import CHECKS, FRESH, KEPT, LAST, MISTAKES, PACE, RATE, SETTINGS
 from gdexplain.in_keras.diagnose.evidence import Change, Evidence
 from gdexplain.in_keras.diagnose.locate import NotFinite, first_not_finite
-from gdexplain.in_keras.diagnose.measure import Bench, Fitted, Make, Setup, Way, loss_of, rate_of, twin_of
+from gdexplain.in_keras.diagnose.measure import Bench, Fitted, Make, Setup, Way, loss_of, rate_of, takes_logits, twin_of
 from gdexplain.in_keras.diagnose.restore import Kept, chance_put_back, put_back
 from gdexplain.in_keras.diagnose.say import Diagnosis
 from gdexplain.in_keras.diagnose.trial import FEW, LEARNED, SLOW, Finding, Trial
@@ -168,7 +168,10 @@ def _diagnosed(
     """Measure, suspect and try, until the time is over or Ctrl-C."""
     model, (loss, logits), label = problem.model, loss_of(problem), backend.label(optimizer)
     task = look.task_of(setup.y, _shape(problem), loss)
-    bench, same = Bench(model, setup, task, _way_of(model, optimizer)), look.constant(setup.y)
+    if not loss and callable(setup.loss) and task.kind in ("binary", "one-hot", "labels"):
+        with contextlib.suppress(Exception):  # whatever it cannot be asked
+            logits = takes_logits(problem, setup, task)
+    bench, same = Bench(model, setup, task, _way_of(model, optimizer), logits=logits), look.constant(setup.y)
     found, notes, where = list[Finding](), look.columns(setup.x) + same, None
     bench.begin(setup)
     untrained = not int(optimizer.iterations) and bench.judge(setup)[0] > _KNOWING

@@ -11,7 +11,7 @@ import tensorflow as tf
 from gdexplain.in_keras.arrays import leaves
 from gdexplain.in_keras.diagnose import look
 from gdexplain.in_keras.diagnose.evidence import CUT, Change, Evidence, Suspicion, altering
-from gdexplain.in_keras.diagnose.restore import activated
+from gdexplain.in_keras.diagnose.restore import Altered, activated
 
 _SIDES = ("hinge", "squared_hinge")
 _RANGES = {  # what an end can say
@@ -80,27 +80,39 @@ def _with(change: Change, suspicion: Suspicion | None) -> list[Change]:
 def loss(seen: Evidence) -> Suspicion | None:
     """See a loss for another kind of problem, or for another kind of end."""
     kind, wanted = seen.task.kind, seen.task.asks.loss
-    ends_in_logits = seen.end == "linear" and kind != "regression"
     if not seen.loss or not kind:
         return None
+    end = seen.end or ("softmax" if kind == "regression" or _probable(seen) else "linear")  # by its numbers
+    ends_in_logits = end == "linear" and kind != "regression"
     if seen.loss != wanted:
         if kind == "regression" and "entropy" not in seen.loss and "hinge" not in seen.loss and not _unfit(seen):
             return None
         words = f"the targets are of the kind {kind}, and {seen.loss} is not their loss"
-    elif kind == "regression" or seen.logits == ends_in_logits or seen.end not in ("linear", "softmax", "sigmoid"):
+    elif kind == "regression" or seen.logits == ends_in_logits or end not in ("linear", "softmax", "sigmoid"):
         return None
     else:
         given = "logits, any number" if ends_in_logits else "probabilities"
-        words = f"the model ends in {seen.end}, which gives {given}, and the loss has from_logits={seen.logits}"
+        words = f"the model ends in {end}, which gives {given}" if seen.end else f"the model gives {given}"
+        words += f", and the loss has from_logits={seen.logits}"
     options = {} if kind == "regression" else {"from_logits": ends_in_logits}
     name = wanted.title().replace("_", "")
     code = f"loss=keras.losses.{name}({''.join(f'{key}={value}' for key, value in options.items())})"
     return words, [Change(code, {"loss": getattr(keras.losses, name)(**options)})]
 
 
+def _probable(seen: Evidence) -> bool:
+    """Whether all predictions of the start are from 0 to 1, and those of classes add up to 1."""
+    inputs, _ = seen.setup.tensors(slice(256))
+    given = np.asarray(seen.bench.way(seen.setup).problem.predict(inputs, training=False), np.float64)
+    within = given.min() >= 0 and given.max() <= 1
+    return bool(within and (seen.task.kind == "binary" or np.allclose(given.sum(-1), 1, atol=1e-3)))
+
+
 def _unfit(seen: Evidence) -> bool:
-    """Whether a loss for numbers is none for these: a share of what is near 0, or a logarithm of what is negative."""
+    """Whether a loss for numbers is none for these: a share of what is near 0, a logarithm, or a sign and no more."""
     y = np.abs(seen.setup.y)
+    if seen.loss == "cosine_similarity":  # over one output
+        return True
     if seen.loss == "mean_absolute_percentage_error":
         return bool(y.min() < 0.02 * y.mean())
     return seen.loss in ("mean_squared_logarithmic_error", "poisson") and bool(seen.setup.y.min() < 0)
@@ -155,6 +167,20 @@ def unscaled_inputs(seen: Evidence, aside: float = np.inf, apart: float = np.inf
         return None
     change = Change("; ".join(codes), {"x": keras.tree.pack_sequence_as(seen.setup.x, scaled)})
     return words, [change, *_with(change, unscaled_targets(seen))]
+
+
+def rescaling(seen: Evidence) -> Suspicion | None:
+    """See a Rescaling that takes the inputs far from 1, as where they were scaled before."""
+    found = [one for one in seen.bench.model._flatten_layers() if type(one).__name__ == "Rescaling"]
+    sizes = [look.spread(x)[1] for _, x in leaves("x", seen.setup.x) if x.dtype.kind in "fiu"]
+    scale = float(np.prod([np.max(np.abs(one.scale)) for one in found]))
+    if not found or not sizes or 0.02 < scale * max(sizes) < 10:
+        return None
+    names = ", ".join(repr(one.name) for one in found)
+    words = f"{names} takes inputs with a standard deviation of up to {max(sizes):.3g} to {scale * max(sizes):.2g}"
+    plain = [Altered(one, name, value) for one in found for name, value in (("scale", 1.0), ("offset", 0.0))]
+    change = altering(f"no Rescaling: scale=1 in {names}", plain)
+    return words, [change, *_with(change, unscaled_inputs(seen))]
 
 
 def unscaled_targets(seen: Evidence) -> Suspicion | None:

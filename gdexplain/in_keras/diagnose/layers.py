@@ -64,10 +64,13 @@ def hidden_activation(seen: Evidence) -> Suspicion | None:
         (stuck, saturating),
         (saturating if seen.vanishing < 0.05 else [], saturating),
     )
+    ending = next((one for one in reversed(seen.before) if one.layer.weights), None)  # after it stand no more weights
     for (bad, changed), words in zip(cases, _HIDDEN, strict=True):
         if bad:
-            relu = altering("activation='relu' in the hidden layers", [activated(one.layer, "relu") for one in changed])
-            drawn = Change("activation='relu', kernel_initializer='glorot_uniform'", relu.fields, drawn=True)
+            new = "linear" if ending in changed and ending is not None and ending.layer is not last else "relu"
+            where = repr(bad[0].name) if new == "linear" else "the hidden layers"
+            relu = altering(f"activation={new!r} in {where}", [activated(one.layer, new) for one in changed])
+            drawn = Change(f"activation={new!r}, kernel_initializer='glorot_uniform'", relu.fields, drawn=True)
             told = words.format(bad[0], flat=flat.get(bad[0].name, 0), ratio=seen.vanishing)
             return told, [relu, drawn]
     return None
@@ -101,11 +104,10 @@ def dropout(seen: Evidence) -> Suspicion | None:
     left = float(np.prod([1 - rate for _, _, rate in found]))
     if left > 0.5:
         return None
-    words = f"dropout leaves {left:.2g} of a signal on its way through the layers in each update"
+    words = f"dropout or noise leaves {left:.2g} of a signal on its way through the layers in each update"
     much = [(layer, attribute) for layer, attribute, rate in found if rate > 0.1]
-    return words, [
-        altering(f"rate=0.1 in {_named(layer for layer, _ in much)}", [Altered(*each, 0.1) for each in much])
-    ]
+    code = f"{much[0][1]}=0.1 in {_named(layer for layer, _ in much)}"
+    return words, [altering(code, [Altered(*each, 0.1) for each in much])]
 
 
 def penalty(seen: Evidence) -> Suspicion | None:

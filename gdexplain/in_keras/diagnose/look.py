@@ -95,7 +95,7 @@ def task_of(y: Any, shape: tuple[int, ...], loss: str) -> Task:
         counts = np.bincount(t.astype(int).ravel(), minlength=width)
         return Task("labels", _entropy(counts / counts.sum()), width)
     soft = "crossentropy" in loss and width > 1 and np.all(t >= 0) and t.max() <= 1
-    if not alike or soft or sides or "cosine" in loss:  # nothing but the loss says what is near
+    if not alike or soft or sides or ("cosine" in loss and width > 1):  # nothing but the loss says what is near
         return Task("", 1.0)
     return Task("regression", max(float(np.mean(t.reshape(len(t), -1).var(0))), 1e-30))
 
@@ -248,6 +248,8 @@ def dropouts(model: Any) -> list[tuple[Any, str, float]]:
     for layer in model._flatten_layers():
         names = ("rate",) if "Dropout" in type(layer).__name__ else ("dropout", "recurrent_dropout")
         shares = [(name, vars(layer).get(name)) for name in names]
+        if type(layer).__name__ == "GaussianNoise":  # beside a signal of variance 1
+            shares = [("stddev", layer.stddev**2 / (1 + layer.stddev**2))]
         found += [(layer, name, share) for name, share in shares if isinstance(share, float) and 0 < share < 1]
     return found
 

@@ -137,8 +137,8 @@ Make = Callable[[core.Problem, Setup], Any]  # makes a way to train
 class Bench:
     """A live model with its data, and every way to train it that was compiled so far."""
 
-    def __init__(self, model: keras.Model, setup: Setup, task: look.Task, make: Make) -> None:
-        self.model, self.task, self._make = model, task, make
+    def __init__(self, model: keras.Model, setup: Setup, task: look.Task, make: Make, *, logits: bool = False) -> None:
+        self.model, self.task, self._make, self.logits = model, task, make, logits
         self.names = [name for name, _ in backend.layout(model)]
         self.kernels = tuple(map(look.is_kernel, self.names, setup.start))
         self._ways: dict[Any, Any] = {}
@@ -174,7 +174,8 @@ class Bench:
             return (look.CEILING if worst else min(loss / abs(way.first), look.CEILING)), float("nan")
         mean, scale = setup.back
         shown, predicted = (np.asarray(each, np.float64) * scale + mean for each in (setup.y[rows], predicted))
-        return self.task.judge(shown, predicted, logits=loss_of(problem)[1])
+        named, logits = loss_of(problem)
+        return self.task.judge(shown, predicted, logits=logits if named else self.logits)
 
     def look(self, setup: Setup) -> tuple[list[Layer], tuple[float, float]]:
         """Return what each activated layer gives on some rows, with the weights as they are now, in the order of calls.
@@ -381,6 +382,21 @@ def loss_of(problem: core.Problem) -> tuple[str, bool]:
     if function is None or not getattr(function, "__module__", "").startswith("keras."):
         return "", False
     return function.__name__, bool(getattr(flat[0].loss, "_fn_kwargs", {}).get("from_logits"))
+
+
+def takes_logits(problem: core.Problem, setup: Setup, task: look.Task) -> bool:
+    """Whether a loss of your own takes logits, by what it gives: that of softmax is the same if all are larger by 1."""
+    inputs, targets = setup.tensors(slice(64))
+    shape = problem.predict(inputs, training=False).shape
+    z = np.random.default_rng(0).normal(size=shape)
+
+    def at(given: Array) -> float:
+        numbers = tf.constant(given, problem.dtype)
+        return float(problem.mean(problem.loss_of(inputs, targets, numbers, training=False)))
+
+    if task.kind == "binary":  # softplus(z) - y z, and with -z for z the same up to (1 - 2 y) z
+        return bool(np.isclose(at(z) - at(-z), np.mean((1 - 2 * np.reshape(targets, shape)) * z), 1e-3, 1e-3))
+    return bool(np.isclose(at(z), at(z + 1), 1e-3, 1e-4) and not np.isclose(at(z), at(2 * z), 1e-3, 1e-4))
 
 
 def batches(n: int, width: int, updates: int, seed: int, most: Callable[[], int] = lambda: _CHUNK) -> Iterator[Array]:

@@ -922,6 +922,18 @@ FAULTS_OF_STRANGERS = {  # the end of the model, its loss, the data, and what is
     "a loss of means": (lambda: [layers.Dense(1)], of_means, bowl(), ["loss of your own"]),
     "shares of what is near 0": (lambda: [layers.Dense(1)], "mean_absolute_percentage_error", far(bowl()), ["loss"]),
     "a loss without a floor": (lambda: [layers.Dense(1)], floorless, bowl(), ["loss of your own"]),
+    "counts, and an end that may be below 0": (
+        lambda: [layers.Dense(1)],
+        "poisson",
+        (bowl(200)[0], np.round(np.exp(bowl(200)[1]))),
+        ["output activation"],
+    ),
+    "counts": (
+        lambda: [layers.Dense(1, "exponential")],
+        "poisson",
+        (bowl(200)[0], np.round(np.exp(bowl(200)[1]))),
+        [],
+    ),
     "a cosine of one number": (lambda: [layers.Dense(1)], "cosine_similarity", bowl(), ["loss"]),
     "probabilities behind a layer, and logits": (
         lambda: [layers.Dense(2, "softmax"), layers.Reshape((2,))],

@@ -40,6 +40,7 @@ def shifted_labels(seen: Evidence) -> Suspicion | None:
 def output_activation(seen: Evidence) -> Suspicion | None:
     """See an end that cannot say what the targets ask for."""
     wanted = "linear" if seen.logits or seen.loss in _SIDES else seen.task.asks.end
+    wanted = "exponential" if seen.loss == "poisson" else wanted
     words = _end_is_wrong(seen) if seen.end and wanted and seen.end != wanted else ""
     if not words:
         return None
@@ -55,6 +56,8 @@ def _end_is_wrong(seen: Evidence) -> str:
     if end == "softmax" and seen.task.kind in ("binary", "regression") and last.units == 1:
         hidden = f"; Keras reports the loss {says:.3g}, of hidden logits, while the predictions have {true:.3g}"
         return "softmax over one unit is 1 whatever its input" + hidden * (not np.isclose(says, true, 0.1, 1e-3))
+    if seen.loss == "poisson" and low < 0:
+        return f"poisson takes the logarithm of the predictions, and {end} gives numbers below 0"
     if seen.task.kind == "regression":
         least, most = float(seen.setup.y.min()), float(seen.setup.y.max())
         if least < low - 1e-6 or most > high + 1e-6:

@@ -56,14 +56,8 @@ def _end_is_wrong(seen: Evidence) -> str:
     if end == "softmax" and seen.task.kind in ("binary", "regression") and last.units == 1:
         hidden = f"; Keras reports the loss {says:.3g}, of hidden logits, while the predictions have {true:.3g}"
         return "softmax over one unit is 1 whatever its input" + hidden * (not np.isclose(says, true, 0.1, 1e-3))
-    if seen.loss == "poisson" and low < 0:
-        return f"poisson takes the logarithm of the predictions, and {end} gives numbers below 0"
     if seen.task.kind == "regression":
-        least, most = float(seen.setup.y.min()), float(seen.setup.y.max())
-        if least < low - 1e-6 or most > high + 1e-6:
-            return f"{end} gives numbers from {low:g} to {high:g}, and the targets run from {least:.4g} to {most:.4g}"
-        dead = end in CUT and last.zero >= 0.99
-        return f"{end} gives 0 for every row, and its slope there is 0 too" * dead
+        return _numbers_are_wrong(seen, low, high)
     if seen.logits or seen.loss in _SIDES:
         takes = "logits, any number" if seen.logits else "numbers on both sides of 0"
         wrong = np.isfinite(low) and (seen.logits or low >= 0)
@@ -72,6 +66,17 @@ def _end_is_wrong(seen: Evidence) -> str:
         return f"{end} makes no probabilities that add up to 1 over {seen.task.classes} classes"
     together = "what softmax gives adds up to 1, over outputs that may be 1 together"
     return together if end == "softmax" else f"{end} makes no probabilities, which targets of 0 and 1 ask for"
+
+
+def _numbers_are_wrong(seen: Evidence, low: float, high: float) -> str:
+    """Say why an end that gives numbers in such a range does not fit targets that are numbers."""
+    least, most = float(seen.setup.y.min()), float(seen.setup.y.max())
+    if seen.loss == "poisson" and low < 0:
+        return f"poisson takes the logarithm of the predictions, and {seen.end} gives numbers below 0"
+    if least < low - 1e-6 or most > high + 1e-6:
+        return f"{seen.end} gives numbers from {low:g} to {high:g}, and the targets run from {least:.4g} to {most:.4g}"
+    dead = seen.end in CUT and seen.after[-1].zero >= 0.99
+    return f"{seen.end} gives 0 for every row, and its slope there is 0 too" * dead
 
 
 def _with(change: Change, suspicion: Suspicion | None) -> list[Change]:

@@ -209,7 +209,7 @@ def axe_finds_nothing_on_a_desk_in_either_theme(seen, name):
 def it_prints_without_menus_and_nothing_runs_over_its_edge(seen, name):
     """Print from the dark theme, which paper does not have."""
     seen.page.set_viewport_size({"width": PAPER, "height": 1000})
-    seen.page.emulate_media(media="print")
+    seen.page.emulate_media(media="print", color_scheme="dark")
     shown, width, wider = (seen.page.evaluate(*what) for what in ((SHOWN, HIDDEN), (OVERFLOW,), (WIDER,)))
     seen.page.emulate_media(media="screen")
     assert shown == 0

@@ -241,6 +241,7 @@ def test_a_hostile_link_leaves_a_working_page(open_page: Any, hash_: str) -> Non
 def test_hostile_links_that_are_followed_on_the_page_leave_it_working(open_page: Any) -> None:
     page = open_page()
     for hash_ in HOSTILE:
+        page.get_by_role("button", name="Reset").click()  # or the rows of the link before would count
         follow(page, hash_)
         assert works(page), hash_
 
@@ -323,12 +324,12 @@ def test_data_that_cannot_be_used_is_refused_in_clear_words(open_page: Any) -> N
     page = open_page()
     for text, word in {
         "": "at least one line",
-        "x,y": "at least one line",
         "1,2\n3": "Line 2 must have two columns, x and y, not one",
         "1,2\n3,four": "Line 2: y must be a number, not “four”",
         "1,2\n,4": "Line 2: x must be a number, not nothing",
         "1,2\nNaN,4": "Line 2: x must be a number, not “NaN”",
-        "1,2\n1e400,4": "Line 2: x must be a number",
+        "1,2\n1e400,4": "Line 2: x must be a number, not “1e400”",
+        "x,y": "at least one line",  # equal words stand apart: what is said once must not stay
         "1,2\n1e7,4": "Line 2: x must be from −1,000,000 to 1,000,000",
         "1,2 # " + "9" * 1_000_000: "at most 1,000,000 characters",
     }.items():

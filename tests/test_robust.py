@@ -322,13 +322,35 @@ def test_every_variant_but_the_first_changes_something():
     assert {"onednn", "threads-2"} <= {*every}
 
 
-def test_pages_that_are_run_again_take_their_place_in_the_table_of_the_same_machine_only():
-    page = {"checks": 1, "failures": []}
-    before = variants.table({name: {"a.py": page, "b.py": page, "gone.py": page} for name in variants.every()})
-    made = variants.table({name: {"b.py": {**page, "checks": 2}} for name in variants.every()})
-    both = variants.renewed(before, made, ["a.py", "b.py"])["pages"]
-    assert {name: about["checks"] for name, about in both.items()} == {"a.py": 1, "b.py": 2}
-    assert variants.renewed({**before, "processor": "another"}, made, ["a.py", "b.py"])["pages"].keys() == {"b.py"}
+def test_pages_that_are_run_again_take_their_place_in_the_table_with_the_machine_that_ran_them():
+    page, names = {"checks": 1, "failures": []}, ["a.py", "b.py"]
+    digests = {"a.py": "1", "b.py": "2", "gone.py": "3"}
+    before = variants.table({name: {"a.py": page, "b.py": page, "gone.py": page} for name in variants.every()}, digests)
+    made = variants.table({name: {"b.py": {**page, "checks": 2}} for name in variants.every()}, {"b.py": "4"})
+    both = variants.renewed(before, made, names)
+    rows = {name: (row["machine"], row["code"], row["checks"]) for name, row in both["pages"].items()}
+    assert (rows, len(both["machines"])) == ({"a.py": (0, "1", 1), "b.py": (0, "4", 2)}, 1)
+
+    elsewhere = {**before, "machines": [{**before["machines"][0], "processor": "another"}]}
+    both = variants.renewed(elsewhere, made, names)
+    ran_on = {name: both["machines"][row["machine"]]["processor"] for name, row in both["pages"].items()}
+    assert ran_on == {"a.py": "another", "b.py": made["machines"][0]["processor"]}
+    again = variants.renewed(both, {**made, "pages": {"a.py": made["pages"]["b.py"]}}, names)
+    assert [one["processor"] for one in again["machines"]] == [made["machines"][0]["processor"]]  # the other ran none
+
+
+def test_a_page_is_another_when_its_code_is_and_not_when_its_words_are(tmp_path):
+    def digest(code, name):
+        path = tmp_path / name
+        path.write_text(code, encoding="utf-8")
+        return page.digest(path)
+
+    script = '"""Words."""\n# %%\n# More words.\nx = 1\n'
+    assert digest(script, "a.py") == digest(script.replace("ords", "ORDS"), "a.py")
+    assert digest(script, "a.py") != digest(script.replace("1", "2"), "a.py")
+    text = "# Title\n\n```{code-cell} ipython3\nx = 1  # one\n```\n"
+    assert digest(text, "a.md") == digest(text.replace("Title", "Name").replace("# one", ""), "a.md")
+    assert digest(text, "a.md") != digest(text.replace("x =", "y ="), "a.md")
 
 
 def test_words_choose_pages_and_variants_and_an_unknown_word_is_an_error():
@@ -365,7 +387,8 @@ def test_a_process_that_gives_up_or_is_interrupted_ends_the_run(monkeypatch, sta
 
 
 def test_the_table_names_the_processor_and_no_machine_and_each_check_that_fails():
-    made = variants.table({"built": outcome(), "seed-1": outcome(7)})
-    assert set(made) == {"processor", "system", "date", "versions", "features", "variants", "pages"}
+    made = variants.table({"built": outcome(), "seed-1": outcome(7)}, {"a.py": "1"})
+    assert set(made["machines"][0]) == {"processor", "system", "versions", "features", "variants"}
     failure = {"line": 7, "claim": "c", "in": {"seed-1": ["2", "1"]}}
-    assert made["pages"] == {"a.py": {"checks": 3, "failures": [failure]}}
+    row = made["pages"]["a.py"]
+    assert row == {"machine": 0, "date": row["date"], "code": "1", "checks": 3, "failures": [failure]}

@@ -26,6 +26,7 @@ def main() -> None:
     """Choose pages and variants, run them, say what fails, and keep the table of a full run."""
     parser = argparse.ArgumentParser(prog="nox -s robust --", description=__doc__)
     parser.add_argument("words", nargs="*", help="parts of the names of pages and variants; all if none is named")
+    parser.add_argument("--changed", action="store_true", help="only pages whose code is not the table's")
     parser.add_argument("--jobs", type=int, default=2, help="how many processes at once")
     parser.add_argument("--one", help=argparse.SUPPRESS)  # the process of one variant
     options = parser.parse_args()
@@ -37,11 +38,15 @@ def main() -> None:
 
     execute.prepare_environment(page.ROOT)  # each process inherits it
     chosen, names = choose(options.words, pages, list(variants.every()))
+    before = json.loads(TABLE.read_text(encoding="utf-8"))
+    digests = {name: page.digest(page.ROOT / name) for name in pages}
+    if options.changed:
+        chosen = [name for name in chosen if before["pages"].get(name, {}).get("code") != digests[name]]
+        print(f"{len(chosen)} pages have changed: {', '.join(chosen)}", flush=True)
     outcomes = run_all(chosen, names, options.jobs)
     report(outcomes)
     if names == list(variants.every()):
-        before = json.loads(TABLE.read_text(encoding="utf-8"))
-        made = variants.renewed(before, variants.table(outcomes), pages)
+        made = variants.renewed(before, variants.table(outcomes, digests), pages)
         TABLE.write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
     sys.exit(1 if variants.broken(outcomes) else 0)
 

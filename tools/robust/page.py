@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import hashlib
 import os
 import sys
 import types
@@ -23,6 +24,15 @@ def find(root: Path = ROOT) -> list[Path]:
     docs, not_pages = root / "docs", {"_build", "es", "gallery", "node_modules", "robust.md"}
     pages = (path for path in docs.rglob("*.md") if not not_pages & {*path.relative_to(docs).parts})
     return [*sorted((root / "examples").rglob("plot_*.py")), *sorted(path for path in pages if cells(path))]
+
+
+def digest(path: Path) -> str:
+    """Return a hash of a page's code: another where the code is another, whatever its words and comments are."""
+    trees = [ast.parse(code) for _, code in cells(path)]
+    for tree in trees:
+        if ast.get_docstring(tree) is not None:
+            del tree.body[0]  # a script's first words
+    return hashlib.sha256(repr([ast.dump(tree) for tree in trees]).encode()).hexdigest()[:12]
 
 
 def run(path: Path) -> Result:

@@ -77,22 +77,28 @@ def broken(outcomes: dict[str, Outcome]) -> list[tuple[str, int]]:
     return [check for check in found if seeds[check] > SEEDS - ENOUGH or seeds[check] < len(found[check])]
 
 
-def table(outcomes: dict[str, Outcome]) -> dict[str, Any]:
-    """Return what the site shows: the machine, the variants, and of each page how many checks hold and which fail."""
+def table(outcomes: dict[str, Outcome], digests: dict[str, str]) -> dict[str, Any]:
+    """Return what the site shows: the machine, its variants, and of each page how many checks hold and which fail."""
     about, failed = machine(), by_check(outcomes)
     pages: dict[str, Any] = {}
     for name in sorted({name for outcome in outcomes.values() for name in outcome}):
         checks = max(outcome[name]["checks"] for outcome in outcomes.values() if name in outcome)
-        pages[name] = {"checks": checks, "failures": [_failure(*one) for one in failed.items() if one[0][0] == name]}
-    kept = {name: about[name] for name in ("processor", "system", "date", "versions")}
-    return {**kept, "features": features(), "variants": {name: every()[name] for name in outcomes}, "pages": pages}
+        failures = [_failure(*one) for one in failed.items() if one[0][0] == name]
+        run = {"machine": 0, "date": about["date"], "code": digests[name]}
+        pages[name] = {**run, "checks": checks, "failures": failures}
+    here = {name: about[name] for name in ("processor", "system", "versions")}
+    here |= {"features": features(), "variants": {name: every()[name] for name in outcomes}}
+    return {"machines": [here], "pages": pages}
 
 
 def renewed(before: dict[str, Any], made: dict[str, Any], pages: list[str]) -> dict[str, Any]:
-    """Keep of an earlier table the pages that still exist and were not run again, if the same machine made it."""
-    same = all(before.get(key) == made[key] for key in ("processor", "system", "versions", "features", "variants"))
-    kept = {name: page for name, page in before["pages"].items() if same and name in pages}
-    return {**made, "pages": dict(sorted({**kept, **made["pages"]}.items()))}
+    """Keep of an earlier table the pages that still exist and were not run again, each with the machine that ran it."""
+    rows = {name: (row, before["machines"][row["machine"]]) for name, row in before["pages"].items() if name in pages}
+    rows |= {name: (row, made["machines"][0]) for name, row in made["pages"].items()}
+    machines = [one for one in [*before["machines"], *made["machines"]] if any(one == ran for _, ran in rows.values())]
+    machines = [one for place, one in enumerate(machines) if one not in machines[:place]]
+    kept = {name: {**row, "machine": machines.index(ran)} for name, (row, ran) in sorted(rows.items())}
+    return {"machines": machines, "pages": kept}
 
 
 def _failure(check: tuple[str, int], found: dict[str, dict[str, Any]]) -> dict[str, Any]:

@@ -934,6 +934,7 @@ FAULTS_OF_STRANGERS = {  # the end of the model, its loss, the data, and what is
         (bowl(200)[0], np.round(np.exp(bowl(200)[1]))),
         [],
     ),
+    "dropout of the predictions": (lambda: [layers.Dense(1), layers.Dropout(0.5)], "mse", bowl(), ["dropout"]),
     "a cosine of one number": (lambda: [layers.Dense(1)], "cosine_similarity", bowl(), ["loss"]),
     "probabilities behind a layer, and logits": (
         lambda: [layers.Dense(2, "softmax"), layers.Reshape((2,))],
@@ -980,9 +981,8 @@ def test_a_strangers_fault_is_named_and_what_is_none_is_not(name):
     end, loss, data, named = FAULTS_OF_STRANGERS[name]
     model = stack(data[0].shape[1], layers.Dense(8, "relu"), *end())
     found = diagnose(model, data, optimizer=keras.optimizers.Adam(0.01), loss=loss, epochs=20).findings
-    assert [
-        one.name for one in found if one.name in ("labels shifted", "loss", "loss of your own", "output activation")
-    ] == named
+    asked = ("labels shifted", "loss", "loss of your own", "output activation", "dropout")
+    assert [one.name for one in found if one.name in asked] == named
 
 
 def test_a_loss_of_ones_own_is_not_taken_for_that_of_keras_by_its_name():

@@ -99,8 +99,14 @@ def frozen(seen: Evidence) -> Suspicion | None:
 
 
 def dropout(seen: Evidence) -> Suspicion | None:
-    """See dropout that leaves little of a signal."""
-    found = look.dropouts(seen.bench.model)
+    """See dropout that leaves little of a signal, or that falls on the predictions."""
+    found, order = look.dropouts(seen.bench.model), [*seen.bench.model._flatten_layers()]
+    ending = max((place for place, one in enumerate(order) if one._trainable_variables), default=len(order))
+    behind = [one for one in found if order.index(one[0]) > ending]
+    if behind:
+        words = f"{_named(layer for layer, _, _ in behind)} stands behind the last weights, and changes the predictions themselves"
+        changes = [Altered(layer, attribute, 0.0) for layer, attribute, _ in behind]
+        return words, [altering(f"no {_named(layer for layer, _, _ in behind)}", changes)]
     left = float(np.prod([1 - rate for _, _, rate in found]))
     if left > 0.5:
         return None

@@ -54,7 +54,7 @@ SLIDES = {
     "variants/plot_batch_003": (1, "Training turns the line until it lies on the data"),
     "variants/plot_batch_001": (1, "The same run as a path on the loss surface"),
     "backprop/plot_tape_001": (2, "A graph passes gradients back, each line once"),
-    "backprop/plot_gradient_check_001": (2, "A smaller step makes a gradient check worse"),
+    "backprop/plot_gradient_check_001": (2, "A step that is too small spoils a gradient check"),
     "variants/plot_learning_rate_001": (3, "Four rates: three fall, one explodes"),
     "variants/plot_learning_rate_002": (3, "The best rate lies just below the limit"),
     "variants/plot_minibatch_001": (4, "Batches guess the gradient; larger ones guess better"),

@@ -152,8 +152,8 @@ print(f"{np.mean(later.loss > 0.1):.0%} of these {len(shelf)} runs are still the
 assert np.mean(later.loss > 0.1) > 0.5
 
 # %%
-# So they do end in a :term:`local minimum`, or so flat a place that it makes no difference. One unit more, and none does: a
-# direction that was uphill for two units is downhill with a third to help. That is one reason why few worry about local minima
+# So they do end in a :term:`local minimum`, or so flat a place that it makes no difference. One unit more, and none does: with
+# a third unit to help, there are more directions that may lead down. That is one reason why few worry about local minima
 # in wide networks. What slows those are saddles and flat stretches.
 #
 # A large surface, seen in a plane
@@ -202,7 +202,7 @@ assert np.all(np.diff(sides) <= 0)
 patient = sweep(
     build_mlp([2, 1], inputs=1, seed=0), (x, waves), optimizer=Adam(0.01), steps=30_000, start=ends[2].parameters
 )
-print(f"3. after 30,000 more updates the best is at {patient.loss.min():.4f}: two units cannot make this wave")
+print(f"3. after 30,000 more updates the best is at {patient.loss.min():.4f}: patience is not what two units lack")
 assert patient.loss.min() > 10 * ends[3].loss.min()
 plt.show()
 

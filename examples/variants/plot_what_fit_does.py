@@ -107,7 +107,7 @@ for run in (by_fit, unseeded, by_train):
 # ----------------------------
 #
 # The :term:`loss` is a *mean* over the batch. So the two examples of the last batch pull twice as hard as those of a
-# batch of four. With a new order in each epoch that evens out. With a fixed one the same two are favoured all along.
+# batch of four. A new order in each epoch favours another two each time, and a fixed one the same two all along.
 strength = pulls(by_fit).max(axis=1)[:3]
 print("pull on each example of the three batches:", strength.round(3))
 np.testing.assert_allclose(strength, 0.1 * 2 / np.array([4, 4, 2]), rtol=1e-5)  # float32
@@ -134,6 +134,15 @@ for n, expected in ((4, 1), (33, 2), (100, 4)):
     updates = int(neuron.optimizer.iterations) // 4
     print(f"{n} examples: {updates} update{'s' * (updates > 1)} an epoch")
     assert updates == expected
+
+# %%
+# So the bar that ``fit`` draws counts batches, not examples. This is what 50,000 examples come to:
+many, neuron = 50_000, build_linear()
+neuron.compile(keras.optimizers.SGD(), "mse")
+neuron.fit(np.zeros((many, 1)), np.zeros((many, 1)), verbose=0)
+batches = int(neuron.optimizer.iterations)
+print(f"{many:,} examples: the bar ends at {batches}/{batches}, with a batch of {many - 32 * (batches - 1)}")
+assert batches == -(-many // 32)
 
 # %%
 # train does what fit does

@@ -14,6 +14,7 @@ from typing import Any
 
 from checks import cells
 from docutils import nodes
+from sphinx import addnodes
 from sphinx_gallery import _doctree_links
 from sphinx_gallery.backreferences import identify_names
 from translations import NAMES
@@ -44,8 +45,11 @@ def read_tips(app: Any, env: Any) -> list[str]:
     """Keep the first sentence of each entry of the glossary; where one has changed, all pages are written again."""
     tips = {}
     for entry in env.get_doctree(_GLOSSARY).findall(nodes.definition_list_item) if _GLOSSARY in env.found_docs else ():
-        sentence = _SENTENCE.match(entry.children[-1].children[0].astext())
-        if sentence and not next(entry.children[-1].children[0].findall(nodes.math), None):
+        said = entry.children[-1].children[0].deepcopy()
+        for link in [one for one in said.findall(addnodes.pending_xref) if one["refdomain"] == "cite"]:
+            link.parent.remove(link)  # its key is no word
+        sentence = _SENTENCE.match(said.astext().replace(" .", "."))
+        if sentence and not next(said.findall(nodes.math), None):
             words = " ".join(sentence[0].split())
             tips |= {name: words for term in entry.findall(nodes.term) for name in term["ids"]}
     before, env.gdexplain_tips = getattr(env, "gdexplain_tips", None), tips

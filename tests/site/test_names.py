@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from built_site import ROOT, content_pages, read, target
 
@@ -46,3 +48,12 @@ def test_a_word_of_the_glossary_says_what_it_means_when_you_point_at_it():
     page = target("tutorial/batch.html", words[0]["href"])
     entry = read(page).find(id=name).find_next_sibling("dd")
     assert " ".join(entry.get_text().split()).startswith(tip)
+
+
+def test_what_a_word_means_is_said_without_the_key_of_its_source():
+    pages = [
+        read(name) for name in ("tutorial/backprop.html", "tutorial/stochastic.html", "practice/settings_of_fit.html")
+    ]
+    tips = {link["title"] for page in pages for link in page.select('article a[href*="glossary.html#term-"][title]')}
+    assert any(tip.endswith("and repeat.") for tip in tips)  # of gradient descent, which has a source
+    assert [tip for tip in tips if re.search(r"[a-z](?:19|20)\d\d", tip)] == []

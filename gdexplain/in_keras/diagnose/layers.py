@@ -104,9 +104,9 @@ def dropout(seen: Evidence) -> Suspicion | None:
     ending = max((place for place, one in enumerate(order) if one._trainable_variables), default=len(order))
     behind = [one for one in found if order.index(one[0]) > ending]
     if behind:
-        words = f"{_named(layer for layer, _, _ in behind)} stands behind the last weights, and changes the predictions themselves"
-        changes = [Altered(layer, attribute, 0.0) for layer, attribute, _ in behind]
-        return words, [altering(f"no {_named(layer for layer, _, _ in behind)}", changes)]
+        names = _named(layer for layer, _, _ in behind)
+        words = f"{names} stands behind the last weights, and changes the predictions themselves"
+        return words, [altering(f"no {names}", [Altered(layer, attribute, 0.0) for layer, attribute, _ in behind])]
     left = float(np.prod([1 - rate for _, _, rate in found]))
     if left > 0.5:
         return None

@@ -108,7 +108,7 @@ def serve(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Test the package (`-- --cov` counts branches too, and takes a quarter longer)."""
+    """Test the package (`-- -m ""` tries all of many cases alike, `-- --cov` counts branches too)."""
     _install(session, "tests")
     session.run("pytest", *NO_SITE, "-n2", "--dist=loadfile", *session.posargs)
 

@@ -17,6 +17,7 @@ from gdexplain import Finding, diagnose, train
 from gdexplain.in_keras import core
 from gdexplain.in_keras.diagnose import checks, locate, look, measure, trial
 from gdexplain.in_keras.diagnose.restore import put_back
+from tests.alike import alike
 from tests.faulty import CONTROL, FAULTY, stack
 from tests.test_model import gaussian, pinball
 
@@ -511,7 +512,7 @@ SPOILED = {  # how, by which name, and what change is told
 }
 
 
-@pytest.mark.parametrize("name", SPOILED)
+@pytest.mark.parametrize("name", alike(SPOILED))
 def test_what_keeps_weights_or_signals_small_or_still_is_named_and_put_back(name):
     make, options, fault, change = SPOILED[name]
     model, data = make(), bowl(200)
@@ -976,7 +977,7 @@ FAULTS_OF_STRANGERS = {  # the end of the model, its loss, the data, and what is
 }
 
 
-@pytest.mark.parametrize("name", FAULTS_OF_STRANGERS)
+@pytest.mark.parametrize("name", alike(FAULTS_OF_STRANGERS))
 def test_a_strangers_fault_is_named_and_what_is_none_is_not(name):
     end, loss, data, named = FAULTS_OF_STRANGERS[name]
     model = stack(data[0].shape[1], layers.Dense(8, "relu"), *end())

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 import gdexplain as g
 from gdexplain import plotting
 from gdexplain.by_hand import graph, rules, tape
+from tests.alike import alike
 
 LABELS = {
     "an underscore first": "_MySGD(0.1)",
@@ -103,7 +104,7 @@ PICTURES = {
 }
 
 
-@pytest.mark.parametrize("run", RUNS.values(), ids=RUNS)
+@pytest.mark.parametrize("run", alike(RUNS.values()), ids=RUNS)
 def test_every_run_has_every_picture(run):
     for draw in PICTURES.values():
         draw(run)
@@ -254,7 +255,7 @@ PLACES = {
 }
 
 
-@pytest.mark.parametrize("sweep", SWEEPS.values(), ids=SWEEPS)
+@pytest.mark.parametrize("sweep", alike(SWEEPS.values()), ids=SWEEPS)
 def test_every_sweep_has_a_map(sweep):
     for x, y in PLACES.values():
         for value in ("loss", "updates"):

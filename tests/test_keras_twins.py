@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from gdexplain.by_hand import rules, schedules
+from tests.alike import alike
 
 SHAPES = [(3, 2), (2,), ()]  # a kernel, a bias and a scalar: a rule that mixes up its variables shows here
 SIZES = [int(np.prod(shape)) for shape in SHAPES]
@@ -112,7 +113,7 @@ def floats_cast_exactly(monkeypatch):
     monkeypatch.setattr(ops, "cast", lambda x, dtype: cast(np.asarray(x) if isinstance(x, float) else x, dtype))
 
 
-@pytest.mark.parametrize("name", TWINS)
+@pytest.mark.parametrize("name", alike(TWINS))
 def test_a_rule_equals_its_twin_to_1e12_where_float32_holds_the_settings(name, floats_cast_exactly):
     assert largest_difference(name) < 1e-12
 

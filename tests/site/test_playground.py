@@ -602,7 +602,8 @@ def _said(text: str, pattern: str, values: list[tuple[float, int]]) -> bool:
     return bool(found) and all(shows(one, *value) for one, value in zip(found.groups(), values, strict=True))
 
 
-def test_after_200_random_acts_every_number_shown_is_that_of_the_trace(open_page: Any) -> None:
+@pytest.mark.parametrize("acts", [60, pytest.param(200, marks=pytest.mark.wide)])
+def test_after_random_acts_every_number_shown_is_that_of_the_trace(open_page: Any, acts: int) -> None:
     page, chance = open_page(), random.Random(0)
     for name in ("All numbers of this run", "Keras code of this run"):
         page.locator("summary", has_text=name).click()
@@ -649,7 +650,7 @@ def test_after_200_random_acts_every_number_shown_is_that_of_the_trace(open_page
         page.locator(".gdx-chip button[aria-pressed]").first.click()
 
     steps = [lambda: press("Step"), lambda: press("Reset"), lambda: press("Next seed")]
-    acts = [play_a_while, play_a_while, drag, choose_batch, choose_rate, follow_a_link, choose_rule, compare, *steps]
-    for act in range(200):
-        chance.choice(acts)()
+    ways = [play_a_while, play_a_while, drag, choose_batch, choose_rate, follow_a_link, choose_rule, compare, *steps]
+    for act in range(acts):
+        chance.choice(ways)()
         assert stale(page.evaluate(SHOWN)) == [], act

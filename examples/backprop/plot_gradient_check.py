@@ -143,7 +143,7 @@ assert curves["complex"].min() < 5e-16
 # - up to 1e-4: uncomfortable;
 # - above: very probably wrong.
 #
-# The notes allow more where the loss has kinks (relu, absolute error). It looks for them instead: with a smaller step, or a
+# The notes allow more where the loss has kinks (:term:`relu`, absolute error). It looks for them instead: with a smaller step, or a
 # little beside the point, a kink is out of reach, and a mistake is not.
 #
 # Here is a network for real images, with a layer that our own trace does not know.

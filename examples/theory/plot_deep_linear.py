@@ -10,7 +10,7 @@ do; and here every moment of it can be written down :cite:p:`saxe2014`.
 
 Take uncorrelated inputs of mean square 1, and split the map to be learned into its modes: directions
 :math:`v_i` in, directions :math:`u_i` out, and strengths :math:`s_i`. If both layers start with the same small share of
-every mode, each mode's learned strength :math:`a_i` follows its own sigmoid in time:
+every mode, each mode's learned strength :math:`a_i` follows its own :term:`sigmoid` in time:
 
 .. math::
 

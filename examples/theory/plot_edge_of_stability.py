@@ -144,7 +144,7 @@ assert abs(ends[1] - 1).mean() > abs(ends[0] - 1).mean()
 
 # %%
 # What this does not show: :term:`mini-batches <mini-batch>` settle below the line, because the noise bounces them too;
-# with :term:`Adam` another matrix meets another limit; and with the cross-entropy the sharpness falls again late in a run
+# with :term:`Adam` another matrix meets another limit; and with the :term:`cross-entropy` the sharpness falls again late in a run
 # :cite:p:`cohen2021`.
 #
 # Exercises

@@ -21,7 +21,7 @@ whose :term:`weights <weight>` are drawn with variance :math:`\operatorname{Var}
 .. index:: ! exploding gradient
 
 Here :math:`z_l` is layer l's :term:`pre-activation`, :math:`\varphi` the :term:`activation`,
-:math:`\delta_l = \partial L / \partial z_l`, and :math:`n` counts inputs or units. ReLU drops half of a signal that is
+:math:`\delta_l = \partial L / \partial z_l`, and :math:`n` counts inputs or units. :term:`ReLU` drops half of a signal that is
 symmetric about 0, so Glorot's variance :math:`2 / (n_{\text{in}} + n_{\text{out}})` :cite:p:`glorot2010` loses one
 power of two a layer between layers of equal width, and He's :math:`2 / n_{\text{in}}` :cite:p:`he2015` makes up for it. You need
 :doc:`/explanation/backprop_by_hand`.
@@ -103,7 +103,7 @@ for scheme in list(schemes)[:2]:
 # On the way back: the vanishing gradient
 # ---------------------------------------
 #
-# The slope of the sigmoid is 1/4 at most, so with weights that neither grow nor shrink a signal, a layer lets at most a
+# The slope of the :term:`sigmoid` is 1/4 at most, so with weights that neither grow nor shrink a signal, a layer lets at most a
 # quarter of the :term:`gradient` through. Away from its steepest point, a little less.
 
 # sphinx_gallery_thumbnail_number = 2

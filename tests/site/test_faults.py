@@ -14,6 +14,8 @@ import pytest
 from bs4 import BeautifulSoup
 from built_site import ROOT
 
+from tests.alike import alike
+
 PYTHON = ROOT / ".nox" / "docs" / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
 BUILDER = ["build_site", "check_site", "checks", "execute", "figures", "gallery", "images", "page_frame", "run_page"]
 CONF = """
@@ -298,6 +300,7 @@ def test_a_build_from_nothing_tells_its_progress_at_once_and_makes_the_same_site
 # -- what goes wrong around a build -----------------------------------------------------------------------------------
 
 
+@pytest.mark.wide
 def test_a_site_for_another_address_keeps_nothing_of_the_old_one(tree, good, monkeypatch):
     monkeypatch.setenv("GDEXPLAIN_BASE_URL", "https://a.org/course")
     done = build(tree)
@@ -310,7 +313,7 @@ def test_a_site_for_another_address_keeps_nothing_of_the_old_one(tree, good, mon
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals")
-@pytest.mark.parametrize("moment", ["running 2 pages", "reading sources", "copying static files"])
+@pytest.mark.parametrize("moment", alike(["running 2 pages", "reading sources", "copying static files"]))
 def test_a_build_killed_at_some_moment_leaves_the_last_good_site_and_the_next_is_right(tree, good, moment):
     shutil.rmtree(tree / "docs" / "_build" / "pages")
     shutil.rmtree(tree / "docs" / "_build" / "work")
@@ -319,6 +322,7 @@ def test_a_build_killed_at_some_moment_leaves_the_last_good_site_and_the_next_is
     assert_next_build_is_right(tree, good)
 
 
+@pytest.mark.wide
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no such signal")
 def test_control_c_stops_in_words(tree, good):
     shutil.rmtree(tree / "docs" / "_build" / "pages")
@@ -345,6 +349,7 @@ def stop(top: Path, moment: str, sign: signal.Signals) -> tuple[int, str]:
     return process.returncode, said
 
 
+@pytest.mark.wide
 @pytest.mark.skipif(sys.platform != "linux" or os.name != "posix" or os.geteuid() != 0, reason="mounting needs root")
 def test_a_full_disk_leaves_the_last_good_site(tree, good):
     work = tree / "docs" / "_build" / "work"

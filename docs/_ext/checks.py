@@ -45,6 +45,16 @@ def _cell(token: Any) -> tuple[int, str]:
     return token.map[0] + 2 + first, "\n".join(lines[first:])
 
 
+def bare(code: str) -> str:
+    """Return Python as its syntax alone: another where the code is another, whatever its comments and docstrings are."""
+    tree = ast.parse(code)
+    for node in ast.walk(tree):
+        has_words = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        if has_words and ast.get_docstring(node, clean=False) is not None:
+            del node.body[0]
+    return ast.dump(tree)
+
+
 @dataclass
 class Result:
     """What became of a page: the lines of its checks, what was found at each, and what was allowed where it failed."""

@@ -6,7 +6,6 @@ lies in `_build/pages`; a page that failed, or whose code or fingerprint has cha
 
 from __future__ import annotations
 
-import ast
 import copy
 import gc
 import hashlib
@@ -24,7 +23,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from checks import CHECKS_FAILED, cells, in_words
+from checks import CHECKS_FAILED, bare, cells, in_words
 from jupyter_cache import get_cache
 from jupyter_cache.base import CacheBundleIn
 from myst_nb.core.read import create_nb_reader
@@ -144,14 +143,7 @@ def fingerprint(root: Path) -> str:
 
 def code_of(path: Path) -> bytes:
     """Read a file; of Python the code alone, without comments and docstrings."""
-    if path.suffix != ".py":
-        return path.read_bytes()
-    tree = ast.parse(path.read_bytes())
-    for node in ast.walk(tree):
-        has_words = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
-        if has_words and ast.get_docstring(node, clean=False) is not None:
-            del node.body[0]
-    return ast.dump(tree).encode()
+    return bare(path.read_text(encoding="utf-8")).encode() if path.suffix == ".py" else path.read_bytes()
 
 
 def key_of(*parts: Any) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "docs" / "_ext"))  # the build counts the checks of a page in the same way
 
-from checks import CHECK, Checks, Result, cells, in_words  # noqa: F401  # the last for `__main__`
+from checks import CHECK, Checks, Result, bare, cells, in_words  # noqa: F401  # the last for `__main__`
 
 
 def find(root: Path = ROOT) -> list[Path]:
@@ -27,12 +27,8 @@ def find(root: Path = ROOT) -> list[Path]:
 
 
 def digest(path: Path) -> str:
-    """Return a hash of a page's code: another where the code is another, whatever its words and comments are."""
-    trees = [ast.parse(code) for _, code in cells(path)]
-    for tree in trees:
-        if ast.get_docstring(tree) is not None:
-            del tree.body[0]  # a script's first words
-    return hashlib.sha256(repr([ast.dump(tree) for tree in trees]).encode()).hexdigest()[:12]
+    """Return a hash of a page's code."""
+    return hashlib.sha256(repr([bare(code) for _, code in cells(path)]).encode()).hexdigest()[:12]
 
 
 def run(path: Path) -> Result:

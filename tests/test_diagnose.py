@@ -67,6 +67,11 @@ def test_a_real_failure_has_a_true_fault_named(name, reports):
     assert case.truth & {finding.name for finding in report.findings}, report
 
 
+def test_what_is_wrong_comes_before_too_few_units_which_more_would_make_up_for(reports):
+    names = [finding.name for finding in reports("relu end")[1].findings]
+    assert names[0] == "output activation"
+
+
 @pytest.mark.parametrize("name", QUICK)
 def test_every_finding_is_borne_out_by_its_own_trial(name, reports):
     for finding in reports(name)[1].findings:

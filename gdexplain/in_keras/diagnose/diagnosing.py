@@ -201,7 +201,7 @@ def _diagnosed(
         notes.append(f"The first number that is not finite: {where}.")
     elif where is not None:
         found.append(Finding("not finite", str(where)))
-    worst_first = sorted(filter(_said, found), key=lambda finding: (bool(finding.after), -round(finding.gain / 0.15)))
+    worst_first = sorted(filter(_said, found), key=_place)
     return Diagnosis(
         f"{model.name}, {label}, batch size {setup.batch_size}",
         tuple(worst_first),
@@ -214,6 +214,11 @@ def _diagnosed(
         where,
         time.perf_counter() - began,
     )
+
+
+def _place(finding: Finding) -> tuple[bool, bool, int]:
+    """Return what findings are sorted by; many units make up for much else that is wrong, so they come last."""
+    return bool(finding.after), finding.name == "hidden units", -round(finding.gain / 0.15)
 
 
 def _said(finding: Finding) -> bool:

@@ -68,6 +68,11 @@ def test_a_real_failure_has_a_true_fault_named(name, reports):
     assert case.truth & {finding.name for finding in report.findings}, report
 
 
+def test_what_is_wrong_comes_before_too_few_units_which_more_would_make_up_for(reports):
+    names = [finding.name for finding in reports("relu end")[1].findings]
+    assert names[0] == "output activation"
+
+
 @pytest.mark.parametrize("name", QUICK)
 def test_every_finding_is_borne_out_by_its_own_trial(name, reports):
     for finding in reports(name)[1].findings:
@@ -391,6 +396,17 @@ def test_softmax_between_layers_is_named():
     report = diagnose(model, (x, y), optimizer=keras.optimizers.Adam(0.01), loss="binary_crossentropy", epochs=30)
     assert "hidden activation" in {finding.name for finding in report.findings}
     assert "adds up to 1" in str(report)
+
+
+def test_an_activation_before_the_one_at_the_end_is_named():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 6, 300)
+    x = 2 * rng.normal(size=(6, 4))[labels] + 0.3 * rng.normal(size=(300, 4))
+    model = stack(4, layers.Dense(16, "relu"), layers.Dense(6, "relu", name="last"), layers.Softmax())
+    options = {"optimizer": keras.optimizers.Adam(0.01), "loss": "sparse_categorical_crossentropy", "epochs": 40}
+    report = diagnose(model, (x, labels), **options)
+    assert report.findings[0].name == "hidden activation"
+    assert report.findings[0].change.startswith("activation='linear' in 'last'")
 
 
 class Damped(keras.optimizers.SGD):
@@ -898,6 +914,11 @@ def far(data):
     return data[0], data[1] ** 3 + 0.3
 
 
+def rarely(n=400):
+    x, rng = bowl(n)[0], np.random.default_rng(1)
+    return x, np.where(rng.uniform(size=(n, 1)) < 0.4, np.exp(x[:, :1]), 0).astype("float32")
+
+
 def series(n=300):
     noise = np.random.default_rng(1).normal(size=n).astype("float32")
     return np.cumsum(noise - noise.mean()) / 5
@@ -936,6 +957,13 @@ FAULTS_OF_STRANGERS = {  # the end of the model, its loss, the data, and what is
         [],
     ),
     "dropout of the predictions": (lambda: [layers.Dense(1), layers.Dropout(0.5)], "mse", bowl(), ["dropout"]),
+    "dropout of predictions that learn all the same": (
+        lambda: [layers.Dense(1), layers.Dropout(0.2)],
+        "mse",
+        (3 * bowl()[0], bowl()[1]),
+        ["dropout"],
+    ),
+    "a median that is 0": (lambda: [layers.Dense(1)], "mae", rarely(), ["loss"]),
     "a cosine of one number": (lambda: [layers.Dense(1)], "cosine_similarity", bowl(), ["loss"]),
     "probabilities behind a layer, and logits": (
         lambda: [layers.Dense(2, "softmax"), layers.Reshape((2,))],
@@ -1041,9 +1069,10 @@ def test_another_optimizer_is_named_where_one_rate_cannot_suit_all_weights():
     assert report.findings[0].change.startswith("optimizer=keras.optimizers.Adam(")
 
 
-def test_what_would_only_learn_noise_sooner_is_no_finding():
+@pytest.mark.parametrize("n", [300, 40])
+def test_what_would_only_learn_noise_sooner_is_no_finding(n):
     rng = np.random.default_rng(0)
-    x, y = rng.normal(size=(300, 6)), rng.normal(size=(300, 1))
+    x, y = rng.normal(size=(n, 6)), rng.normal(size=(n, 1))
     model = stack(6, layers.Dense(32, "relu"), layers.Dense(1))
     report = diagnose(model, (x, y), optimizer=keras.optimizers.Adam(1e-3), loss="mse", epochs=20)
     assert report.findings == ()
@@ -1070,3 +1099,39 @@ def test_targets_that_would_be_stretched_over_the_predictions_are_named():
     report = diagnose(model, (x, x.sum(1, keepdims=True)), optimizer="adam", loss="mse")
     assert [finding.name for finding in report.findings] == ["shapes"]
     assert "must have the shape of the predictions" in report.findings[0].evidence
+
+
+def ring(n=300):
+    x = np.random.default_rng(0).uniform(-1, 1, (n, 2)).astype("float32")
+    return x, (np.linalg.norm(x, axis=1) < 0.75).astype("float32")
+
+
+NARROW = {  # the layers before the end, and the change that is told
+    "none": ([], "Dense(64, activation='relu') before the last layer"),
+    "one unit": ([16, 1], "units=64 in 'layer_1', and activation='relu' where there is none"),
+}
+
+
+@pytest.mark.parametrize("name", NARROW)
+def test_a_model_with_too_few_hidden_units_is_named_and_its_own_weights_are_left(name):
+    units, change = NARROW[name]
+    hidden = [layers.Dense(many, "relu", name=f"layer_{at}") for at, many in enumerate(units)]
+    model = stack(2, *hidden, layers.Dense(1, "sigmoid", name="end"))
+    held = [(dict(vars(layer)), list(layer._inbound_nodes), layer.get_weights()) for layer in model.layers]
+    report = diagnose(model, ring(), optimizer=keras.optimizers.Adam(0.01), loss="binary_crossentropy", epochs=60)
+    assert report.findings[0].name == "hidden units"
+    assert report.findings[0].change == change
+    for layer, (attributes, nodes, weights) in zip(model.layers, held, strict=True):
+        assert all(vars(layer)[key] is value for key, value in attributes.items())
+        assert layer._inbound_nodes == nodes
+        assert all(map(np.array_equal, layer.get_weights(), weights))
+
+
+def test_few_units_are_no_fault_where_the_inputs_are_to_be_compressed_or_more_would_learn_noise():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(200, 6)).astype("float32")
+    noisy = (x[:, :1] + rng.normal(size=(200, 1))).astype("float32")
+    for data, end in (((x, x), 6), ((x, noisy), 1)):
+        model = stack(6, layers.Dense(2, "tanh"), layers.Dense(end))
+        report = diagnose(model, data, optimizer=keras.optimizers.Adam(0.01), loss="mse", epochs=40)
+        assert "hidden units" not in {finding.name for finding in report.findings}

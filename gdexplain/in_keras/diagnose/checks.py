@@ -135,7 +135,7 @@ def optimizer(seen: Evidence) -> Suspicion | None:
 PACE = ("learning rate too low", "batch size", "epochs", "optimizer")  # what makes a run slow, and not wrong
 KEPT = ("frozen layers", "dropout", "penalty", "constraint")  # what may be there for the sake of fresh data
 # What may only learn noise by heart, or sooner, so that it must help on rows that were held out.
-FRESH = (*KEPT, *PACE, "unscaled inputs")
+FRESH = (*KEPT, *PACE, "unscaled inputs", "hidden units")
 CHECKS = (
     Check("labels shifted", ends.shifted_labels, MISTAKES),
     Check("output activation", ends.output_activation, MISTAKES),
@@ -158,6 +158,7 @@ CHECKS = (
     Check("learning rate too low", rate_too_low, RATE),
     Check("batch size", batch_size, "practice/which_optimizer"),
     Check("epochs", epochs, "gallery/variants/plot_three_variants"),
+    Check("hidden units", layers.hidden_units, "gallery/theory/plot_network_surface"),
 )
 # What is tried only where nothing else helps: it would hide what is wrong otherwise.
 LAST = (

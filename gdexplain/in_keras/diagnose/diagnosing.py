@@ -16,7 +16,7 @@ from gdexplain.in_keras import backend, core
 from gdexplain.in_keras.arrays import as_pair
 from gdexplain.in_keras.checks import fixed_lengths
 from gdexplain.in_keras.diagnose import layers, look
-from gdexplain.in_keras.diagnose.checks import CHECKS, FRESH, KEPT, LAST, MISTAKES, PACE, RATE, SETTINGS
+from gdexplain.in_keras.diagnose.checks import CHECKS, FRESH, KEPT, LAST, MISTAKES, PACE, RATE, SETTINGS, Check
 from gdexplain.in_keras.diagnose.evidence import Change, Evidence
 from gdexplain.in_keras.diagnose.locate import NotFinite, first_not_finite
 from gdexplain.in_keras.diagnose.measure import Bench, Fitted, Make, Setup, Way, loss_of, rate_of, takes_logits, twin_of
@@ -78,8 +78,8 @@ def diagnose(
     seed, makes the run better by more than the seeds differ. "Better" is the problem's own measure, taken of the
     predictions: the squared error of a regression, the log loss of classes, each as a share of what the best constant
     guess has. A fault that stops a run before it can begin, such as NaN in the data, needs no trial. What may only learn
-    noise by heart, or sooner (less dropout or penalty, a higher rate, more updates, another optimizer, scaled inputs), is
-    judged by a quarter of the rows, held out, where there are 60 rows or more.
+    noise by heart, or sooner (less dropout or penalty, a higher rate, more updates or units, another optimizer, scaled
+    inputs), is judged by a quarter of the rows, held out, another for each seed, where there are 20 rows or more.
 
     A run that leaves less than a fifth of a guess's error has learned, and nothing is tried. Runs are cut short: what is
     too slow is compared over the updates that were made.
@@ -187,12 +187,12 @@ def _diagnosed(
             trial.setup = replace(setup, updates=min(len(run.loss) for run in trial.runs))
         bench.begin(setup)
         found += _wrong_gradient(setup, problem) if where is None else []
-        found += _wrong_axis(model)
+        found += _wrong_end(model)
         found += _averages(trial, stored) if where is None and setup.updates == total and not trial.over else []
         if trial.error > LEARNED and not same:
             about = optimizer, loss, logits, total, trial.runs[0], where, before, after, gap
             _try_all(trial, Evidence(bench, task, trial.setup, *about), found, notes)
-            helped = any(finding.name not in PACE for finding in filter(_said, found))
+            helped = any(one.name not in PACE or max(one.after) <= LEARNED for one in filter(_said, found))
             found += _no_gradient(trial, total) if not helped else []
             notes += _unrelated(trial) if not helped and trial.error > 0.9 else []
     except KeyboardInterrupt:
@@ -201,7 +201,7 @@ def _diagnosed(
         notes.append(f"The first number that is not finite: {where}.")
     elif where is not None:
         found.append(Finding("not finite", str(where)))
-    worst_first = sorted(filter(_said, found), key=lambda finding: (bool(finding.after), -round(finding.gain / 0.15)))
+    worst_first = sorted(filter(_said, found), key=_place)
     return Diagnosis(
         f"{model.name}, {label}, batch size {setup.batch_size}",
         tuple(worst_first),
@@ -214,6 +214,11 @@ def _diagnosed(
         where,
         time.perf_counter() - began,
     )
+
+
+def _place(finding: Finding) -> tuple[bool, bool, int]:
+    """Return what findings are sorted by; many units make up for much else that is wrong, so they come last."""
+    return bool(finding.after), finding.name == "hidden units", -round(finding.gain / 0.15)
 
 
 def _said(finding: Finding) -> bool:
@@ -260,9 +265,7 @@ def _try_all(trial: Trial, seen: Evidence, found: list[Finding], notes: list[str
     rates = list[tuple[float, Change]]()
     for check, suspicion in suspicions:
         name = check.name
-        if name in PACE and trial.error < SLOW and seen.total > FEW:
-            continue
-        if check in LAST and any(map(_said, found)):
+        if _needless(check, trial, seen, [*filter(_said, found)]):
             continue
         if trial.over:
             notes.append(f"No time was left to try: {name} ({suspicion[0]}).")
@@ -275,8 +278,17 @@ def _try_all(trial: Trial, seen: Evidence, found: list[Finding], notes: list[str
         return
     second = trial.with_change(min(rates, key=lambda each: each[0])[1])
     for (name, _, page), suspicion in suspicions:
-        if not second.over and not name.startswith("learning rate") and name not in (*PACE, *KEPT):
+        done = name in {one.name for one in filter(_said, found)}
+        if not (done or second.over or name.startswith("learning rate") or name in (*PACE, *KEPT)):
             found.append((second.held_out if name in FRESH else second).of(name, suspicion, page)[0])
+
+
+def _needless(check: Check, trial: Trial, seen: Evidence, helped: list[Finding]) -> bool:
+    """Whether a check is not worth a trial: the run may get there as it is, or by what has helped."""
+    slow = trial.error < SLOW
+    if check.name == "hidden units":
+        return (slow and seen.late_share >= 0.2) or any(max(one.after, default=0.0) <= LEARNED for one in helped)
+    return bool(check in LAST and helped) or (check.name in PACE and slow and seen.total > FEW)
 
 
 def _wrong_gradient(setup: Setup, problem: core.Problem) -> list[Finding]:
@@ -292,9 +304,12 @@ def _wrong_gradient(setup: Setup, problem: core.Problem) -> list[Finding]:
     return []
 
 
-def _wrong_axis(model: Any) -> list[Finding]:
-    """See a softmax at the end whose shares add up to 1 over the batch, and not over the classes."""
-    last = look.last_layer(model)
+def _wrong_end(model: Any) -> list[Finding]:
+    """See what no trial need bear out: dropout of the predictions, or a softmax that adds up to 1 over the batch."""
+    last, behind = look.last_layer(model), look.behind_weights(model)
+    for layer in (one for one, name, _ in look.dropouts(model) if one in behind and name == "rate"):
+        words = f"{layer.name!r} stands behind the last weights, and changes the predictions themselves"
+        return [Finding("dropout", words, f"no {layer.name!r}", page=SETTINGS)]
     axis = getattr(last, "axis", -1)
     if last is None or not {0, -len(getattr(model, "output_shape", ()))} & {*np.ravel(axis).tolist()}:
         return []

@@ -117,8 +117,10 @@ def _probable(seen: Evidence) -> bool:
 
 
 def _unfit(seen: Evidence) -> bool:
-    """Whether a loss for numbers is none for these: a share of what is near 0, a logarithm, or a sign and no more."""
+    """Whether a loss for numbers is none for these: a share of what is near 0, a logarithm, a sign, or a median."""
     y = np.abs(seen.setup.y)
+    if seen.loss == "mean_absolute_error":  # its best guess is the number that more than half of the targets are
+        return bool(np.mean(seen.setup.y == np.median(seen.setup.y)) > 0.5)
     if seen.loss == "cosine_similarity":  # over one output
         return True
     if seen.loss == "mean_absolute_percentage_error":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -15,6 +16,7 @@ from gdexplain.in_keras.eye import innermost
 
 _CELLS = ("SimpleRNNCell", "GRUCell", "LSTMCell")
 _SATURATING = ("sigmoid", "tanh", "hard_sigmoid", "softsign")
+_FEW, _WIDE = 8, 64  # hidden units with which runs hardly get stuck, as a page measures, and many
 _DRAWN_ANEW = Change("kernel_initializer='glorot_uniform', bias_initializer='zeros'", {}, drawn=True)
 
 
@@ -33,7 +35,7 @@ def initialisation(seen: Evidence) -> Suspicion | None:
 def dead_units(seen: Evidence) -> Suspicion | None:
     """See units that give 0 for every row, and so have no gradient, before a step has been made."""
     cut = [layer for layer in seen.before if layer.activation in CUT]
-    dead = next((layer for layer in cut if layer.zero >= 0.6), None)
+    dead = next((layer for layer in cut if layer.zero >= 0.6 and layer.units > 1), None)  # one unit is a matter of luck
     if dead is None:
         return None
     words = f"{dead.zero:.0%} of the units of {dead.name!r} give 0 for every row before the first update; so their gradient is 0"
@@ -42,6 +44,7 @@ def dead_units(seen: Evidence) -> Suspicion | None:
 
 
 _HIDDEN = (  # what is said of the first of the layers that are bad, in the order of hidden_activation
+    "{0.name!r} has the last weights, and its {0.activation} comes before the activation at the end",
     "{0.name!r} has no activation, and layers without one between them are no more than one layer",
     "what {0.name!r} gives adds up to 1 in each row: softmax is for the last layer",
     "{flat:.0%} of what {0.name!r} gives lies where {0.activation} is flat",
@@ -58,13 +61,15 @@ def hidden_activation(seen: Evidence) -> Suspicion | None:
     )
     saturating = [one for one in hidden if one.activation in _SATURATING]
     stuck = [one for one in saturating if flat.get(one.name, 0) >= 0.5]
+    ending = next((one for one in reversed(seen.before) if one.layer.weights), None)  # after it stand no more weights
+    twice = [one for one in hidden if one is ending and last is not None and one.activation != "linear"]
     cases = (  # the layers that are bad, and those to change
+        (twice, twice),
         (linear if len(linear) == len(hidden) else [], linear),
         (shared, shared),
         (stuck, saturating),
         (saturating if seen.vanishing < 0.05 else [], saturating),
     )
-    ending = next((one for one in reversed(seen.before) if one.layer.weights), None)  # after it stand no more weights
     for (bad, changed), words in zip(cases, _HIDDEN, strict=True):
         if bad:
             new = "linear" if ending in changed and ending is not None and ending.layer is not last else "relu"
@@ -74,6 +79,43 @@ def hidden_activation(seen: Evidence) -> Suspicion | None:
             told = words.format(bad[0], flat=flat.get(bad[0].name, 0), ratio=seen.vanishing)
             return told, [relu, drawn]
     return None
+
+
+def hidden_units(seen: Evidence) -> Suspicion | None:
+    """See few hidden units, or none, in a model that is not to compress its inputs."""
+    model, last, x = seen.bench.model, look.last_layer(seen.bench.model), seen.setup.x
+    weighted = [one for one in model._flatten_layers(include_self=False, recursive=False) if one.weights]
+    narrow = [one for one in weighted if one is not last and getattr(one, "units", _FEW) < _FEW]
+    if (isinstance(x, np.ndarray) and np.array_equal(x, seen.setup.y)) or not (narrow or weighted == [last]):
+        return None
+    words, code = "no layer stands before the last one", f"Dense({_WIDE}, activation='relu') before the last layer"
+    if narrow:
+        least = min(narrow, key=lambda one: one.units)
+        words = f"{least.name!r} passes on no more than {least.units} number{'s' * (least.units > 1)} of a row"
+        code = f"units={_WIDE} in {_named(narrow)}, and activation='relu' where there is none"
+    with contextlib.suppress(Exception):  # what Keras cannot build in another width
+        return words, [Change(code, _wider(model, narrow))]
+    return None
+
+
+def _wider(model: Any, narrow: list[Any]) -> dict[str, Any]:
+    """Return a copy of a model with more units in these layers, or before its only one, and weights to start from."""
+
+    def copied(layer: Any) -> Any:
+        config, more = layer.get_config(), keras.layers.Dense(_WIDE, "relu", name="wide")
+        if layer in narrow:
+            config |= {"units": _WIDE, "activation": config["activation"].replace("linear", "relu")}
+        new = type(layer).from_config(config)
+        return new if narrow or not layer.weights else keras.Sequential([more, new], name=layer.name)
+
+    wide = keras.models.clone_model(model, clone_function=copied)
+    for old, new in zip(model.variables, wide.variables, strict=True) if narrow else ():
+        new.regularizer, new.constraint = old.regularizer, old.constraint
+        if old.shape == new.shape:  # such as what a layer that is frozen holds
+            new.assign(old)
+    values = [np.array(one.numpy()) for one in wide.trainable_variables]
+    kernels = [*map(look.is_kernel, (one.path for one in wide.trainable_variables), values)]
+    return {"model": wide, "start": look.drawn_anew(values, kernels, 0)}
 
 
 def _named(layers: Iterable[Any]) -> str:
@@ -99,14 +141,9 @@ def frozen(seen: Evidence) -> Suspicion | None:
 
 
 def dropout(seen: Evidence) -> Suspicion | None:
-    """See dropout that leaves little of a signal, or that falls on the predictions."""
-    found, order = look.dropouts(seen.bench.model), [*seen.bench.model._flatten_layers()]
-    ending = max((place for place, one in enumerate(order) if one._trainable_variables), default=len(order))
-    behind = [one for one in found if order.index(one[0]) > ending]
-    if behind:
-        names = _named(layer for layer, _, _ in behind)
-        words = f"{names} stands behind the last weights, and changes the predictions themselves"
-        return words, [altering(f"no {names}", [Altered(layer, attribute, 0.0) for layer, attribute, _ in behind])]
+    """See dropout that leaves little of a signal on its way to the last weights."""
+    behind = look.behind_weights(seen.bench.model)
+    found = [one for one in look.dropouts(seen.bench.model) if one[0] not in behind]
     left = float(np.prod([1 - rate for _, _, rate in found]))
     if left > 0.5:
         return None

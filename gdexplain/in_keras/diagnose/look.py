@@ -266,6 +266,18 @@ def last_layer(model: Any) -> Any:
             return layer if activation_of(layer) else None
 
 
+def behind_weights(model: Any) -> list[Any]:
+    """Return the layers between the last weights and the one output, last first; none where that cannot be told."""
+    found, ends = list[Any](), getattr(model, "outputs", None) or []
+    while len(ends) == 1:
+        layer, node, _ = ends[0]._keras_history
+        if getattr(layer, "weights", ()):
+            return found
+        found.append(layer)
+        ends = layer._inbound_nodes[node].input_tensors
+    return []
+
+
 def activation_of(layer: Any) -> str:
     """Return the name of the activation of a layer whose activation can be changed, empty for any other."""
     kind = type(layer).__name__

@@ -53,8 +53,8 @@ class Setup:
         How many of the last rows are not trained on, and judged instead.
     stored : bool
         Whether batch normalisation is judged with its stored averages, as ``predict`` uses them.
-    optimizer : Any
-        Another optimizer than the user's, or None.
+    optimizer, model : Any
+        Another optimizer or model than the user's, or None.
     """
 
     x: Any
@@ -70,6 +70,7 @@ class Setup:
     held: int = 0
     stored: bool = False
     optimizer: Any = None
+    model: Any = None
 
     def tensors(self, rows: Any) -> tuple[Any, Any]:
         """Return inputs and targets of some rows."""
@@ -165,7 +166,7 @@ class Bench:
         rows = np.arange(n - setup.held, n) if setup.held else np.arange(n)
         rows = np.random.default_rng(0).permutation(rows)[:_SHOWN] if len(rows) > _SHOWN else rows
         inputs, targets = setup.tensors(rows)
-        with contextlib.nullcontext() if stored else by_batch(self.model):
+        with contextlib.nullcontext() if stored else by_batch(setup.model or self.model):
             predicted = problem.predict(inputs, training=False)
         if not self.task.kind:
             loss = float(problem.mean(problem.loss_of(inputs, targets, predicted, training=False)))
@@ -197,16 +198,17 @@ class Bench:
     def begin(self, setup: Setup) -> None:
         """Let the model stand where a run of this setup begins."""
         self._first.put_back()
-        for variable, value in zip(self.model.trainable_variables, setup.start, strict=True):
+        for variable, value in zip((setup.model or self.model).trainable_variables, setup.start, strict=True):
             variable.assign(value)
 
     def way(self, setup: Setup) -> Any:
         """Return the compiled way to train so; data, start, rate and number of updates need no other."""
         loss = setup.loss if isinstance(setup.loss, str) else id(setup.loss)
         kinds = tuple(str(leaf.dtype) for leaf in keras.tree.flatten((setup.x, setup.y)) if leaf is not None)
-        key = loss, setup.batch_size, setup.altered, setup.optimizer, kinds
+        key = loss, setup.batch_size, setup.altered, setup.optimizer, setup.model, kinds
         if key not in self._ways:
-            problem = core.pose(self.model, (setup.x, setup.y), setup.loss, batch_size=setup.batch_size)
+            data, model = (setup.x, setup.y), setup.model or self.model
+            problem = core.pose(model, data, setup.loss, batch_size=setup.batch_size)
             self._ways[key] = self._make(problem, setup)
         return self._ways[key]
 

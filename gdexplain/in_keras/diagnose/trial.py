@@ -22,7 +22,7 @@ SLOW = 0.5  # an error above which a run may be called too slow, if its updates 
 FEW = 100  # updates that are few whatever came of them
 _GAIN, _SHARE = 0.15, 0.75  # a change must take away so much, and leave at most this share
 _UNSURE = 0.3  # if two seeds differ so much, there are four
-_ENOUGH = 60  # rows, of which a quarter says something
+_ENOUGH = 20  # rows, of which a quarter says something, as each seed holds out its own
 _STUCK, _STUCK_GAIN = 0.97, 0.05  # of a run that does not get away from a guess, less
 
 
@@ -120,8 +120,6 @@ class Trial:
         The change that is made already, if one is.
     runs : list of Run
         The runs as they are, one a seed.
-    order : ndarray or None
-        The order that the rows were brought into, where the last of them are held out.
     """
 
     bench: Bench
@@ -131,7 +129,6 @@ class Trial:
     longest: float
     code: str = ""
     runs: list[Run] = field(default_factory=list)
-    order: Any = None
 
     @property
     def over(self) -> bool:
@@ -160,10 +157,11 @@ class Trial:
 
     def run(self, change: Change, seed: int) -> Run:
         """Make the run of a change with a seed; one that Keras refuses is as bad as any."""
-        fields = dict(change.fields)
-        for name in {"x", "y"} & fields.keys() if self.order is not None else ():
-            fields[name] = core.take(fields[name], self.order)
-        setup = replace(self.seeded(seed, drawn=change.drawn), **fields)
+        setup = replace(self.seeded(seed, drawn=change.drawn), **change.fields)
+        if setup.held:  # the last rows in an order of the seed's
+            order = np.random.default_rng(seed).permutation(self.bench.way(self.setup).problem.examples)
+            x, y = core.take((setup.x, setup.y), order)
+            setup = replace(setup, x=x, y=y)
         try:
             return self.bench.run(setup, seed, seconds=min(self.longest, max(self.until - time.perf_counter(), 0)))
         except Exception:  # whatever Keras or TensorFlow raise
@@ -193,11 +191,7 @@ class Trial:
         n = self.bench.way(self.setup).problem.examples
         if n < _ENOUGH or self.setup.held:
             return self
-        order = np.random.default_rng(0).permutation(n)
-        x, y = core.take((self.setup.x, self.setup.y), order)
-        fresh = self.anew(x=x, y=y, held=n // 4, batch_size=min(self.setup.batch_size, n - n // 4))
-        fresh.order = order
-        return fresh
+        return self.anew(held=n // 4, batch_size=min(self.setup.batch_size, n - n // 4))
 
     def anew(self, **fields: Any) -> Trial:
         """Return trials of a setup with other fields, which is run as it is first."""

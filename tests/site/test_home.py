@@ -56,7 +56,7 @@ def test_play_ends_by_itself_and_plays_again_from_the_start(open_page: Any) -> N
 def test_without_scripts_the_still_figure_stands_there(open_page: Any) -> None:
     page = open_page("index.html", java_script_enabled=False)
     assert page.locator("img.gdx-static").bounding_box()["width"] > 400
-    assert page.get_by_text("Drag the rate past the limit").is_visible()
+    assert page.get_by_text("Drag it up until the steps no longer come down").is_visible()
 
 
 @pytest.mark.parametrize("size", SIZES)
